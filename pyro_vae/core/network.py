@@ -1,0 +1,132 @@
+"""The contract of an encoder or decoder network."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.errors import IncompatibleComponents
+
+__all__ = ["ModuleNetwork", "Network", "as_network"]
+
+
+class BatchedNetwork(nn.Module):
+    """Batching and shape checks, once for every network.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.input_shape = tuple(input_shape)
+        self.output_shape = tuple(output_shape)
+
+    @abstractmethod
+    def transform(self, x: Tensor) -> Tensor:
+        """Map ``(B, *input_shape)`` to B outputs, ``(B, *output_shape)`` or flattened."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(*batch, *input_shape)`` to ``(*batch, *output_shape)``.
+
+        Raises:
+            IncompatibleComponents: if the shapes are others.
+        """
+        split = x.dim() - len(self.input_shape)
+        batch, event = tuple(x.shape[: max(split, 0)]), tuple(x.shape[max(split, 0) :])
+        if split < 0 or event != self.input_shape:
+            raise IncompatibleComponents(
+                f"{self.label}: expected an input of shape {_with_batch(self.input_shape)}, "
+                f"got {tuple(x.shape)}"
+            )
+        y = self.transform(x.reshape(-1, *self.input_shape))
+        rows = math.prod(batch)
+        if y.dim() < 1 or y.shape[0] != rows or y.numel() != rows * math.prod(self.output_shape):
+            raise IncompatibleComponents(
+                f"{self.label}: expected an output of shape {_with_batch(self.output_shape)} "
+                f"(or the same number of values, flattened) for an input of shape "
+                f"{_with_batch(self.input_shape)}, got {('N', *y.shape[1:])!r}; change the "
+                f"network's last layer".replace("'N'", "N")
+            )
+        return y.reshape(*batch, *self.output_shape)
+
+    @property
+    def label(self) -> str:
+        """The name that messages give it."""
+        return type(self).__name__
+
+
+class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
+    """An encoder or a decoder: a plain map between tensors, with no probability in it.
+
+    How to write one:
+        1. One class in one file of ``pyro_vae/networks``, or in a notebook cell. Its name in
+           snake case is its ``kind``; a file is named for its kind.
+        2. The constructor takes ``input_shape`` and ``output_shape`` (filled in by the model),
+           hands them to ``super().__init__``, and takes the arguments that a user may declare,
+           annotated, each with a line under ``Args:``.
+        3. ``transform(x)`` maps ``(B, *input_shape)`` to ``(B, *output_shape)``; the base class
+           takes care of any further batch dimensions (particles) and checks the shapes.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+    """
+
+
+class ModuleNetwork(BatchedNetwork):
+    """A user's own ``nn.Module`` as encoder or decoder.
+
+    Args:
+        module: Maps ``(B, *input_shape)`` to ``(B, *output_shape)`` or its flattened form.
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+    """
+
+    def __init__(
+        self, module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+    ) -> None:
+        super().__init__(input_shape, output_shape)
+        self.module = module
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The user's module, applied."""
+        y = self.module(x)
+        if not isinstance(y, Tensor):
+            raise IncompatibleComponents(
+                f"{self.label}: expected the module to return one tensor of shape "
+                f"{_with_batch(self.output_shape)}, got {type(y).__name__}"
+            )
+        return y
+
+    @property
+    def label(self) -> str:
+        """The name of the user's class."""
+        return type(self.module).__name__
+
+
+def as_network(
+    module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+) -> BatchedNetwork:
+    """A ready module as a network of these shapes.
+
+    Raises:
+        IncompatibleComponents: if it is a network of other shapes.
+    """
+    if not isinstance(module, BatchedNetwork):
+        return ModuleNetwork(module, input_shape, output_shape)
+    have, want = (module.input_shape, module.output_shape), (input_shape, output_shape)
+    if have != want:
+        raise IncompatibleComponents(
+            f"{module.label}: expected a network from {want[0]} to {want[1]}, got one from "
+            f"{have[0]} to {have[1]}"
+        )
+    return module
+
+
+def _with_batch(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(['N', *map(str, shape)])})" if shape else "(N,)"

@@ -1,0 +1,40 @@
+"""The contract of a posterior, q(z|x): what the guide samples from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from pyro_vae.core.declarable import Declarable
+
+__all__ = ["Posterior"]
+
+
+class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
+    """q(z|x): a module whose ``forward(encoder(x))`` returns the approximate posterior.
+
+    How to write one:
+        1. One class in one file of ``pyro_vae/posteriors``, or in a notebook cell. Its name in
+           snake case is its ``kind``; a file is named for its kind.
+        2. The constructor takes ``latent_dim`` (filled in by the model) and the arguments that a
+           user may declare, annotated, each with a line under ``Args:``.
+        3. ``parameter_shape`` is the shape, for one datum, of what the encoder has to put out.
+        4. ``forward(parameters)`` maps ``(*batch, *parameter_shape)`` to a Pyro distribution of
+           batch_shape ``batch`` and event_shape ``(latent_dim,)``, with ``rsample``.
+        5. Whatever is unbounded and must be positive is bounded away from 0 and infinity
+           (:func:`pyro_vae.core.bounds.bounded_scale`).
+
+    Args:
+        latent_dim: Size M of the latent code, at least 1.
+    """
+
+    @property
+    @abstractmethod
+    def parameter_shape(self) -> tuple[int, ...]:
+        """Shape, for one datum, of what the encoder puts out."""
+
+    @abstractmethod
+    def forward(self, parameters: Tensor) -> TorchDistribution:
+        """q(z|x) from the encoder's output, ``(*batch, *parameter_shape)``."""

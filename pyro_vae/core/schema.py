@@ -1,0 +1,118 @@
+"""A constructor's signature, read as a schema by pydantic."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.messages import readable
+
+__all__ = [
+    "FILLED_IN",
+    "Section",
+    "argument_help",
+    "arguments_model",
+    "docstring_summary",
+    "kind_model",
+    "validated",
+]
+
+FILLED_IN = frozenset({"latent_dim", "event_shape", "input_shape", "output_shape"})
+"""Arguments that the model knows: filled in by name, never part of a declaration."""
+
+_ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", re.MULTILINE)
+
+
+class Section(BaseModel):
+    """Base of every schema here: strict types, and no key that is not known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def docstring_summary(cls: type) -> str:
+    """The first line of a class's own docstring, or an empty string."""
+    return str(cls.__dict__.get("__doc__") or "").strip().split("\n")[0]
+
+
+def argument_help(cls: type) -> dict[str, str]:
+    """What the ``Args:`` sections of a class and its bases say of each argument."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        _, _, section = str(base.__dict__.get("__doc__") or "").partition("Args:\n")
+        section = re.split(r"\n\s*\n", section)[0]
+        texts |= {name: re.sub(r"\s+", " ", text) for name, text in _ARGUMENT.findall(section)}
+    return texts
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Parameters of the constructor; ``**kwargs`` stands for those of the next class."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in base.__dict__:
+            continue
+        hints = typing.get_type_hints(base.__init__, include_extras=True)  # type: ignore[misc]
+        own = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        for parameter in named:
+            annotation = hints.get(parameter.name, Any)
+            found.setdefault(parameter.name, parameter.replace(annotation=annotation))
+        if len(named) == len(own):
+            break
+    return found
+
+
+def _fields(cls: type, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    texts = argument_help(cls)
+    return {
+        name: (
+            parameter.annotation,
+            Field(
+                ... if parameter.default is inspect.Parameter.empty else parameter.default,
+                description=texts.get(name),
+            ),
+        )
+        for name, parameter in _parameters(cls).items()
+        if name not in without
+    }
+
+
+@lru_cache(maxsize=1024)
+def arguments_model(cls: type, *, declared: bool = True) -> type[BaseModel]:
+    """The schema of a constructor.
+
+    Args:
+        cls: The class whose constructor is read.
+        declared: Leave out what the model fills in, since a declaration never says it.
+    """
+    fields = _fields(cls, FILLED_IN if declared else frozenset())
+    return create_model(cls.__name__, __base__=Section, **fields)
+
+
+@lru_cache(maxsize=1024)
+def kind_model(cls: Any) -> type[BaseModel]:
+    """The schema of a declaration as a mapping: ``kind`` and the constructor's arguments."""
+    fields = {"kind": (Literal[cls.kind], Field()), **_fields(cls, FILLED_IN)}
+    model = create_model(cls.__name__, __base__=Section, **fields)
+    model.__doc__ = docstring_summary(cls)
+    return model
+
+
+def validated(cls: type, arguments: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """All of a constructor's arguments, defaults included.
+
+    Raises:
+        DeclarationError: naming every argument that does not fit the signature.
+    """
+    schema = arguments_model(cls, declared=False)
+    try:
+        model = schema.model_validate(dict(arguments))
+    except ValidationError as error:
+        raise DeclarationError(readable(error, schema, path), what=cls.__name__) from None
+    return {name: getattr(model, name) for name in schema.model_fields}

@@ -1,0 +1,105 @@
+"""The Gaussian likelihood, for real values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyro.distributions as dist
+import torch
+from pydantic import PositiveFloat
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE, bounded_scale
+from pyro_vae.core.likelihood import Likelihood
+
+__all__ = ["Gaussian"]
+
+MOMENTUM = 0.1
+
+
+class Gaussian(Likelihood):
+    r"""Independent normals around the decoder's output.
+
+    .. math:: p(x \mid z) = N(x \mid f(z), \mathrm{diag}(\sigma^2))
+
+    The normaliser, -D/2 log(2 pi sigma^2), is always part of it. ``scale`` says what sigma is:
+
+    - a number: a hyper-parameter, the same for every dimension;
+    - ``learned``: one number, learned with the weights;
+    - ``per_dimension``: one number for each dimension, learned with the weights;
+    - ``optimal``: the maximum-likelihood number, the root of the mean squared error. In training
+      mode it is that of the batch at hand, and a moving average of its square is kept; in
+      evaluation mode it is the kept one, so that a score does not depend on its batch;
+    - ``heteroscedastic``: the decoder puts it out beside the mean, for each datum and dimension.
+
+    Every sigma that is not a number given by you stays within [1e-3, 1e3].
+
+    Shapes:
+        maps ``(*, *event_shape)`` (heteroscedastic: ``(*, 2, *event_shape)``) to batch_shape
+        ``(*,)`` and event_shape ``event_shape``; ``log_prob`` is in nats, summed over the event.
+
+    Args:
+        event_shape: Shape of one datum.
+        scale: A number above 0, learned, per_dimension, optimal or heteroscedastic.
+
+    References:
+        | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C.2
+        | https://arxiv.org/abs/1312.6114
+        | Simple and effective VAE training with calibrated decoders (Rybkin et al., 2021)
+        | https://arxiv.org/abs/2006.13202
+
+    Example:
+        >>> Gaussian(event_shape=(1, 8, 8), scale=0.1)(torch.zeros(5, 1, 8, 8)).batch_shape
+        torch.Size([5])
+    """
+
+    support = constraints.real
+    mean_square: Tensor
+    updates: Tensor
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        scale: PositiveFloat
+        | Literal["learned", "per_dimension", "optimal", "heteroscedastic"] = "learned",
+    ) -> None:
+        super().__init__()
+        self.event_shape, self.scale = tuple(event_shape), scale
+        if scale in ("learned", "per_dimension"):
+            shape = self.event_shape if scale == "per_dimension" else ()
+            self.raw_scale = nn.Parameter(torch.zeros(shape))
+        elif scale == "optimal":
+            self.register_buffer("mean_square", torch.ones(()))
+            self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """Means; for a heteroscedastic scale, means and raw scales."""
+        return (2, *self.event_shape) if self.scale == "heteroscedastic" else self.event_shape
+
+    def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
+        """N(f(z), diag(sigma^2)); ``x`` sets an optimal sigma while training."""
+        event_dims = len(self.event_shape)
+        if self.scale == "heteroscedastic":
+            loc, raw_scale = parameters.unbind(-event_dims - 1)
+            return dist.Normal(loc, bounded_scale(raw_scale)).to_event(event_dims)
+        return dist.Normal(parameters, self._sigma(parameters, x)).to_event(event_dims)
+
+    def _sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:
+        if self.scale == "optimal":
+            return self._optimal_sigma(loc, x)
+        if isinstance(self.scale, str):
+            return bounded_scale(self.raw_scale)
+        return loc.new_tensor(self.scale)
+
+    def _optimal_sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:
+        if x is None or not self.training:
+            return self.mean_square.sqrt()
+        with torch.no_grad():  # at the optimum the gradient through sigma is zero
+            now = (x - loc).square().mean().clamp(MIN_SCALE**2, MAX_SCALE**2)
+            self.updates += 1
+            weight = (1 / self.updates).clamp(min=MOMENTUM)
+            self.mean_square.lerp_(now, weight.to(now))
+        return now.sqrt()

@@ -1,0 +1,5 @@
+"""Encoders and decoders: plain modules, with no probability in them. One kind a file."""
+
+from pyro_vae.core.plugins import kinds_in
+
+globals().update(kinds_in(__name__, __path__))

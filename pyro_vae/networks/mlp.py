@@ -1,0 +1,68 @@
+"""A multilayer perceptron."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from pyro_vae.core.network import Network
+
+__all__ = ["MLP"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+}
+
+
+class MLP(Network):
+    """Fully connected layers with an activation between them, on the flattened input.
+
+    Shapes:
+        maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+        hidden: Width of each hidden layer, from input to output, each at least 1.
+        activation: What stands after each hidden layer.
+
+    References:
+        | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C
+        | https://arxiv.org/abs/1312.6114
+
+    Example:
+        >>> import torch
+        >>> MLP(input_shape=(1, 8, 8), output_shape=(2, 5), hidden=[32])(
+        ...     torch.zeros(7, 1, 8, 8)
+        ... ).shape
+        torch.Size([7, 2, 5])
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        hidden: Sequence[PositiveInt] = (400,),
+        activation: Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"] = "relu",
+    ) -> None:
+        super().__init__(input_shape, output_shape)
+        widths = [math.prod(input_shape), *hidden]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(output_shape)))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The layers in order."""
+        y: Tensor = self.layers(x.flatten(1))
+        return y

@@ -1,0 +1,5 @@
+"""Posteriors q(z|x): one kind a file."""
+
+from pyro_vae.core.plugins import kinds_in
+
+globals().update(kinds_in(__name__, __path__))

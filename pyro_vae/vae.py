@@ -1,0 +1,295 @@
+"""The VAE as a Pyro program: ``model`` is p(z) p(x|z), ``guide`` is q(z|x)."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import pyro
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.nn import PyroModule, pyro_method
+from torch import Tensor, nn
+
+from pyro_vae.core.declaration import Declared, Problems, parse
+from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.messages import shown
+from pyro_vae.core.network import ModuleNetwork, Network, as_network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+
+__all__ = ["VAE"]
+
+Declaration = str | Mapping[str, Any] | nn.Module
+
+FAMILIES: dict[str, Any] = {
+    "prior": Prior,
+    "likelihood": Likelihood,
+    "decoder": Network,
+    "posterior": Posterior,
+    "encoder": Network,
+}
+_serial = itertools.count()
+
+
+class VAE(PyroModule):
+    r"""A variational autoencoder: a generative model and an amortised guide.
+
+    .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
+
+    ``prior()`` is p(z), ``likelihood(decoder(z))`` is p(x|z) and ``posterior(encoder(x))`` is
+    q(z|x). Each is given as a name, as a mapping with ``kind``, or as a ready module; an encoder
+    or a decoder may be any ``nn.Module``.
+
+    Args:
+        event_shape: Shape of one datum, such as ``(1, 28, 28)``.
+        latent_dim: Size M of the latent code z, at least 1.
+        prior: p(z).
+        likelihood: p(x|z), given the decoder's output.
+        decoder: Network from z to the likelihood's parameters.
+        posterior: q(z|x), given the encoder's output.
+        encoder: Network from x to the posterior's parameters.
+
+    Raises:
+        DeclarationError: with every problem of the declaration at once.
+        IncompatibleComponents: if the components' shapes do not fit one another.
+
+    References:
+        | Auto-encoding variational Bayes (Kingma and Welling, 2013)
+        | https://arxiv.org/abs/1312.6114
+        | Stochastic backpropagation and approximate inference in deep generative models
+        | (Rezende et al., 2014) https://arxiv.org/abs/1401.4082
+
+    Example:
+        >>> vae = VAE(event_shape=(1, 8, 8), latent_dim=2, likelihood="bernoulli")
+        >>> vae.generate(5).shape
+        torch.Size([5, 1, 8, 8])
+        >>> vae.swap(prior="diagonal_normal").declaration["prior"]
+        {'kind': 'diagonal_normal'}
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        prior: Declaration = "standard_normal",
+        likelihood: Declaration = "gaussian",
+        decoder: Declaration = "mlp",
+        posterior: Declaration = "diagonal_normal",
+        encoder: Declaration = "mlp",
+    ) -> None:
+        given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
+                 "posterior": posterior, "encoder": encoder}  # fmt: skip
+        parts = _read(event_shape, latent_dim, given)
+        super().__init__(_unique_name())
+        _forget_with(self)
+        shape = self.event_shape = tuple(event_shape)
+        self.latent_dim = latent_dim
+        known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
+        self.prior: Prior = _built(parts["prior"], **known)
+        self.likelihood: Likelihood = _built(parts["likelihood"], **known)
+        self.posterior: Posterior = _built(parts["posterior"], **known)
+        self.decoder: nn.Module = _network(
+            parts["decoder"], (latent_dim,), self.likelihood.parameter_shape
+        )
+        self.encoder: nn.Module = _network(parts["encoder"], shape, self.posterior.parameter_shape)
+        self._check_shapes()
+
+    @pyro_method
+    def model(self, x: Tensor | None = None, size: int = 1) -> Tensor:
+        """p(z) p(x|z), as a Pyro program.
+
+        Args:
+            x: Data, ``(N, *event_shape)``; None draws ``size`` data from the model.
+            size: How many data to draw when there is no ``x``.
+        """
+        with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
+            z = pyro.sample("z", self.prior())
+            sample: Tensor = pyro.sample("x", self.likelihood(self.decoder(z), x), obs=x)
+            return sample
+
+    @pyro_method
+    def guide(self, x: Tensor) -> Tensor:
+        """q(z|x), as a Pyro program; ``x`` is ``(N, *event_shape)``."""
+        with pyro.plate("data", len(self._data(x)), dim=-1):
+            sample: Tensor = pyro.sample("z", self.posterior(self.encoder(x)))
+            return sample
+
+    def encode(self, x: Tensor) -> TorchDistribution:
+        """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""
+        q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
+        return q
+
+    def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
+        """p(x|z) for codes ``(*batch, M)``.
+
+        ``x`` is the datum where it is known; a likelihood uses it only for what the model
+        conditions on (see :class:`~pyro_vae.core.likelihood.Likelihood`).
+        """
+        p: TorchDistribution = self.likelihood(self.decoder(z), x)
+        return p
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean of p(x|z) at the mean of q(z|x), ``(N, *event_shape)``."""
+        with _evaluating(self):
+            mean: Tensor = self.decode(self.encode(x).mean).mean
+            return mean
+
+    @torch.no_grad()
+    def generate(self, size: int = 1, *, sample: bool = False) -> Tensor:
+        """New data from z ~ p(z), ``(size, *event_shape)``.
+
+        Args:
+            size: How many.
+            sample: Draw x ~ p(x|z), pixel noise included, in place of the mean of p(x|z).
+        """
+        with _evaluating(self):
+            p = self.decode(self.prior().sample(torch.Size([size])))
+            drawn: Tensor = p.sample() if sample else p.mean
+            return drawn
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The arguments that build this model again: ``VAE(**vae.declaration)``.
+
+        A user's own ``nn.Module``, which has no name, stands there as the module itself.
+        """
+        parts = {name: _declaration_of(getattr(self, name)) for name in FAMILIES}
+        return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts}
+
+    def swap(self, **changes: Any) -> Self:
+        """A new VAE with some of its declaration changed; nothing is shared with this one.
+
+        Every component is built afresh, with new weights. A user's own ``nn.Module``, which
+        cannot be built again from a name, is copied with the weights that it has.
+        """
+        unknown = sorted(set(changes) - set(self.declaration))
+        if unknown:
+            known = ", ".join(self.declaration)
+            raise DeclarationError(
+                [f"{name}: unknown argument; known here: {known}" for name in unknown], "swap"
+            )
+        parts = self.declaration | changes
+        kept = {name: copy.deepcopy(parts[name]) for name in parts if name not in changes}
+        return type(self)(**(parts | kept))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with weights and a name of its own, so that Pyro never mixes the two."""
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        PyroModule.__init__(other, _unique_name())
+        named = ("_pyro_name", "_pyro_context")
+        state = {name: value for name, value in self.__dict__.items() if name not in named}
+        other.__dict__.update(copy.deepcopy(state, memo))
+        _forget_with(other)
+        return other
+
+    def _data(self, x: Tensor) -> Tensor:
+        event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
+        if event != self.event_shape:
+            got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
+            want = ", ".join(["N", *map(str, self.event_shape)])
+            raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
+        return x
+
+    @torch.no_grad()
+    def _check_shapes(self) -> None:
+        """Run each component once, and hold the shapes of its distribution to the contract."""
+        device = next(iter([*self.parameters(), *self.buffers()]), torch.empty(0)).device
+        dtype = next(self.parameters(), torch.empty(0)).dtype
+        x = torch.zeros(2, *self.event_shape, device=device, dtype=dtype)
+        z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
+        with _evaluating(self):
+            code, data = (self.latent_dim,), self.event_shape
+            _check("prior()", self.prior(), (), code)
+            _check("posterior(encoder(x))", self.encode(x), (2,), code)
+            _check("likelihood(decoder(z))", self.decode(z), (2,), data)
+
+
+def _read(
+    event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
+) -> dict[str, Any]:
+    """Check the whole declaration, and raise all of its problems at once."""
+    problems = Problems()
+    sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
+    if not all(type(n) is int and n > 0 for n in sizes):
+        problems.append(
+            f"event_shape: must be the sizes of one datum, each > 0, got {shown(event_shape)}"
+        )
+    if type(latent_dim) is not int or latent_dim < 1:
+        problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
+    parts: dict[str, Any] = {}
+    for name, value in given.items():
+        family = FAMILIES[name]
+        if isinstance(value, nn.Module):
+            parts[name] = value
+            if family is not Network and not isinstance(value, family):
+                problems.append(
+                    f"{name}: must be a {family.__name__}, a name or a mapping with 'kind', "
+                    f"got a module of type {type(value).__name__}"
+                )
+        else:
+            parts[name] = parse(family, value, name, problems)
+    problems.raise_if_any("The VAE's declaration")
+    return parts
+
+
+def _built(part: Declared | nn.Module, **known: Any) -> Any:
+    return part.build(**known) if isinstance(part, Declared) else part
+
+
+def _network(
+    part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+) -> nn.Module:
+    if isinstance(part, Declared):
+        built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
+        return built
+    return as_network(part, input_shape, output_shape)
+
+
+def _declaration_of(part: Any) -> Any:
+    return part.module if isinstance(part, ModuleNetwork) else part.declaration
+
+
+def _check(
+    what: str, d: TorchDistribution, batch: tuple[int, ...], event: tuple[int, ...]
+) -> None:
+    if (tuple(d.batch_shape), tuple(d.event_shape)) != (batch, event):
+        raise IncompatibleComponents(
+            f"{what}: expected a distribution of batch_shape {batch} and event_shape {event}, "
+            f"got {tuple(d.batch_shape)} and {tuple(d.event_shape)}"
+        )
+
+
+def _unique_name() -> str:
+    """A root name of its own for each instance: Pyro's parameter store is global and by name."""
+    return f"vae{next(_serial)}"
+
+
+def _forget_with(vae: VAE) -> None:
+    """Let the entries of a model leave Pyro's parameter store when the model dies."""
+    weakref.finalize(vae, _forget, vae._pyro_name).atexit = False
+
+
+def _forget(name: str) -> None:
+    store = pyro.get_param_store()
+    for key in [key for key in store.keys() if key.startswith(f"{name}.")]:  # noqa: SIM118
+        del store[key]
+
+
+@contextmanager
+def _evaluating(vae: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; each module's own mode comes back after it."""
+    modes = {module: module.training for module in vae.modules()}
+    vae.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
