@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from pyro_vae.core.network import Network as Network
     from pyro_vae.core.posterior import Posterior as Posterior
     from pyro_vae.core.prior import Prior as Prior
+    from pyro_vae.data.prepare import as_dataset as as_dataset
+    from pyro_vae.data.source import Source as Source
+    from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
+    from pyro_vae.evaluation.evaluate import evaluate as evaluate
+    from pyro_vae.experiment.catalogue import catalogue as catalogue
+    from pyro_vae.experiment.checkpoint import load as load
+    from pyro_vae.experiment.checkpoint import save as save
+    from pyro_vae.inference.fit import fit as fit
+    from pyro_vae.objectives.terms import elbo_terms as elbo_terms
     from pyro_vae.vae import VAE as VAE
 
 __version__ = "0.1.0"
@@ -21,7 +30,16 @@ _HOMES = {
     "Likelihood": "core.likelihood",
     "Posterior": "core.posterior",
     "Network": "core.network",
+    "Source": "data.source",
     "PyroVAEError": "core.errors",
+    "as_dataset": "data.prepare",
+    "audit_elbo": "evaluation.audit",
+    "catalogue": "experiment.catalogue",
+    "elbo_terms": "objectives.terms",
+    "evaluate": "evaluation.evaluate",
+    "fit": "inference.fit",
+    "load": "experiment.checkpoint",
+    "save": "experiment.checkpoint",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

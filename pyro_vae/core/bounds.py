@@ -21,7 +21,7 @@ def bounded_scale(raw: Tensor, low: float = MIN_SCALE, high: float = MAX_SCALE) 
     middle of the range, and never NaN, 0 or infinity for any finite ``raw``.
 
     Example:
-        >>> [round(s, 4) for s in bounded_scale(torch.tensor([-1e9, 0.0, 1e9])).tolist()]
+        >>> [round(s, 3) for s in bounded_scale(torch.tensor([-1e9, 0.0, 1e9])).tolist()]
         [0.001, 1.0, 1000.0]
     """
     centre = (math.log(high) + math.log(low)) / 2

@@ -17,6 +17,7 @@ from pyro_vae.core.likelihood import Likelihood
 __all__ = ["Gaussian"]
 
 MOMENTUM = 0.1
+SPEED = 10.0
 
 
 class Gaussian(Likelihood):
@@ -27,8 +28,9 @@ class Gaussian(Likelihood):
     The normaliser, -D/2 log(2 pi sigma^2), is always part of it. ``scale`` says what sigma is:
 
     - a number: a hyper-parameter, the same for every dimension;
-    - ``learned``: one number, learned with the weights;
-    - ``per_dimension``: one number for each dimension, learned with the weights;
+    - ``learned``: one number, learned with the weights. It begins at 1, and its logarithm moves
+      ten times as fast as a weight does under Adam, since it has far to go;
+    - ``per_dimension``: one number for each dimension, learned likewise;
     - ``optimal``: the maximum-likelihood number, the root of the mean squared error. In training
       mode it is that of the batch at hand, and a moving average of its square is kept; in
       evaluation mode it is the kept one, so that a score does not depend on its batch;
@@ -91,7 +93,7 @@ class Gaussian(Likelihood):
         if self.scale == "optimal":
             return self._optimal_sigma(loc, x)
         if isinstance(self.scale, str):
-            return bounded_scale(self.raw_scale)
+            return bounded_scale(SPEED * self.raw_scale)
         return loc.new_tensor(self.scale)
 
     def _optimal_sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:

@@ -1,0 +1,92 @@
+"""``pyro-vae``: its commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import typer
+
+from pyro_vae.cli import audit, evaluate, generate, listing, schema, train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="pyro-vae",
+    help="Variational autoencoders as Pyro programs, with an ELBO that is audited.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("train", context_settings=EXTRA)(train.train)
+app.command("audit")(audit.audit)
+app.command("evaluate", context_settings=EXTRA)(evaluate.evaluate)
+app.command("generate")(generate.generate)
+app.command("list")(listing.list_components)
+app.command("schema")(schema.schema)
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """Variational autoencoders as Pyro programs, with an ELBO that is audited."""
+    if version:
+        from pyro_vae import __version__
+
+        typer.echo(f"pyro-vae {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; an error is one message and a status, never a traceback."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """The exit status of a command: 0, 1 (an audit failed), 2 (bad input), 130 (interrupted)."""
+    try:
+        status = run()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return explain(error)
+    return status if isinstance(status, int) else 0
+
+
+def explain(error: Exception) -> int:
+    """Say what went wrong, in one message."""
+    from pyro_vae.core.errors import PyroVAEError
+
+    if isinstance(error, PyroVAEError):
+        return fail(str(error), 2)
+    if isinstance(error, OSError):
+        return fail(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+    if os.environ.get("PYRO_VAE_DEBUG"):
+        raise error
+    return fail(
+        f"{type(error).__name__}: {error}\nThis is a bug in pyro_vae; PYRO_VAE_DEBUG=1 shows "
+        f"where it happened",
+        70,
+    )
+
+
+def fail(message: str, status: int) -> int:
+    """Print an error, and give its exit status."""
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
+    return status

@@ -1,0 +1,81 @@
+"""``pyro-vae train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyro_vae.cli.common import Imports, assignments, console, import_components
+
+__all__ = ["train"]
+
+
+def train(
+    context: typer.Context,
+    declaration: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE] [PATH=VALUE ...]", help="A YAML file, and overrides."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; a new one in runs/ by default.")
+    ] = None,
+    audit: Annotated[bool, typer.Option(help="Audit the ELBO when training has ended.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    imports: Imports = None,
+) -> int:
+    """Train a VAE as declared, and write its run folder.
+
+    Without FILE every setting has its default: a small VAE on scikit-learn's handwritten digits.
+
+    Examples:
+      pyro-vae train
+      pyro-vae train vae.yaml train.epochs=100 model.prior=diagonal_normal
+      pyro-vae train data.kind=mnist data.root=DIR data.binarization=dynamic
+      model.likelihood=bernoulli
+    """
+    arguments = [*([declaration] if declaration else []), *context.args]
+    file = arguments.pop(0) if arguments and _is_file(arguments[0]) else None
+    overrides = assignments(arguments)
+    import_components(imports)
+    from pyro_vae.experiment.declaration import Experiment
+    from pyro_vae.experiment.run import run_experiment
+    from pyro_vae.experiment.yaml_file import override, read_yaml
+
+    experiment = Experiment.read(override(read_yaml(Path(file)) if file else {}, overrides))
+    folder = out or new_folder(experiment.data.mapping["kind"])
+    screen = console()
+    run = run_experiment(
+        experiment, folder, audit=audit, show_progress=not quiet,
+        say=lambda text: screen.print(text, markup=False),
+    )  # fmt: skip
+    screen.print(run.result.table())
+    if run.audit is not None:
+        screen.print(run.audit.table())
+        screen.print(f"Audit {run.audit.verdict}", markup=False)
+    screen.print(
+        f"{run.scores.split.capitalize()} ELBO: {run.scores.elbo} nats per datum "
+        f"({run.scores.estimator}; {run.scores.count} data of {run.scores.identity})",
+        markup=False,
+    )
+    screen.print(f"Pictures: {run.folder / 'pictures'}/ ({', '.join(run.pictures)})", markup=False)
+    if run.result.interrupted:
+        return 130
+    return 0 if run.audit is None or run.audit.passed else 1
+
+
+def _is_file(argument: str) -> bool:
+    """Whether an argument is the declaration's file, rather than an override."""
+    return "=" not in argument and not argument.startswith("-")
+
+
+def new_folder(name: str) -> Path:
+    """A folder in runs/ that is not there yet, named for the moment and the data."""
+    from datetime import datetime
+
+    base = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    candidates = (
+        Path("runs") / (base + suffix) for suffix in ["", *(f"-{n}" for n in range(2, 1000))]
+    )
+    return next(path for path in candidates if not path.exists())

@@ -1,0 +1,157 @@
+"""Arrays that stay on the device, in three splits, with their identity."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.data.binarization import draw
+from pyro_vae.data.identity import Identity
+
+__all__ = ["DataSet", "Split"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Data for one purpose, as tensors.
+
+    Args:
+        x: Values, ``(N, *event)`` float32; grey intensities where ``dynamic``.
+        labels: One for each datum, or None.
+        dynamic: Whether every batch is a fresh Bernoulli draw of ``x``.
+        rows: Which rows of the array, as it was read, these are: ``(N,)``, increasing.
+
+    Example:
+        >>> split = Split(torch.rand(10, 1, 8, 8))
+        >>> len(split), split.batch(torch.tensor([7, 3])).shape
+        (10, torch.Size([2, 1, 8, 8]))
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+    dynamic: bool = False
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "" if self.labels is None else ", labelled"
+        dynamic = ", redrawn for every batch" if self.dynamic else ""
+        return f"Split({len(self)} of shape {tuple(self.x.shape[1:])}{labels}{dynamic})"
+
+    def batch(self, index: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The data at ``index``, drawn afresh where ``dynamic``.
+
+        Args:
+            index: Positions within this split, ``(B,)``.
+            generator: Where the draws come from, on any device; needed where ``dynamic``.
+
+        Raises:
+            DataError: if there are draws to make and no generator to make them with.
+        """
+        x = self.x[index.to(self.x.device)]
+        if not self.dynamic:
+            return x
+        if generator is None:
+            raise DataError(
+                "This split is drawn afresh for every batch (binarization dynamic): expected a "
+                "torch.Generator to draw with, got None; pass generator=..., or read the grey "
+                "intensities from its x"
+            )
+        return draw(x, generator)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split, on a device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        rows = None if self.rows is None else self.rows.to(device)
+        return replace(self, x=self.x.to(device), labels=labels, rows=rows)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DataSet:
+    """What a model is trained, tuned and scored on.
+
+    Args:
+        train: Data to train on, never empty.
+        validation: Data to choose with; may be empty.
+        test: Data to score on; may be empty.
+        identity: Tells these data from all others.
+
+    Example:
+        >>> from pyro_vae.data import Digits
+        >>> data = Digits().load()
+        >>> data.event_shape, len(data.train), len(data.validation), len(data.test)
+        ((1, 8, 8), 1258, 180, 359)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> [len(x) for x in data.batches(500, generator)]
+        [500, 500, 258]
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    identity: Identity
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one datum."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits, by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """The same data, on a device."""
+        train, validation, test = (split.to(device) for split in self.splits.values())
+        return DataSet(train, validation, test, self.identity)
+
+    def batches(
+        self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False
+    ) -> Iterator[Tensor]:
+        """One pass over the training split, shuffled, gathered on the device where it lives.
+
+        A generator on the CPU gives the same batches on every device.
+
+        Shapes:
+            each is ``(batch_size, *event_shape)``; the last may be smaller.
+
+        Args:
+            batch_size: How many data a batch holds, at least 1.
+            generator: Where the shuffle, and a dynamic split's draws, come from.
+            drop_last: Leave out a last batch that is smaller than the others.
+
+        Raises:
+            DataError: if the batch size is not a whole number above 0.
+        """
+        if type(batch_size) is not int or batch_size < 1:
+            raise DataError(f"batch_size: expected a whole number > 0, got {batch_size!r}")
+        size = len(self.train)
+        order = torch.randperm(size, generator=generator, device=generator.device)
+        indices = order.to(self.train.x.device).split(batch_size)
+        if drop_last and len(indices) > 1 and size % batch_size:
+            indices = indices[:-1]
+        return (self.train.batch(index, generator) for index in indices)
+
+    def __repr__(self) -> str:
+        return f"DataSet({self.identity}, event_shape={self.event_shape})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{len(split)}</td>"
+            f"<td>{'no' if split.labels is None else 'yes'}</td>"
+            f"<td>{'redrawn for every batch' if split.dynamic else 'fixed'}</td></tr>"
+            for name, split in self.splits.items()
+        )
+        return (
+            f"<table><caption>{html.escape(str(self.identity))}<br>"
+            f"event shape {self.event_shape}</caption>"
+            f"<tr><th>split</th><th>data</th><th>labels</th><th>values</th></tr>{rows}</table>"
+        )

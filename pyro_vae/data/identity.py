@@ -1,0 +1,91 @@
+"""What a score was measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError
+
+__all__ = ["Identity", "digest"]
+
+DIGITS = 12
+
+
+def digest(arrays: Iterable[Tensor]) -> str:
+    """The first 12 hexadecimal digits of the sha256 over the arrays' shapes and float32 values."""
+    total = hashlib.sha256()
+    for array in arrays:
+        values = array.numpy().astype("<f4", order="C", copy=False)
+        total.update(str(values.shape).encode())
+        total.update(values.data)
+    return total.hexdigest()[:DIGITS]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Stands beside every score, so that unlike data are never compared.
+
+    Two identities are equal where the data, their splits and their preprocessing are; a name is
+    only a name, and is not compared. Labels are no part of it: a score of x does not read them.
+
+    Args:
+        name: Of the source, for people.
+        sha256: First 12 hexadecimal digits of the digest of the values as they were read, before
+            any split or draw; an official test set counts as an array of its own.
+        train: Number of training data.
+        validation: Number of validation data.
+        test: Number of test data.
+        seed: Of the split and of what is drawn once.
+        value_range: Least and greatest value as read.
+        binarization: How the values were made binary, or ``none``.
+
+    Example:
+        >>> one = Identity("digits", "1a2b3c4d5e6f", 1258, 180, 359, 0, (0.0, 1.0), "none")
+        >>> print(one)
+        digits [sha256 1a2b3c4d5e6f; train 1258, validation 180, test 359; split seed 0; \
+binarization none]
+        >>> Identity.from_dict(one.to_dict()) == one
+        True
+    """
+
+    name: str = dataclasses.field(compare=False)
+    sha256: str
+    train: int
+    validation: int
+    test: int
+    seed: int
+    value_range: tuple[float, float]
+    binarization: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} [sha256 {self.sha256}; train {self.train}, validation "
+            f"{self.validation}, test {self.test}; split seed {self.seed}; "
+            f"binarization {self.binarization}]"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields, ready for JSON."""
+        return dataclasses.asdict(self) | {"value_range": list(self.value_range)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """The identity that :meth:`to_dict` wrote.
+
+        Raises:
+            DataError: if a field is missing or unknown.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if set(fields) != set(known):
+            raise DataError(
+                f"A data set's identity: expected the fields {', '.join(known)}, "
+                f"got {', '.join(fields) or 'none'}"
+            )
+        low, high = fields["value_range"]
+        return cls(**{**fields, "value_range": (low, high)})

@@ -1,0 +1,32 @@
+"""MNIST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyro_vae.data.torchvision_images import TorchvisionImages
+
+__all__ = ["MNIST"]
+
+
+class MNIST(TorchvisionImages):
+    """Handwritten digits: 60,000 to train and validate on, 10,000 to test, 28 x 28 pixels.
+
+    Shapes:
+        each datum is ``(1, 28, 28)``, with intensities in [0, 1].
+
+    References:
+        | Gradient-based learning applied to document recognition (LeCun et al., 1998)
+        | https://doi.org/10.1109/5.726791
+
+    Example:
+        >>> MNIST(binarization="dynamic").declaration["validation"]
+        10000
+    """
+
+    @staticmethod
+    def loader() -> Any:
+        """Its class ``MNIST``, which reads ``MNIST/raw``."""
+        from torchvision import datasets
+
+        return datasets.MNIST

@@ -1,0 +1,93 @@
+"""Arrays from ``.npy`` and ``.npz`` files, never unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import nearest
+
+__all__ = ["read_arrays"]
+
+Numbers = np.ndarray[Any, Any]
+DEFAULT_KEY = "x"
+MAGIC = (b"\x93NUMPY", b"PK")  # how .npy and .npz begin
+
+
+def read_arrays(
+    path: Path, key: str | None = None, labels: str | None = None
+) -> tuple[Numbers, Numbers | None]:
+    """The array of data in a file, and that of labels.
+
+    Args:
+        path: Of a ``.npy`` file, which holds one array, or a ``.npz`` file, which names several.
+        key: Name of the data in a ``.npz``; by default the only array there besides the labels,
+            or ``x``.
+        labels: Name of the labels in a ``.npz``; by default there are none.
+
+    Raises:
+        DataError: if the file is missing, damaged, pickled, or has no such array.
+    """
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: expected a .npy or .npz file, got {what}")
+    try:
+        with path.open("rb") as file:
+            _check_magic(path, file.read(6))
+            file.seek(0)
+            return _chosen(path, np.load(file, allow_pickle=False), key, labels)
+    except DataError:
+        raise
+    except Exception as error:  # damage may surface as any error of numpy, zipfile or zlib
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{path}: expected a .npy or .npz file of numbers, saved without pickling, got one "
+            f"that cannot be read: {cause}; save it again with numpy.save or numpy.savez"
+        ) from None
+
+
+def _check_magic(path: Path, head: bytes) -> None:
+    if not head.startswith(MAGIC):
+        raise DataError(
+            f"{path}: expected a .npy or .npz file, got one that begins with "
+            f"{head.hex() or 'nothing'}; save the array with numpy.save or numpy.savez"
+        )
+
+
+def _chosen(
+    path: Path, content: Any, key: str | None, labels: str | None
+) -> tuple[Numbers, Numbers | None]:
+    if isinstance(content, np.ndarray):
+        if key is not None or labels is not None:
+            raise DataError(
+                f"{path}: expected a .npz file with an array {key or labels!r}, got a .npy file, "
+                "whose one array has no name; leave out key and labels"
+            )
+        return content, None
+    x = _member(path, content, key or _default_key(path, content, labels))
+    return x, None if labels is None else _member(path, content, labels)
+
+
+def _default_key(path: Path, content: Mapping[str, Numbers], labels: str | None) -> str:
+    others = [name for name in content if name != labels]
+    if len(others) == 1:
+        return others[0]
+    if DEFAULT_KEY in others:
+        return DEFAULT_KEY
+    raise DataError(
+        f"{path}: expected one array, or one called {DEFAULT_KEY!r}, got "
+        f"{', '.join(others) or 'none'}; name the one that is meant (data.key)"
+    )
+
+
+def _member(path: Path, content: Mapping[str, Numbers], name: str) -> Numbers:
+    if name not in content:
+        raise DataError(
+            f"{path}: expected an array {name!r}, got {', '.join(content) or 'none'}"
+            f"{nearest(name, content)}"
+        )
+    return content[name]

@@ -1,0 +1,72 @@
+"""The contract of a data source."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+from pydantic import NonNegativeInt
+
+from pyro_vae.core.declarable import Declarable
+from pyro_vae.data.binarization import Binarization
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.prepare import Preprocessing, Raw, prepare
+from pyro_vae.data.splits import Share
+
+__all__ = ["Source"]
+
+
+class Source(Declarable, home="pyro_vae.data"):
+    """Where data come from: reads arrays, and loads them as a data set.
+
+    How to write one:
+        1. One class in one file of ``pyro_vae/data``, or in a notebook cell. Its name in snake
+           case is its ``kind``; a file is named for its kind.
+        2. The constructor takes what a user may declare, annotated, each with a line under
+           ``Args:``, then ``**preprocessing``, which it hands to ``super().__init__``. Nothing
+           is read there. Heavy libraries are imported where they are used.
+        3. ``read()`` returns the arrays as they are: ``x`` of shape ``(N, *event)``, images as
+           ``(N, channels, height, width)`` in [0, 1]; labels, and the official test set, where
+           there are any. It draws nothing, splits nothing, and never unpickles.
+        4. Without an official test set, the constructor also takes ``test: Share = 0.2`` and
+           sets ``self.test``.
+        5. What is missing or damaged is a ``DataError`` that names the file, the cause, and what
+           to do.
+
+    Args:
+        binarization: How intensities in [0, 1] become 0 or 1: none, threshold (at 0.5), static
+            (one draw), or dynamic (training data drawn afresh for every batch).
+        validation: Fraction of the training data in [0, 1), or a whole number of them, to
+            validate on.
+        seed: Of the split and of what is drawn once.
+    """
+
+    test: Share = 0.2
+
+    def __init__(
+        self,
+        binarization: Binarization = "none",
+        validation: Share = 0.1,
+        seed: NonNegativeInt = 0,
+    ) -> None:
+        self.binarization = binarization
+        self.validation = validation
+        self.seed = seed
+
+    def __repr__(self) -> str:
+        given = {name: value for name, value in self.declaration.items() if name != "kind"}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    @abstractmethod
+    def read(self) -> Raw:
+        """The arrays as they are, before any split or draw."""
+
+    def load(self) -> DataSet:
+        """The data set, on the CPU; the same one for the same arguments.
+
+        Raises:
+            DataError: if the data are missing, damaged, or unfit for what was declared.
+        """
+        raw = self.read()
+        how = Preprocessing(self.validation, self.test, self.binarization, self.seed)
+        return prepare(replace(raw, name=raw.name or self.kind), how)

@@ -1,0 +1,77 @@
+"""Data held to a likelihood's support, before anything is trained."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.distributions import constraints
+from torch.distributions.constraints import Constraint
+
+from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.data.checks import first_where, locate
+from pyro_vae.data.dataset import DataSet, Split
+
+__all__ = ["check_support"]
+
+WORDS = {
+    constraints.boolean: "0 or 1",
+    constraints.nonnegative_integer: "whole numbers from 0",
+    constraints.nonnegative: "numbers from 0",
+    constraints.positive: "numbers above 0",
+    constraints.unit_interval: "numbers in [0, 1]",
+    constraints.real: "real numbers",
+}
+
+
+def check_support(likelihood: Likelihood, data: DataSet) -> None:
+    """Refuse data that the likelihood gives no density to.
+
+    A split that is drawn for every batch is judged by what it can become, not by its grey
+    intensities.
+
+    Args:
+        likelihood: Its ``support`` says which values a datum may have.
+        data: All three splits are checked.
+
+    Raises:
+        IncompatibleComponents: naming, for each split, how many values are outside, where the
+            first one is, and what to do.
+
+    Example:
+        >>> from pyro_vae.data import Digits
+        >>> from pyro_vae.likelihoods import Bernoulli
+        >>> check_support(Bernoulli(event_shape=(1, 8, 8)), Digits(binarization="static").load())
+        >>> check_support(Bernoulli(event_shape=(1, 8, 8)), Digits().load())
+        Traceback (most recent call last):
+        ...
+        pyro_vae.core.errors.IncompatibleComponents: bernoulli: expected data of 0 or 1, got ...
+    """
+    support = likelihood.support
+    if constraints.is_dependent(support):
+        return
+    found = [
+        text for name, split in data.splits.items() if (text := _outside(support, name, split))
+    ]
+    if found:
+        raise IncompatibleComponents(
+            f"{likelihood.kind}: expected data of {WORDS.get(support, support)}, got others in "
+            f"{data.identity}:\n"
+            + "\n".join(f"  {line}" for line in found)
+            + f"\n{likelihood.remedies}"
+        )
+
+
+def _outside(support: Constraint, name: str, split: Split) -> str:
+    """Which of a split's values are outside, in words; empty if none is."""
+    possible = [split.x.floor(), split.x.ceil()] if split.dynamic else [split.x]
+    for x in possible:  # the least and the greatest that a draw can be, or the data
+        bad: Tensor = ~support.check(x)
+        if bad.any():
+            return f"{name}: {locate(bad, x)}{_row_as_read(bad, split)}"
+    return ""
+
+
+def _row_as_read(bad: Tensor, split: Split) -> str:
+    if split.rows is None:
+        return ""
+    return f" (row {split.rows[first_where(bad)[0]]} as it was read)"

@@ -1,0 +1,110 @@
+"""The linear-Gaussian model, whose evidence, posterior and ELBO are known exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from pyro_vae.core.network import ModuleNetwork
+from pyro_vae.likelihoods.gaussian import Gaussian
+from pyro_vae.networks.linear import Linear
+from pyro_vae.objectives.structure import any_normal, diagonal_normal
+from pyro_vae.vae import VAE
+
+__all__ = ["LinearGaussian", "linear_gaussian"]
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class LinearGaussian:
+    r"""Probabilistic PCA with a diagonal prior and diagonal noise.
+
+    .. math:: p(z) = N(z \mid m, \mathrm{diag}(s^2)), \quad
+              p(x \mid z) = N(x \mid W z + b, \mathrm{diag}(\sigma^2))
+
+    Data are flattened to ``(N, D)``; every result is in nats, one value for each datum.
+
+    Args:
+        prior_loc: m, ``(M,)``.
+        prior_scale: s, ``(M,)``.
+        weight: W, ``(D, M)``.
+        bias: b, ``(D,)``.
+        scale: sigma, ``(D,)``.
+
+    References:
+        | Probabilistic principal component analysis (Tipping and Bishop, 1999)
+        | https://doi.org/10.1111/1467-9868.00196
+    """
+
+    prior_loc: Tensor
+    prior_scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        r"""log p(x) = log N(x | W m + b, W diag(s^2) W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
+        mean = self.weight @ self.prior_loc + self.bias
+        loadings = self.weight * self.prior_scale
+        covariance = loadings @ loadings.mT + torch.diag(self.scale.square())
+        factor = torch.linalg.cholesky(covariance)
+        white = torch.linalg.solve_triangular(factor, (x.flatten(1) - mean).mT, upper=False)
+        log_det = 2 * factor.diagonal().log().sum()
+        return -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
+
+    def posterior(self, x: Tensor) -> dist.MultivariateNormal:
+        """p(z|x), exactly: batch_shape ``(N,)``, event_shape ``(M,)``."""
+        whitened = self.weight / self.scale.unsqueeze(-1)  # (D, M)
+        precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
+        residual = (x.flatten(1) - self.bias) / self.scale
+        natural = residual @ whitened + self.prior_loc / self.prior_scale.square()  # (N, M)
+        covariance = torch.linalg.inv(precision)
+        return dist.MultivariateNormal(natural @ covariance, covariance_matrix=covariance)
+
+    def expected_log_likelihood(self, x: Tensor, q: dist.TorchDistribution) -> Tensor | None:
+        r"""E_q[log p(x|z)] for a normal q, ``(N,)``; None for any other q.
+
+        .. math:: -\frac12 \sum_d \left( \log 2\pi\sigma_d^2
+                  + \frac{(x - W\mu - b)_d^2 + (W \Sigma W')_{dd}}{\sigma_d^2} \right)
+        """
+        parameters = any_normal(q)
+        if parameters is None:
+            return None
+        loc, factor = parameters
+        residual = x.flatten(1) - loc @ self.weight.mT - self.bias
+        spread = (self.weight @ factor).square().sum(-1)
+        scaled = (residual.square() + spread) / self.scale.square()
+        return -0.5 * (scaled + LOG_2PI + 2 * self.scale.log()).sum(-1)
+
+
+def linear_gaussian(vae: VAE) -> LinearGaussian | None:
+    """The model of ``vae`` as a linear-Gaussian one, if it is one, in evaluation mode.
+
+    It is decided by structure: a linear decoder, a Gaussian likelihood whose scale does not
+    depend on z, and a diagonal normal prior.
+    """
+    prior = diagonal_normal(vae.prior())
+    if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
+        return None
+    loc, scale = prior
+    codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
+    noise = vae.decode(codes)
+    if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):
+        return None
+    base = noise.base_dist
+    if not isinstance(base, Normal):
+        return None
+    outputs = base.loc.flatten(1)
+    weight = (outputs[1:] - outputs[0]).mT
+    return LinearGaussian(loc, scale, weight, outputs[0], base.scale[0].flatten())
+
+
+def _is_affine(decoder: nn.Module) -> bool:
+    inner = decoder.module if isinstance(decoder, ModuleNetwork) else decoder
+    return type(inner) in (Linear, nn.Linear)

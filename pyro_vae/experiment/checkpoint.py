@@ -1,0 +1,93 @@
+"""Saving a model and loading it back. Nothing is ever pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_vae.core.errors import CheckpointError, DeclarationError
+from pyro_vae.experiment.declaration import Experiment
+from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
+from pyro_vae.experiment.yaml_file import read_yaml
+from pyro_vae.vae import FAMILIES, VAE
+
+__all__ = ["load", "load_experiment", "save"]
+
+
+def save(vae: VAE, path: str | Path) -> Path:
+    """Write a model's declaration and weights to a new folder, for :func:`load`.
+
+    Args:
+        vae: The model.
+        path: The folder; it must not exist, or be empty.
+
+    Raises:
+        RunFolderError: if the folder exists or cannot be written.
+        DeclarationError: if a component has no name to be built from again.
+    """
+    declaration = vae.declaration
+    nameless = [name for name in FAMILIES if not isinstance(declaration[name], dict)]
+    if nameless:
+        raise DeclarationError(
+            [
+                f"{name}: expected a component with a kind, got a plain "
+                f"{type(declaration[name]).__name__}; subclass pyro_vae.Network to give it a name"
+                for name in nameless
+            ],
+            "save",
+        )
+    shape = list(declaration["event_shape"])
+    parts = {name: declaration[name] for name in ("prior", "likelihood", "decoder")}
+    mapping: dict[str, Any] = {
+        "model": {"event_shape": shape, "latent_dim": vae.latent_dim, **parts},
+        "guide": {name: declaration[name] for name in ("posterior", "encoder")},
+    }
+    folder = RunFolder.create(Path(path))
+    folder.write_declaration(mapping)
+    folder.write_weights(vae.state_dict())
+    return folder.path
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """The declaration of a run folder.
+
+    Raises:
+        CheckpointError: if there is none, or it does not fit this version.
+    """
+    folder = Path(path)
+    if not (folder / DECLARATION).is_file():
+        what = "has no " + DECLARATION if folder.is_dir() else "is not a folder"
+        raise CheckpointError(f"{folder}: expected a run folder, but it {what}")
+    try:
+        return Experiment.read(read_yaml(folder / DECLARATION))
+    except DeclarationError as error:
+        raise CheckpointError(
+            f"{folder}: its declaration cannot be built here; a component of your own has to be "
+            f"defined (its cell run, or its file given with --import) first. {error}"
+        ) from None
+
+
+def load(path: str | Path, device: str = "cpu") -> VAE:
+    """The model of a run folder, in evaluation mode.
+
+    Args:
+        path: The folder that training, or :func:`save`, has written.
+        device: Where to put it.
+
+    Raises:
+        CheckpointError: if the folder is missing, damaged, or not of this model.
+    """
+    experiment = load_experiment(path)
+    with torch.random.fork_rng(devices=[]):
+        vae = experiment.build()
+    state = RunFolder(Path(path)).read_weights()
+    try:
+        vae.load_state_dict(state)
+    except RuntimeError as error:
+        problems = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path}: the weights do not fit the declaration beside them: {problems}"
+        ) from None
+    return vae.to(device).eval()

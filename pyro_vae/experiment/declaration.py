@@ -1,0 +1,173 @@
+"""An experiment, declared: what a YAML file or the command line may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import Field, PositiveInt, ValidationError, create_model
+
+from pyro_vae.core.declaration import Declared, family_type, parsed
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.messages import readable
+from pyro_vae.core.network import Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from pyro_vae.core.schema import Section
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.source import Source
+from pyro_vae.inference.settings import TrainSettings
+from pyro_vae.objectives.objective import Objective
+from pyro_vae.vae import VAE
+
+__all__ = ["FAMILIES", "Experiment", "json_schema"]
+
+FAMILIES: dict[str, type[Any]] = {
+    "data": Source,
+    "prior": Prior,
+    "likelihood": Likelihood,
+    "posterior": Posterior,
+    "network": Network,
+    "objective": Objective,
+}
+EventShape = list[PositiveInt] | tuple[PositiveInt, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A declaration that has been read and found sound.
+
+    Args:
+        data: The source of the data.
+        latent_dim: Size of the latent code.
+        components: ``prior``, ``likelihood``, ``decoder``, ``posterior`` and ``encoder``.
+        objective: What training maximises.
+        train: How to train.
+        event_shape: Shape of one datum; None until the data are known.
+
+    Example:
+        >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
+        >>> experiment.mapping["model"]["prior"]
+        {'kind': 'diagonal_normal'}
+    """
+
+    data: Declared
+    latent_dim: int
+    components: dict[str, Declared]
+    objective: Declared
+    train: TrainSettings
+    event_shape: tuple[int, ...] | None = None
+
+    @classmethod
+    def read(cls, mapping: Mapping[str, Any]) -> Experiment:
+        """Check a mapping of sections; what it does not say has a default.
+
+        Raises:
+            DeclarationError: with every problem at once, each with its path.
+        """
+        schema = experiment_schema()
+        try:
+            read: Any = schema.model_validate(dict(mapping))
+        except ValidationError as error:
+            raise DeclarationError(readable(error, schema)) from None
+        model, guide = read.model, read.guide
+        return cls(
+            data=parsed(Source, read.data),
+            latent_dim=model.latent_dim,
+            components={
+                "prior": parsed(Prior, model.prior),
+                "likelihood": parsed(Likelihood, model.likelihood),
+                "decoder": parsed(Network, model.decoder),
+                "posterior": parsed(Posterior, guide.posterior),
+                "encoder": parsed(Network, guide.encoder),
+            },
+            objective=parsed(Objective, read.objective),
+            train=read.train,
+            event_shape=None if model.event_shape is None else tuple(model.event_shape),
+        )
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The declaration in full, every default written out; ``read`` takes it back."""
+        parts = {name: part.mapping for name, part in self.components.items()}
+        shape = {} if self.event_shape is None else {"event_shape": list(self.event_shape)}
+        model_parts = ("prior", "likelihood", "decoder")
+        return {
+            "data": self.data.mapping,
+            "model": {**shape, "latent_dim": self.latent_dim,
+                      **{name: parts[name] for name in model_parts}},
+            "guide": {name: parts[name] for name in ("posterior", "encoder")},
+            "objective": self.objective.mapping,
+            "train": self.train.model_dump(mode="json"),
+        }  # fmt: skip
+
+    def load_data(self) -> DataSet:
+        """The data set."""
+        loaded: DataSet = self.data.build().load()
+        return loaded
+
+    def for_data(self, data: DataSet) -> Experiment:
+        """The same experiment, with the shape of the data written into its model.
+
+        Raises:
+            DeclarationError: if the declaration asks for another shape.
+        """
+        if self.event_shape not in (None, data.event_shape):
+            raise DeclarationError(
+                f"model.event_shape: must be the shape of the data, {list(data.event_shape)}, "
+                f"got {list(self.event_shape or ())}; leave it out to take the data's"
+            )
+        return replace(self, event_shape=data.event_shape)
+
+    def build(self) -> VAE:
+        """The model, with new weights drawn from the global generator."""
+        if self.event_shape is None:
+            raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
+        parts = {name: part.mapping for name, part in self.components.items()}
+        return VAE(self.event_shape, self.latent_dim, **parts)
+
+
+def experiment_schema() -> type[Section]:
+    """The schema over the kinds that are known now, components of one's own included."""
+
+    def component(family: type[Any], default: str, text: str) -> Any:
+        return family_type(family), Field(default, validate_default=True, description=text)
+
+    model = create_model(
+        "Model",
+        __base__=Section,
+        __doc__="p(x, z): the generative model.",
+        event_shape=(
+            EventShape | None,
+            Field(None, description="Shape of one datum; the data's."),
+        ),
+        latent_dim=(PositiveInt, Field(20, description="Size of the latent code z.")),
+        prior=component(Prior, "standard_normal", "p(z)."),
+        likelihood=component(Likelihood, "gaussian", "p(x|z), given the decoder's output."),
+        decoder=component(Network, "mlp", "From z to the likelihood's parameters."),
+    )
+    guide = create_model(
+        "Guide",
+        __base__=Section,
+        __doc__="q(z|x): the guide.",
+        posterior=component(Posterior, "diagonal_normal", "q(z|x), given the encoder's output."),
+        encoder=component(Network, "mlp", "From x to the posterior's parameters."),
+    )
+    return create_model(
+        "Experiment",
+        __base__=Section,
+        __doc__="A variational autoencoder and how it is trained: pyro-vae train FILE.",
+        data=component(Source, "digits", "What it is trained on."),
+        model=(model, Field(default_factory=model)),
+        guide=(guide, Field(default_factory=guide)),
+        objective=component(Objective, "elbo", "What training maximises."),
+        train=(TrainSettings, Field(default_factory=TrainSettings)),
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The declaration's JSON schema, from which an editor completes a YAML file."""
+    schema = experiment_schema().model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

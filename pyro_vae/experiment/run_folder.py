@@ -1,0 +1,157 @@
+"""A run's folder: what is written there, atomically, and how it is read back."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from pyro_vae.core.errors import CheckpointError, RunFolderError
+from pyro_vae.experiment.yaml_file import dump
+
+__all__ = ["RunFolder"]
+
+DECLARATION, WEIGHTS, METRICS, HISTORY = (
+    "experiment.yaml",
+    "weights.safetensors",
+    "metrics.json",
+    "history.csv",
+)
+RESERVE = ".reserve"
+ROOM_FOR_REPORTS = 4_000_000
+
+
+class RunFolder:
+    """The files of one run; none of them is ever pickled.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """A new folder.
+
+        Raises:
+            RunFolderError: if it is there already, or cannot be made.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(
+                f"{path}: expected a new folder, but it exists; choose another with --out, or "
+                f"remove it. Nothing was overwritten"
+            )
+        folder = cls(path)
+        with folder.writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Turn a failure to write into a message that says what to do."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)
+            reason = getattr(error, "strerror", None) or str(error)
+            advice = "free some space, or choose" if full else "choose"
+            raise RunFolderError(
+                f"{path}: cannot be written: {reason}; {advice} another folder with --out"
+            ) from None
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file whole or not at all: beside its place first, then into it."""
+        path = self.path / name
+        part = path.with_name(f".{path.name}.part")
+        with self.writing(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with part.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
+
+    def write_declaration(self, mapping: dict[str, Any]) -> None:
+        """The resolved declaration, every default written out."""
+        self.write(DECLARATION, dump(mapping).encode())
+
+    def write_weights(self, state: Mapping[str, Tensor]) -> None:
+        """The weights, as safetensors."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        self.write(WEIGHTS, safetensors.torch.save(tensors))
+
+    def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """One row for each epoch, in nats per datum."""
+        if not history:
+            return
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+        self.write(HISTORY, stream.getvalue().encode())
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """A mapping as readable JSON."""
+        self.write(name, (json.dumps(content, indent=2) + "\n").encode())
+
+    def reserve(self) -> None:
+        """Hold the room that the end of the run will need, so that a full disk shows now."""
+        weights = (self.path / WEIGHTS).stat().st_size
+        self.write(RESERVE, bytes(weights + ROOM_FOR_REPORTS))
+
+    def release(self) -> None:
+        """Give the reserved room back."""
+        (self.path / RESERVE).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove the folder, after a run that never began."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """The weights.
+
+        Raises:
+            CheckpointError: if they are missing or damaged.
+        """
+        path = self.path / WEIGHTS
+        try:
+            return safetensors.torch.load(path.read_bytes())
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"{path}: expected weights as safetensors, but the file is truncated or damaged "
+                f"({error}); train again, or restore it from a copy"
+            ) from None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A mapping that the run has written.
+
+        Raises:
+            CheckpointError: if it is missing or damaged.
+        """
+        path = self.path / name
+        try:
+            loaded: dict[str, Any] = json.loads(path.read_text())
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise CheckpointError(f"{path}: expected JSON, but {error}") from None
+        return loaded

@@ -1,0 +1,110 @@
+"""YAML, and the overrides of a command line: ``path=value``."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.messages import shown
+
+__all__ = ["dump", "override", "parse_value", "read_yaml"]
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 1e-3 is a number, and no is a word
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    return yaml
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        DeclarationError: if there is no such file, or it is not a YAML mapping.
+    """
+    try:
+        loaded = _yaml().load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise DeclarationError(f"{path}: expected a YAML file, but {reason}", str(path)) from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise DeclarationError(f"{where}not valid YAML: {problem}", str(path)) from None
+    if not isinstance(loaded, dict):
+        got = "an empty file" if loaded is None else shown(loaded)
+        raise DeclarationError(f"expected a mapping of sections (data, model, ...), got {got}",
+                               str(path))  # fmt: skip
+    return loaded
+
+
+def parse_value(text: str) -> Any:
+    """A value as YAML reads it.
+
+    Example:
+        >>> [parse_value(text) for text in ("1e-3", "[64, 32]", "true", "mnist", "null")]
+        [0.001, [64, 32], True, 'mnist', None]
+    """
+    try:
+        return _yaml().load(text)
+    except YAMLError:
+        return text
+
+
+def override(mapping: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """A copy of a mapping with ``path=value`` set, one after another.
+
+    A component given by name becomes a mapping when a path goes below it.
+
+    Raises:
+        DeclarationError: with everything that is not of the form ``path=value``.
+
+    Example:
+        >>> override({"model": {"prior": "vamp"}}, ["model.prior.components=3", "train.lr=1e-3"])
+        {'model': {'prior': {'kind': 'vamp', 'components': 3}}, 'train': {'lr': 0.001}}
+    """
+    changed, problems = _copied(mapping), []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not all(path.split(".")):
+            problems.append(f"{assignment}: expected path=value, such as train.epochs=10")
+            continue
+        problem = _assign(changed, path.split("."), parse_value(text))
+        problems += [f"{assignment}: {problem}"] if problem else []
+    if problems:
+        raise DeclarationError(problems, "The command line")
+    return changed
+
+
+def _copied(value: Any) -> Any:
+    return {k: _copied(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _assign(mapping: dict[str, Any], path: list[str], value: Any) -> str | None:
+    for depth, step in enumerate(path[:-1], start=1):
+        below = mapping.get(step)
+        if below is None:
+            below = {}
+        elif isinstance(below, str):
+            below = {"kind": below}
+        elif not isinstance(below, dict):
+            return f"{'.'.join(path[:depth])} is {shown(below)}, which has nothing below it"
+        mapping[step] = below
+        mapping = below
+    mapping[path[-1]] = value
+    return None
+
+
+def dump(mapping: dict[str, Any]) -> str:
+    """A mapping as YAML text, its order kept."""
+    stream = io.StringIO()
+    _yaml().dump(mapping, stream)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""Training: one SVI step, repeated, on whatever device there is."""

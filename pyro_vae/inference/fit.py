@@ -1,0 +1,198 @@
+"""The training loop: Pyro's SVI over shuffled batches that stay on the device."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyro
+import torch
+from pyro.infer import SVI
+from pyro.optim import Adam  # type: ignore[attr-defined]
+from torch import Tensor
+
+from pyro_vae.core.declaration import parse
+from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.prepare import as_dataset
+from pyro_vae.data.support import check_support
+from pyro_vae.inference.result import FitResult
+from pyro_vae.inference.settings import TrainSettings, resolve_device
+from pyro_vae.objectives.objective import Objective
+from pyro_vae.objectives.pyro_elbos import Trace_ELBO
+from pyro_vae.objectives.terms import elbo_terms_of_data
+from pyro_vae.report.progress import Progress, progress
+from pyro_vae.vae import VAE
+
+__all__ = ["fit"]
+
+TERMS = ("elbo", "log_likelihood", "kl")
+
+
+def fit(
+    vae: VAE,
+    data: DataSet | Tensor | Any,
+    *,
+    objective: str | Mapping[str, Any] | Objective = "elbo",
+    epochs: int = 50,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    patience: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    show_progress: bool = True,
+    on_epoch: Callable[[FitResult], None] | None = None,
+) -> FitResult:
+    """Train a VAE in place with Pyro's ``SVI``; by default its loss is ``Trace_ELBO``.
+
+    Everything is checked before the first step. Ctrl-C, or the notebook's stop button, ends the
+    training and returns what was learned.
+
+    Args:
+        vae: The model; its weights are changed.
+        data: A data set, or an array or tensor ``(N, *event_shape)``, which is then split.
+        objective: What is maximised, as a name, a mapping with ``kind``, or an Objective.
+        epochs: Passes over the training data.
+        batch_size: Data in one step; the last batch of an epoch may be smaller.
+        lr: Adam's learning rate. The loss is summed over the batch, as Pyro does.
+        patience: Stop after this many epochs without a better validation ELBO, and keep the
+            best epoch's weights.
+        device: ``auto`` takes CUDA where there is one.
+        seed: Seeds Pyro, PyTorch, NumPy and Python.
+        show_progress: Whether to show a progress bar.
+        on_epoch: Called with the result so far after each epoch.
+
+    Raises:
+        DeclarationError: if a setting is not sound.
+        IncompatibleComponents: if the data do not fit the model.
+        NonFiniteLoss: if the loss becomes NaN or infinite; the weights stay those of the last
+            good step.
+
+    Example:
+        >>> vae = VAE(event_shape=(3,), latent_dim=2)
+        >>> result = fit(vae, torch.randn(200, 3), epochs=2, show_progress=False)
+        >>> sorted(result.history[0])[:3]
+        ['elbo', 'epoch', 'kl']
+    """
+    settings = TrainSettings.checked(
+        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, device=device, seed=seed
+    )
+    where = resolve_device(settings.device)
+    maximised = _objective(objective)
+    data = as_dataset(data)
+    _check_fits(vae, data, settings)
+    data = data.to(where)
+    vae.to(where)
+    pyro.set_rng_seed(settings.seed)
+    result = FitResult(vae, settings, maximised.declaration, data.identity, str(where))
+    _Loop(data, maximised, result, on_epoch).run(show_progress)
+    vae.eval()
+    return result
+
+
+def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
+    if isinstance(given, Objective):
+        return given
+    declared = parse(Objective, given, "objective")
+    assert declared is not None
+    built: Objective = declared.build()
+    return built
+
+
+def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
+    if tuple(data.event_shape) != tuple(vae.event_shape):
+        raise IncompatibleComponents(
+            f"Expected data of event shape {tuple(vae.event_shape)}, as the model was built for, "
+            f"got {tuple(data.event_shape)} from {data.identity.name}"
+        )
+    check_support(vae.likelihood, data)
+    if settings.patience is not None and not len(data.validation):
+        raise IncompatibleComponents(
+            "Expected a validation split, since train.patience watches its ELBO, got none; set "
+            "data.validation, or leave patience out"
+        )
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        objective: Objective,
+        result: FitResult,
+        on_epoch: Callable[[FitResult], None] | None,
+    ) -> None:
+        self.vae, self.data, self.result, self.on_epoch = result.vae, data, result, on_epoch
+        self.settings = result.settings
+        self.loss: Trace_ELBO = objective.pyro_loss()
+        optimiser = Adam({"lr": self.settings.lr})
+        self.svi = SVI(self.vae.model, self.vae.guide, optimiser, self.loss)
+        self.order = torch.Generator().manual_seed(self.settings.seed)
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+
+    def run(self, show_progress: bool) -> None:
+        """Train until the last epoch, early stopping or an interrupt."""
+        total = self.settings.epochs * len(self.data.train)
+        try:
+            with (
+                progress(total, "Training", unit="data", enabled=show_progress) as bar,
+                pyro.validation_enabled(False),  # slow; the data have been checked
+                warnings.catch_warnings(),
+            ):
+                warnings.filterwarnings("ignore", "Encountered NaN|Encountered \\+?-?inf")
+                for epoch in range(1, self.settings.epochs + 1):
+                    self._epoch(epoch, bar)
+                    if self._no_better():
+                        self.result.ended = "early"
+                        break
+        except KeyboardInterrupt:
+            self.result.ended = "interrupted"
+        if self.best is not None:
+            self.vae.load_state_dict(self.best[1])
+
+    def _epoch(self, epoch: int, bar: Progress) -> None:
+        began = time.perf_counter()
+        self.vae.train()
+        sums = torch.zeros(2)
+        seen = 0
+        for step, x in enumerate(self.data.batches(self.settings.batch_size, self.order)):
+            try:
+                self.svi.step(x)
+            except NonFiniteLoss as error:
+                raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {step})") from None
+            sums += torch.stack([self.loss.log_likelihood, self.loss.kl]).cpu()
+            seen += len(x)
+            log_likelihood, kl = (sums / seen).tolist()
+            bar.advance(len(x), elbo=log_likelihood - kl, log_likelihood=log_likelihood, kl=kl)
+        record: dict[str, float] = {"epoch": epoch, "elbo": log_likelihood - kl,
+                  "log_likelihood": log_likelihood, "kl": kl}  # fmt: skip
+        record |= self._validate()
+        record["seconds"] = time.perf_counter() - began
+        self.result.history.append(record)
+        self._keep(record)
+        if self.on_epoch is not None:
+            self.on_epoch(self.result)
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.data.validation):
+            return {}
+        terms = elbo_terms_of_data(self.vae, self.data.validation.x, seed=self.settings.seed)
+        return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
+
+    def _keep(self, record: dict[str, float]) -> None:
+        """Keep the best epoch's weights while patience watches; otherwise the last one's."""
+        if self.settings.patience is None:
+            self.result.best_epoch = int(record["epoch"])
+        elif self.best is None or record["validation_elbo"] > self.best[0]:
+            self.best = (record["validation_elbo"], copy.deepcopy(self.vae.state_dict()))
+            self.result.best_epoch = int(record["epoch"])
+
+    def _no_better(self) -> bool:
+        patience = self.settings.patience
+        return (
+            patience is not None and len(self.result.history) - self.result.best_epoch >= patience
+        )

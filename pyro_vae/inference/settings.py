@@ -1,0 +1,67 @@
+"""How to train: what a declaration's ``train`` section may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.messages import readable
+from pyro_vae.core.schema import Section
+
+__all__ = ["TrainSettings", "resolve_device"]
+
+
+class TrainSettings(Section):
+    """How to train."""
+
+    epochs: Annotated[PositiveInt, Field(description="Passes over the training data.")] = 50
+    batch_size: Annotated[PositiveInt, Field(description="Data in one step.")] = 128
+    lr: Annotated[PositiveFloat, Field(description="Adam's learning rate.")] = 1e-3
+    patience: Annotated[
+        PositiveInt | None,
+        Field(
+            description="Stop after this many epochs without a better validation ELBO, and keep "
+            "the best epoch's weights; none trains every epoch and keeps the last."
+        ),
+    ] = None
+    device: Annotated[
+        str, Field(description="auto (CUDA where there is one), cpu, cuda, cuda:1, ...")
+    ] = "auto"
+    seed: Annotated[
+        NonNegativeInt, Field(description="Seed of the weights, the order of data and the draws.")
+    ] = 0
+
+    @classmethod
+    def checked(cls, **given: Any) -> TrainSettings:
+        """The settings, or one ``DeclarationError`` with everything that is wrong with them."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise DeclarationError(readable(error, cls), "How to train") from None
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that a declaration names; ``auto`` is CUDA where there is one.
+
+    Raises:
+        DeclarationError: if there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeclarationError(
+            f"device: must be auto, cpu, cuda or cuda:N, got {name!r}", "How to train"
+        ) from None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeclarationError(
+            f"device: must be one of this machine's ({count} CUDA devices are usable), got "
+            f"{name!r}; say auto to take what there is",
+            "How to train",
+        )
+    return device

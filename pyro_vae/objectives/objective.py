@@ -1,0 +1,25 @@
+"""The contract of an objective: what training maximises."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from pyro_vae.core.declarable import Declarable
+from pyro_vae.objectives.pyro_elbos import Trace_ELBO
+
+__all__ = ["Objective"]
+
+
+class Objective(Declarable, home="pyro_vae.objectives"):
+    """What training maximises, as a Pyro loss for ``SVI``.
+
+    How to write one:
+        1. One class in one file of ``pyro_vae/objectives``. Its name in snake case is its
+           ``kind``, and its constructor's annotated arguments are its schema.
+        2. ``pyro_loss()`` returns a Pyro ELBO whose loss is in nats, summed over the batch, to
+           be minimised, and which remembers its terms.
+    """
+
+    @abstractmethod
+    def pyro_loss(self) -> Trace_ELBO:
+        """A new Pyro loss for ``SVI(model, guide, optim, loss)``."""

@@ -1,0 +1,19 @@
+"""Pictures: arrays in, a figure out that shows itself in Jupyter and saves itself anywhere."""
+
+from pyro_vae.report.plots.curves import elbo_curves, monte_carlo_error
+from pyro_vae.report.plots.intervals import Difference, forest
+from pyro_vae.report.plots.latent import latent_scatter
+from pyro_vae.report.plots.pictures import image_grid, reconstructions, samples
+from pyro_vae.report.plots.style import Picture
+
+__all__ = [
+    "Difference",
+    "Picture",
+    "elbo_curves",
+    "forest",
+    "image_grid",
+    "latent_scatter",
+    "monte_carlo_error",
+    "reconstructions",
+    "samples",
+]
