@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pyro_vae.core.network import Network as Network
     from pyro_vae.core.posterior import Posterior as Posterior
     from pyro_vae.core.prior import Prior as Prior
+    from pyro_vae.data.loading import load_data as load_data
     from pyro_vae.data.prepare import as_dataset as as_dataset
     from pyro_vae.data.source import Source as Source
     from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
@@ -38,6 +39,7 @@ _HOMES = {
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
+    "load_data": "data.loading",
     "load": "experiment.checkpoint",
     "save": "experiment.checkpoint",
 }

@@ -39,11 +39,13 @@ def train(
     file = arguments.pop(0) if arguments and _is_file(arguments[0]) else None
     overrides = assignments(arguments)
     import_components(imports)
-    from pyro_vae.experiment.declaration import Experiment
+    from pyro_vae.experiment.declaration import DEFAULTS, Experiment
     from pyro_vae.experiment.run import run_experiment
     from pyro_vae.experiment.yaml_file import override, read_yaml
 
-    experiment = Experiment.read(override(read_yaml(Path(file)) if file else {}, overrides))
+    experiment = Experiment.read(
+        override(read_yaml(Path(file)) if file else {}, overrides, DEFAULTS)
+    )
     folder = out or new_folder(experiment.data.mapping["kind"])
     screen = console()
     run = run_experiment(

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 
-__all__ = ["Array", "as_event_rows", "as_labels", "first_where", "locate"]
+__all__ = ["AnyArray", "as_event_rows", "as_labels", "first_where", "locate"]
 
-Array = Tensor | np.ndarray
+AnyArray = Tensor | np.ndarray
 
 NUMERIC = "biuf"  # NumPy's codes for boolean, signed, unsigned and floating
 SHOWN_ROWS = 5
 
 
-def as_event_rows(x: Array, name: str = "x") -> Tensor:
+def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
     """An array as float32 rows ``(N, *event)`` on the CPU.
 
     Args:
@@ -43,7 +43,7 @@ def as_event_rows(x: Array, name: str = "x") -> Tensor:
     return rows
 
 
-def as_labels(labels: Array | None, rows: int, name: str = "labels") -> Tensor | None:
+def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:
     """Labels as a tensor on the CPU, one for each row; integers become int64.
 
     Raises:
@@ -87,7 +87,7 @@ def locate(bad: Tensor, x: Tensor) -> str:
     )
 
 
-def _on_cpu(x: Array, name: str, whole: type[np.number[Any]] = np.float32) -> Tensor:
+def _on_cpu(x: AnyArray, name: str, whole: type[np.number[Any]] = np.float32) -> Tensor:
     """An array's numbers as a tensor without a gradient; NumPy's whole ones become ``whole``."""
     if isinstance(x, Tensor):
         if x.layout is not torch.strided or x.is_complex():
@@ -102,6 +102,8 @@ def _on_cpu(x: Array, name: str, whole: type[np.number[Any]] = np.float32) -> Te
         )
     if x.dtype.kind not in NUMERIC:
         raise DataError(f"{name}: expected booleans, integers or real numbers, got {x.dtype}")
+    if isinstance(x, np.ma.MaskedArray):
+        x = np.ma.filled(x.astype(np.float64), np.nan)  # masked is missing, and reported so
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
         return torch.from_numpy(x.astype(np.float32 if x.dtype.kind == "f" else whole))
 

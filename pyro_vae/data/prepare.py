@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarised
-from pyro_vae.data.checks import Array, as_event_rows, as_labels
+from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, split_rows
@@ -32,9 +32,9 @@ class Raw:
         name: What to call the data; by default, the source's kind.
     """
 
-    x: Array
-    labels: Array | None = None
-    test: tuple[Array, Array | None] | None = None
+    x: AnyArray
+    labels: AnyArray | None = None
+    test: tuple[AnyArray, AnyArray | None] | None = None
     name: str = ""
 
 
@@ -56,8 +56,8 @@ class Preprocessing:
 
 
 def as_dataset(
-    x: Array | DataSet,
-    labels: Array | None = None,
+    x: AnyArray | DataSet,
+    labels: AnyArray | None = None,
     *,
     validation: int | float = 0.1,
     test: int | float = 0.2,
@@ -137,7 +137,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     return DataSet(**splits, identity=identity)
 
 
-def _read(x: Array, labels: Array | None, name: str) -> Split:
+def _read(x: AnyArray, labels: AnyArray | None, name: str) -> Split:
     """An array that has been checked, with all of its rows."""
     rows = as_event_rows(x, name)
     return Split(

@@ -170,7 +170,7 @@ def _error_curve(
 ) -> tuple[list[int], list[float], float] | None:
     """RMS error of averages over K particles, from disjoint blocks of the batch's means."""
     total = len(means)
-    sizes = [2**k for k in range(total.bit_length()) if total // 2**k >= 8]
+    sizes = [2**k for k in range(total.bit_length()) if total // 2**k >= 16]
     target = means.mean() if exact is None else exact
     kept: list[int] = []
     errors: list[float] = []

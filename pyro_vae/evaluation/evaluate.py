@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.identity import Identity
-from pyro_vae.data.prepare import as_dataset
+from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.objectives.kl import KL
 from pyro_vae.objectives.terms import Terms, elbo_terms_of_data
@@ -120,7 +120,7 @@ def evaluate(
 
     Args:
         vae: The model.
-        data: A data set, or an array, which is then split as :func:`~pyro_vae.fit` splits it.
+        data: As :func:`~pyro_vae.fit` takes it; an array is split as it is there.
         split: Which split.
         kl: ``exact``, ``sampled``, or ``auto`` (exact where there is a closed form).
         particles: Draws from q(z|x) for each datum.
@@ -136,7 +136,7 @@ def evaluate(
         >>> scores.count, scores.estimator
         (20, 'ELBO with exact KL, 1 particle, seed 0')
     """
-    data = as_dataset(data)
+    data = load_data(data)
     if tuple(data.event_shape) != tuple(vae.event_shape):
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"

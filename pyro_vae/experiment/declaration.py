@@ -22,7 +22,7 @@ from pyro_vae.inference.settings import TrainSettings
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.vae import VAE
 
-__all__ = ["FAMILIES", "Experiment", "json_schema"]
+__all__ = ["DEFAULTS", "FAMILIES", "Experiment", "json_schema"]
 
 FAMILIES: dict[str, type[Any]] = {
     "data": Source,
@@ -31,6 +31,12 @@ FAMILIES: dict[str, type[Any]] = {
     "posterior": Posterior,
     "network": Network,
     "objective": Objective,
+}
+DEFAULTS: dict[str, Any] = {
+    "data": "digits",
+    "model": {"prior": "standard_normal", "likelihood": "gaussian", "decoder": "mlp"},
+    "guide": {"posterior": "diagonal_normal", "encoder": "mlp"},
+    "objective": "elbo",
 }
 EventShape = list[PositiveInt] | tuple[PositiveInt, ...]
 
@@ -132,7 +138,10 @@ class Experiment:
 def experiment_schema() -> type[Section]:
     """The schema over the kinds that are known now, components of one's own included."""
 
-    def component(family: type[Any], default: str, text: str) -> Any:
+    def component(family: type[Any], path: str, text: str) -> Any:
+        default: Any = DEFAULTS
+        for step in path.split("."):
+            default = default[step]
         return family_type(family), Field(default, validate_default=True, description=text)
 
     model = create_model(
@@ -144,25 +153,27 @@ def experiment_schema() -> type[Section]:
             Field(None, description="Shape of one datum; the data's."),
         ),
         latent_dim=(PositiveInt, Field(20, description="Size of the latent code z.")),
-        prior=component(Prior, "standard_normal", "p(z)."),
-        likelihood=component(Likelihood, "gaussian", "p(x|z), given the decoder's output."),
-        decoder=component(Network, "mlp", "From z to the likelihood's parameters."),
+        prior=component(Prior, "model.prior", "p(z)."),
+        likelihood=component(
+            Likelihood, "model.likelihood", "p(x|z), given the decoder's output."
+        ),
+        decoder=component(Network, "model.decoder", "From z to the likelihood's parameters."),
     )
     guide = create_model(
         "Guide",
         __base__=Section,
         __doc__="q(z|x): the guide.",
-        posterior=component(Posterior, "diagonal_normal", "q(z|x), given the encoder's output."),
-        encoder=component(Network, "mlp", "From x to the posterior's parameters."),
+        posterior=component(Posterior, "guide.posterior", "q(z|x), given the encoder's output."),
+        encoder=component(Network, "guide.encoder", "From x to the posterior's parameters."),
     )
     return create_model(
         "Experiment",
         __base__=Section,
         __doc__="A variational autoencoder and how it is trained: pyro-vae train FILE.",
-        data=component(Source, "digits", "What it is trained on."),
+        data=component(Source, "data", "What it is trained on."),
         model=(model, Field(default_factory=model)),
         guide=(guide, Field(default_factory=guide)),
-        objective=component(Objective, "elbo", "What training maximises."),
+        objective=component(Objective, "objective", "What training maximises."),
         train=(TrainSettings, Field(default_factory=TrainSettings)),
     )
 

@@ -17,31 +17,35 @@ if TYPE_CHECKING:
 __all__ = ["latent_picture", "pictures_of", "reconstruction_picture", "sample_picture"]
 
 SEED = 0
+Limits = tuple[float, float]
 
 
 def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     """Every picture of a training, by file name."""
     split = next(s for s in (data.test, data.validation, data.train) if len(s))
+    limits = data.identity.value_range
     found = {
-        "reconstructions": reconstruction_picture(result.vae, split),
-        "samples": sample_picture(result.vae),
+        "reconstructions": reconstruction_picture(result.vae, split, limits=limits),
+        "samples": sample_picture(result.vae, limits=limits),
         "latent": latent_picture(result.vae, split),
     }
     return ({"elbo": result.figure()} if result.history else {}) | found
 
 
-def reconstruction_picture(vae: VAE, split: Split, count: int = 20) -> Figure:
+def reconstruction_picture(
+    vae: VAE, split: Split, count: int = 20, limits: Limits | None = None
+) -> Figure:
     """Data over the mean of p(x|z) at the mean of q(z|x)."""
     x = _spread(vae, split, count)
-    return reconstructions(x.cpu().numpy(), vae.reconstruct(x).cpu().numpy())
+    return reconstructions(x.cpu().numpy(), vae.reconstruct(x).cpu().numpy(), limits=limits)
 
 
-def sample_picture(vae: VAE, count: int = 60) -> Figure:
+def sample_picture(vae: VAE, count: int = 60, limits: Limits | None = None) -> Figure:
     """The mean of p(x|z) for z drawn from p(z)."""
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         drawn = vae.generate(count)
-    return samples(drawn.cpu().numpy(), title="Samples: mean of p(x|z), z ~ p(z)")
+    return samples(drawn.cpu().numpy(), limits=limits, title="Samples: mean of p(x|z), z ~ p(z)")
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,17 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def override(mapping: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+def override(
+    mapping: dict[str, Any], assignments: Iterable[str], defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A copy of a mapping with ``path=value`` set, one after another.
 
     A component given by name becomes a mapping when a path goes below it.
+
+    Args:
+        mapping: What a file says, or nothing.
+        assignments: ``path=value``, each value as YAML reads it.
+        defaults: What holds where the mapping says nothing, so that a path may go below it.
 
     Raises:
         DeclarationError: with everything that is not of the form ``path=value``.
@@ -71,7 +78,8 @@ def override(mapping: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
         >>> override({"model": {"prior": "vamp"}}, ["model.prior.components=3", "train.lr=1e-3"])
         {'model': {'prior': {'kind': 'vamp', 'components': 3}}, 'train': {'lr': 0.001}}
     """
-    changed, problems = _copied(mapping), []
+    changed = _merged(defaults or {}, mapping)
+    problems: list[str] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
@@ -84,8 +92,13 @@ def override(mapping: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
     return changed
 
 
-def _copied(value: Any) -> Any:
-    return {k: _copied(v) for k, v in value.items()} if isinstance(value, dict) else value
+def _merged(under: Any, over: Any) -> Any:
+    """The one mapping laid over the other; a component is replaced as a whole."""
+    if not isinstance(over, Mapping):
+        return over
+    below = under if isinstance(under, Mapping) else {}
+    merged = {key: _merged(below.get(key), value) for key, value in over.items()}
+    return {**{k: _merged(None, v) for k, v in below.items() if k not in over}, **merged}
 
 
 def _assign(mapping: dict[str, Any], path: list[str], value: Any) -> str | None:

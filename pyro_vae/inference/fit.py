@@ -17,7 +17,8 @@ from torch import Tensor
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.data.prepare import as_dataset
+from pyro_vae.data.loading import load_data
+from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support
 from pyro_vae.inference.result import FitResult
 from pyro_vae.inference.settings import TrainSettings, resolve_device
@@ -34,7 +35,7 @@ TERMS = ("elbo", "log_likelihood", "kl")
 
 def fit(
     vae: VAE,
-    data: DataSet | Tensor | Any,
+    data: DataSet | Source | str | Mapping[str, Any] | Tensor | Any,
     *,
     objective: str | Mapping[str, Any] | Objective = "elbo",
     epochs: int = 50,
@@ -53,7 +54,8 @@ def fit(
 
     Args:
         vae: The model; its weights are changed.
-        data: A data set, or an array or tensor ``(N, *event_shape)``, which is then split.
+        data: A data set; its declaration, such as ``"digits"``; or an array or tensor
+            ``(N, *event_shape)``, which is then split.
         objective: What is maximised, as a name, a mapping with ``kind``, or an Objective.
         epochs: Passes over the training data.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
@@ -82,7 +84,7 @@ def fit(
     )
     where = resolve_device(settings.device)
     maximised = _objective(objective)
-    data = as_dataset(data)
+    data = load_data(data)
     _check_fits(vae, data, settings)
     data = data.to(where)
     vae.to(where)

@@ -25,7 +25,7 @@ _CSS: dict[Style, str] = {
     "plain": "",
     "strong": "font-weight:600;",
     "muted": "opacity:.6;",
-    "good": "color:#1f8a4c;",
+    "good": "color:#218f50;",
     "bad": "color:#d9363e;font-weight:600;",
 }
 _RICH: dict[Style, str] = {

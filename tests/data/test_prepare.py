@@ -122,6 +122,11 @@ def test_rows_that_are_not_finite_are_named():
         as_dataset(x)
 
 
+def test_masked_values_are_missing():
+    with pytest.raises(DataError, match=r"got NaN .* in 1 of 10 rows: 4; remove these rows"):
+        as_dataset(np.ma.masked_equal(np.arange(10)[:, None], 4))
+
+
 def test_numbers_too_large_for_float32_are_refused():
     with pytest.raises(DataError, match=r"infinity \(as float32\) in 1 of 10 rows: 4; remove"):
         as_dataset(np.where(np.arange(10)[:, None] == 4, 1e300, 0.0))

@@ -17,9 +17,11 @@ from pyro_vae.report.plots.style import BLUE, GREY, INK, ORANGE, Picture, as_arr
 __all__ = ["elbo_curves", "monte_carlo_error"]
 
 Floats = NDArray[np.float64]
+Curve = tuple[Floats, Floats]
 
 _TERMS = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
 _SETTLED = 0.2  # of the run: what came before may be cut off, to show well what came after
+_FEW = 30  # epochs, each of which is shown as a dot
 _COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 
 
@@ -32,7 +34,8 @@ def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
 
     Args:
         history: For each epoch a mapping with ``epoch``, ``elbo``, ``log_likelihood`` and ``kl``,
-            and perhaps ``validation_elbo`` and so on; None and NaN leave a gap.
+            and perhaps ``validation_elbo`` and so on. None was not measured, and the line goes
+            on past it; NaN and infinity leave a gap, and are counted.
 
     Raises:
         DataError: if there are no epochs, or one lacks a term.
@@ -44,67 +47,69 @@ def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
     """
     if not history:
         raise DataError("history: nothing to draw, it has no epochs")
-    epochs = _column(history, "epoch")
+    for index, row in enumerate(history):
+        lacking = [key for key in ("epoch", *_TERMS) if key not in row]
+        if lacking:
+            raise DataError(f"history[{index}]: expected {', '.join(lacking)}, got {list(row)}")
     picture = Picture(10, 3.4)
     panels = picture.subplots(1, 3, sharex=True)
     for axes, (key, name) in zip(panels, _TERMS.items(), strict=True):
-        curves = {"train": _column(history, key)}
-        if any(f"validation_{key}" in row for row in history):
-            curves["validation"] = _column(history, f"validation_{key}", required=False)
-        _term_panel(axes, epochs, curves)
+        curves = {
+            "train": _curve(history, key),
+            "validation": _curve(history, f"validation_{key}"),
+        }
+        _term_panel(axes, {who: curve for who, curve in curves.items() if curve[0].size})
         axes.set(title=name, xlabel="epoch", ylabel="nats per datum")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _mark_best(panels, epochs, _column(history, "validation_elbo", required=False))
+    _mark_best(panels, *_curve(history, "validation_elbo"))
     handles, names = panels[0].get_legend_handles_labels()
     if len(handles) > 1:
         picture.legend(handles, names, loc="outside upper left", ncols=len(handles))
     return picture
 
 
-def _column(history: Sequence[Mapping[str, Any]], key: str, *, required: bool = True) -> Floats:
-    lacking = [index for index, row in enumerate(history) if key not in row]
-    if lacking and required:
-        raise DataError(f"history[{lacking[0]}]: expected the key {key!r}, got {list(history[0])}")
-    values = [row.get(key) for row in history]
-    found = as_array([np.nan if value is None else value for value in values], key)
-    return np.where(np.isfinite(found), found, np.nan)
+def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
+    """Epochs at which a term was measured, and its values; what is not finite is NaN."""
+    measured = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
+    if not measured:
+        return np.empty(0), np.empty(0)
+    epochs, values = as_array(measured, key).T
+    return epochs, np.where(np.isfinite(values), values, np.nan)
 
 
-def _term_panel(axes: Axes, epochs: Floats, curves: Mapping[str, Floats]) -> None:
-    few = len(epochs) <= 30
-    for (name, values), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        axes.plot(epochs, values, color=colour, label=name, marker="o" if few else "", ms=3)
-    shown = np.concatenate(list(curves.values()))
-    if not np.isfinite(shown).any():
-        axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=GREY)
+def _term_panel(axes: Axes, curves: Mapping[str, Curve]) -> None:
+    if not curves:
+        axes.set_title("not measured", loc="right", fontsize=7.5, color=GREY)
         return
-    low, high = _limits(epochs, list(curves.values()))
-    axes.set_ylim(low, high)
-    cut = [epochs[(values < low) | (values > high)] for values in curves.values()]
-    last = max((hidden.max() for hidden in cut if hidden.size), default=None)
-    if last is not None:
-        axes.set_title(
-            f"up to epoch {last:g} off the scale", loc="right", fontsize=7.5, color=GREY
-        )
+    colours = {"train": BLUE, "validation": ORANGE}
+    for name, (epochs, values) in curves.items():
+        dots = "o" if len(epochs) <= _FEW else ""
+        axes.plot(epochs, values, color=colours[name], label=name, marker=dots, ms=3)
+    epochs, values = (np.concatenate(column) for column in zip(*curves.values(), strict=True))
+    finite = np.isfinite(values)
+    remarks = []
+    if finite.any():
+        low, high = _limits(epochs[finite], values[finite])
+        axes.set_ylim(low, high)
+        cut = epochs[(values < low) | (values > high)]
+        remarks = [f"up to epoch {cut.max():g} off the scale"] if cut.size else []
+    if not finite.all():
+        remarks.append(f"not finite: {np.count_nonzero(~finite):,} of {len(values):,}")
+    axes.set_title("; ".join(remarks), loc="right", fontsize=7.5, color=GREY)
 
 
-def _limits(epochs: Floats, curves: Sequence[Floats]) -> tuple[float, float]:
+def _limits(epochs: Floats, values: Floats) -> tuple[float, float]:
     """Limits that give the settled part of the run half of the axis or more."""
-    late = np.arange(len(epochs)) >= _SETTLED * len(epochs)
-    least, greatest = _range(np.concatenate(list(curves)))
-    settled = np.concatenate([values[late] for values in curves])
-    low, high = _range(settled) if np.isfinite(settled).any() else (least, greatest)
+    late = epochs >= epochs.min() + _SETTLED * np.ptp(epochs)
+    low, high = float(values[late].min()), float(values[late].max())
     span = high - low
     if span > 0:
-        low, high = max(least, low - span / 2), min(greatest, high + span / 2)
+        low = max(float(values.min()), low - span / 2)
+        high = min(float(values.max()), high + span / 2)
     else:
-        low, high = least, greatest
+        low, high = float(values.min()), float(values.max())
     margin = 0.08 * (high - low) or max(abs(high), 1.0) * 0.01
     return low - margin, high + margin
-
-
-def _range(values: Floats) -> tuple[float, float]:
-    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _mark_best(panels: Sequence[Axes], epochs: Floats, validation: Floats) -> None:

@@ -44,11 +44,11 @@ def image_grid(
         >>> len(image_grid(np.zeros((12, 1, 8, 8))).axes[0].images)
         12
     """
-    pixels = as_pixels(as_array(images, "images"))
+    data = as_array(images, "images")
+    pixels = as_pixels(data)
     if pixels is None:
         raise DataError(
-            "images: expected shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), "
-            f"got {tuple(np.shape(images))}"
+            f"images: expected shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), got {data.shape}"
         )
     _check_titles("titles", titles, len(pixels))
     return mosaic([pixels], titles=titles, ncols=ncols, limits=limits, heading=title)

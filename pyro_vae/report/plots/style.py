@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from pyro_vae.core.errors import DataError
@@ -146,7 +147,7 @@ def minus(text: str) -> str:
 def note(picture: Picture, text: str) -> None:
     """Say something in small grey print, in a strip of its own at the foot of the picture."""
     engine = picture.get_layout_engine()
-    if text and engine is not None:
+    if text and isinstance(engine, ConstrainedLayoutEngine):
         strip = 0.2 / picture.get_figheight()
         engine.set(rect=(0, strip, 1, 1 - strip))
         picture.text(0.01, strip / 4, text, fontsize=7.5, color=GREY)

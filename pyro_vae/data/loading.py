@@ -1,0 +1,38 @@
+"""Data in whatever form they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyro_vae.core.declaration import parse
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.prepare import as_dataset
+from pyro_vae.data.source import Source
+
+__all__ = ["load_data"]
+
+
+def load_data(given: DataSet | Source | str | Mapping[str, Any] | Any) -> DataSet:
+    """A data set, from its declaration or from an array.
+
+    Args:
+        given: The name of a source or a mapping with ``kind``; a source; an array or tensor
+            ``(N, *event)``, which is split as :func:`~pyro_vae.as_dataset` does by default; or a
+            data set, which comes back as it is.
+
+    Raises:
+        DeclarationError: if a declaration is not sound.
+        DataError: if the data are missing, damaged or unfit.
+
+    Example:
+        >>> load_data({"kind": "digits", "binarization": "dynamic"}).identity.binarization
+        'dynamic'
+    """
+    if isinstance(given, (str, Mapping)):
+        declared = parse(Source, given, "data")
+        assert declared is not None
+        given = declared.build()
+    if isinstance(given, Source):
+        return given.load()
+    return as_dataset(given)
