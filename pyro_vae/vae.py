@@ -15,6 +15,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 
+from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared, Problems, parse
 from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
@@ -23,7 +24,7 @@ from pyro_vae.core.network import ModuleNetwork, Network, as_network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "evaluating"]
 
 Declaration = str | Mapping[str, Any] | nn.Module
 
@@ -137,7 +138,7 @@ class VAE(PyroModule):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x|z) at the mean of q(z|x), ``(N, *event_shape)``."""
-        with _evaluating(self):
+        with evaluating(self):
             mean: Tensor = self.decode(self.encode(x).mean).mean
             return mean
 
@@ -149,7 +150,7 @@ class VAE(PyroModule):
             size: How many.
             sample: Draw x ~ p(x|z), pixel noise included, in place of the mean of p(x|z).
         """
-        with _evaluating(self):
+        with evaluating(self):
             p = self.decode(self.prior().sample(torch.Size([size])))
             drawn: Tensor = p.sample() if sample else p.mean
             return drawn
@@ -205,7 +206,7 @@ class VAE(PyroModule):
         dtype = next(self.parameters(), torch.empty(0)).dtype
         x = torch.zeros(2, *self.event_shape, device=device, dtype=dtype)
         z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
-        with _evaluating(self):
+        with evaluating(self):
             code, data = (self.latent_dim,), self.event_shape
             _check("prior()", self.prior(), (), code)
             _check("posterior(encoder(x))", self.encode(x), (2,), code)
@@ -229,7 +230,8 @@ def _read(
         family = FAMILIES[name]
         if isinstance(value, nn.Module):
             parts[name] = value
-            if family is not Network and not isinstance(value, family):
+            strange = family is not Network or isinstance(value, Declarable)
+            if strange and not isinstance(value, family):
                 problems.append(
                     f"{name}: must be a {family.__name__}, a name or a mapping with 'kind', "
                     f"got a module of type {type(value).__name__}"
@@ -284,7 +286,7 @@ def _forget(name: str) -> None:
 
 
 @contextmanager
-def _evaluating(vae: nn.Module) -> Iterator[None]:
+def evaluating(vae: nn.Module) -> Iterator[None]:
     """Evaluation mode within the block; each module's own mode comes back after it."""
     modes = {module: module.training for module in vae.modules()}
     vae.eval()

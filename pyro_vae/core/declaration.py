@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import nearest, readable, shown
-from pyro_vae.core.schema import Section, kind_model
+from pyro_vae.core.schema import Section, arguments_model, kind_model
 
 __all__ = ["Declared", "Problems", "family_type", "parse", "parsed"]
 
@@ -33,7 +32,7 @@ class Declared:
 
     def build(self, **known: Any) -> Any:
         """An instance; of ``known``, what its constructor asks for is filled in by name."""
-        wanted = inspect.signature(self.cls.__init__).parameters
+        wanted = arguments_model(self.cls, declared=False).model_fields
         return self.cls(**{k: v for k, v in known.items() if k in wanted}, **self.arguments)
 
     @property
@@ -61,7 +60,7 @@ def _as_mapping(value: Any, kinds: Mapping[str, type], noun: str) -> Any:
         context = {"got": shown(value), "known": ", ".join(kinds)}
         raise PydanticCustomError("unknown_kind", message, context)
     kind = value["kind"]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         message = "unknown {noun} {got}; known: {known}{hint}"
         hint = nearest(kind, kinds)
         context = {"noun": noun, "got": shown(kind), "known": ", ".join(kinds), "hint": hint}

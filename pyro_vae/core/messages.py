@@ -30,6 +30,7 @@ WANTED = {
     "list_type": "a list",
     "tuple_type": "a list",
     "model_type": "a mapping",
+    "invalid_key": "text",
     "model_attributes_type": "a mapping",
 }
 
@@ -93,7 +94,8 @@ def _sentence(details: dict[str, Any], at: Any, where: list[str]) -> str:
     if problem == "missing":
         return f"is missing{_described(at, where)}"
     if problem == "extra_forbidden":
-        known = [name for model in _models(at) for name in model.model_fields]
+        names = [name for model in _models(at) for name in model.model_fields]
+        known = [name for name in names if name != "kind"]
         accepted = f"known here: {', '.join(known)}" if known else "it takes no arguments"
         return f"unknown argument; {accepted}{nearest(where[-1], known)}"
     if problem == "unknown_kind":
@@ -105,7 +107,8 @@ def _sentence(details: dict[str, Any], at: Any, where: list[str]) -> str:
         key, sign = COMPARISONS[problem]
         return f"must be {sign} {context[key]:g}, got {shown(value)}"
     text = str(details["msg"]).removeprefix("Value error, ")
-    expected = WANTED.get(problem) or text.removeprefix("Input should be ")
+    text = text.removeprefix("Input should be ").replace("an instance of Sequence", "a list")
+    expected = WANTED.get(problem) or text
     return f"must be {expected}, got {shown(value)}"
 
 

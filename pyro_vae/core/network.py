@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ from pyro_vae.core.errors import IncompatibleComponents
 __all__ = ["ModuleNetwork", "Network", "as_network"]
 
 
-class BatchedNetwork(nn.Module):
+class BatchedNetwork(nn.Module, ABC):
     """Batching and shape checks, once for every network.
 
     Args:

@@ -33,7 +33,9 @@ _ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", re.MULTILINE)
 class Section(BaseModel):
     """Base of every schema here: strict types, and no key that is not known."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
 
 def docstring_summary(cls: type) -> str:
@@ -53,13 +55,14 @@ def argument_help(cls: type) -> dict[str, str]:
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     """Parameters of the constructor; ``**kwargs`` stands for those of the next class."""
+    various = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" not in base.__dict__:
             continue
         hints = typing.get_type_hints(base.__init__, include_extras=True)  # type: ignore[misc]
         own = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        named = [p for p in own if p.kind not in various]
         for parameter in named:
             annotation = hints.get(parameter.name, Any)
             found.setdefault(parameter.name, parameter.replace(annotation=annotation))
@@ -76,6 +79,8 @@ def _fields(cls: type, without: frozenset[str] = frozenset()) -> dict[str, Any]:
             Field(
                 ... if parameter.default is inspect.Parameter.empty else parameter.default,
                 description=texts.get(name),
+                # a declaration has lists where Python has tuples
+                strict=False if typing.get_origin(parameter.annotation) is tuple else None,
             ),
         )
         for name, parameter in _parameters(cls).items()

@@ -77,12 +77,13 @@ def critical_z(false_alarm: float, tests: int) -> float:
 def z_score(difference: Tensor, stderr: Tensor, dof: float, rounding: float) -> Tensor:
     """Student's t of each difference, as the normal score of equal probability.
 
-    A difference within ``rounding`` is 0; one beyond it without sampling error is infinite.
+    A difference within ``rounding`` is 0. One beyond it without sampling error, and one that is
+    not finite, have a score beyond any critical value.
     """
-    t = (difference / stderr).nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf)
-    p = torch.as_tensor(stats.t.logsf(t.abs().cpu().numpy(), dof))
-    z = torch.as_tensor(stats.norm.isf(p.exp().clamp(min=1e-300).numpy()))
-    return torch.where(difference.abs().cpu() <= rounding, torch.zeros_like(z), z * t.cpu().sign())
+    t = (difference / stderr).nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf).cpu()
+    p = torch.as_tensor(stats.t.logsf(t.abs().numpy(), dof)).exp()
+    z = torch.as_tensor(stats.norm.isf(p.clamp(min=1e-300).numpy())) * t.sign()
+    return torch.where(difference.abs().cpu() <= rounding, torch.zeros_like(z), z)
 
 
 def statistical(

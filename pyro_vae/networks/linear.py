@@ -45,5 +45,5 @@ class Linear(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """W x + b, on the flattened input."""
-        y: Tensor = self.affine(x.flatten(1))
+        y: Tensor = self.affine(x.reshape(len(x), math.prod(self.input_shape)))
         return y

@@ -64,5 +64,5 @@ class MLP(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""
-        y: Tensor = self.layers(x.flatten(1))
+        y: Tensor = self.layers(x.reshape(len(x), math.prod(self.input_shape)))
         return y

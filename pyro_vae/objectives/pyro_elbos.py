@@ -157,9 +157,12 @@ def _check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
-        return bool(torch.equal(torch.as_tensor(a), torch.as_tensor(b)))
-    return bool(a == b)
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        return bool(a == b)
+    if a is None or b is None:
+        return False
+    first, second = torch.as_tensor(a), torch.as_tensor(b)
+    return first.shape == second.shape and bool((first == second).all())
 
 
 def _check_finite(loss: float, model_trace: Trace, guide_trace: Trace) -> None:
@@ -168,19 +171,26 @@ def _check_finite(loss: float, model_trace: Trace, guide_trace: Trace) -> None:
     named = [("q", guide_trace), ("p", model_trace)]
     for side, trace in named:
         for name, site in _samples(trace):
-            for what, value in ((f"the value of {name}", site["value"]),
-                                (f"log {side}({name})", site["log_prob"])):  # fmt: skip
-                bad = ~torch.isfinite(value)
+            value, event_dim = site["value"], site["fn"].event_dim
+            for what, bad in (
+                (f"the value of {name}", _rows(~torch.isfinite(value), event_dim)),
+                (f"log {side}({name})", _rows(~torch.isfinite(site["log_prob"]), 0)),
+            ):
                 if bad.any():
                     raise NonFiniteLoss(_blame(name, what, bad, site))
     raise NonFiniteLoss(f"The loss is {loss}, though every site's log-probability is finite")
 
 
+def _rows(bad: Tensor, event_dim: int) -> Tensor:
+    """Whether anything is bad in each row of the batch, over the event and the particles."""
+    data = bad.shape[bad.dim() - event_dim - 1] if bad.dim() > event_dim else 1
+    return bad.reshape(-1, data, bad.shape[bad.dim() - event_dim :].numel()).any(2).any(0)
+
+
 def _blame(name: str, what: str, bad: Tensor, site: Any) -> str:
-    per_datum = bad.flatten(1).any(1) if "log" not in what else bad.reshape(-1)
-    rows = per_datum.nonzero().flatten().tolist()
+    rows = bad.nonzero().flatten().tolist()
     return (
         f"The loss is not finite: at site {name!r} ({type(site['fn']).__name__}), {what} is not "
-        f"finite in {len(rows)} of {len(per_datum)} rows of the batch (first: {rows[:5]}); lower "
+        f"finite in {len(rows)} of {len(bad)} rows of the batch (first: {rows[:5]}); lower "
         f"train.lr, or bound the parameters of that site's distribution"
     )

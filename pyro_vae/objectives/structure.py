@@ -13,16 +13,18 @@ from torch.distributions import Distribution
 
 __all__ = ["any_normal", "describe", "diagonal_normal", "full_normal"]
 
+INDEPENDENT = (dist.Independent, torch_dist.Independent)
 NORMAL = (dist.Normal, torch_dist.Normal)
 MULTIVARIATE_NORMAL = (dist.MultivariateNormal, torch_dist.MultivariateNormal)
 
 
 def diagonal_normal(d: Distribution) -> tuple[Tensor, Tensor] | None:
     """(loc, scale), each ``(*batch, M)``, if ``d`` is a normal with independent dimensions."""
-    if not isinstance(d, torch_dist.Independent) or d.reinterpreted_batch_ndims != 1:
+    if not isinstance(d, torch_dist.Independent) or type(d) not in INDEPENDENT:
         return None
     base = d.base_dist
-    return (base.loc, base.scale) if type(base) in NORMAL else None
+    known = d.reinterpreted_batch_ndims == 1 and type(base) in NORMAL
+    return (base.loc, base.scale) if known else None
 
 
 def full_normal(d: Distribution) -> tuple[Tensor, Tensor] | None:
@@ -47,7 +49,7 @@ def describe(d: Distribution) -> str:
         'Independent(Normal, 1)'
     """
     if isinstance(d, torch_dist.Independent):
-        return f"Independent({describe(d.base_dist)}, {d.reinterpreted_batch_ndims})"
+        return f"{type(d).__name__}({describe(d.base_dist)}, {d.reinterpreted_batch_ndims})"
     if isinstance(d, torch_dist.TransformedDistribution):
         steps = ", ".join(type(t).__name__ for t in d.transforms)
         return f"Transformed({describe(d.base_dist)}, [{steps}])"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.objectives.kl import KL, kl_exact, kl_route, kl_sampled
-from pyro_vae.vae import VAE
+from pyro_vae.vae import VAE, evaluating
 
 __all__ = ["Terms", "elbo_terms", "elbo_terms_of_data"]
 
@@ -88,15 +88,11 @@ def elbo_terms_of_data(
         batch_size: How many data at a time; it changes the memory used, and the draws.
         seed: Seed of the draws.
     """
-    modes = {module: module.training for module in vae.modules()}
-    vae.eval()
     devices = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with evaluating(vae), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         parts = [
             elbo_terms(vae, batch, kl=kl, particles=particles) for batch in x.split(batch_size)
         ]
-    for module, mode in modes.items():
-        module.training = mode
     log_likelihood = torch.cat([part.log_likelihood for part in parts])
     return Terms(log_likelihood, torch.cat([part.kl for part in parts]), parts[0].route)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,7 +18,7 @@ _ROWS = ("data", "reconstruction")
 @styled
 def image_grid(
     images: ArrayLike,
-    titles: Sequence[str] | None = None,
+    titles: ArrayLike | None = None,
     ncols: int = 10,
     *,
     limits: Limits | None = None,
@@ -31,7 +29,7 @@ def image_grid(
     Args:
         images: ``(N, C, H, W)`` with C = 1 (grey) or 3 (red, green, blue), or ``(N, H, W)``.
             Of more than 100, the first 100 are drawn.
-        titles: One for each image.
+        titles: One for each image, texts or numbers.
         ncols: Images in a row.
         limits: The values that are black and white; 0 and 1 where all values lie there, the
             least and the greatest otherwise.
@@ -50,8 +48,8 @@ def image_grid(
         raise DataError(
             f"images: expected shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), got {data.shape}"
         )
-    _check_titles("titles", titles, len(pixels))
-    return mosaic([pixels], titles=titles, ncols=ncols, limits=limits, heading=title)
+    texts = _titles("titles", titles, len(pixels))
+    return mosaic([pixels], titles=texts, ncols=ncols, limits=limits, heading=title)
 
 
 @styled
@@ -84,7 +82,7 @@ def samples(
 def reconstructions(
     x: ArrayLike,
     x_hat: ArrayLike,
-    labels: Sequence[str] | None = None,
+    labels: ArrayLike | None = None,
     ncols: int = 10,
     *,
     limits: Limits | None = None,
@@ -95,7 +93,7 @@ def reconstructions(
     Args:
         x: ``(N, *event_shape)``. Of more than 50 images or 24 lines, the first are drawn.
         x_hat: Of the same shape.
-        labels: One for each datum.
+        labels: One for each datum, texts or numbers.
         ncols: Images in a row.
         limits: The values that are black and white.
         title: Stands above.
@@ -111,19 +109,23 @@ def reconstructions(
     data, again = as_array(x, "x"), as_array(x_hat, "x_hat")
     if data.shape != again.shape:
         raise DataError(f"x_hat: expected the shape of x, {data.shape}, got {again.shape}")
-    _check_titles("labels", labels, len(data))
+    texts = _titles("labels", labels, len(data))
     rows = [as_pixels(data), as_pixels(again)]
     images = [row for row in rows if row is not None]
     if not images:
         lines = dict(zip(_ROWS, (_flat(data), _flat(again)), strict=True))
-        return line_panels(lines, titles=labels, heading=title)
-    return mosaic(images, _ROWS, titles=labels, ncols=ncols, limits=limits, heading=title)
+        return line_panels(lines, titles=texts, heading=title)
+    return mosaic(images, _ROWS, titles=texts, ncols=ncols, limits=limits, heading=title)
 
 
 def _flat(data: NDArray[np.float64]) -> NDArray[np.float64]:
     return data.reshape(len(data), -1)
 
 
-def _check_titles(name: str, titles: Sequence[str] | None, count: int) -> None:
-    if titles is not None and len(titles) != count:
-        raise DataError(f"{name}: expected one for each datum, {count}, got {len(titles)}")
+def _titles(name: str, titles: ArrayLike | None, count: int) -> list[str] | None:
+    if titles is None:
+        return None
+    texts = [str(title) for title in np.asarray(titles).tolist()]
+    if len(texts) != count:
+        raise DataError(f"{name}: expected one for each datum, {count}, got {len(texts)}")
+    return texts

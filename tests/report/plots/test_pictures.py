@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.report.plots import mosaic
@@ -74,7 +75,8 @@ class TestImageGrid:
         assert (picture.axes[0].images[0].get_array() == 0.5).all()
 
     def test_titles(self):
-        assert texts(image_grid(np.zeros((2, 4, 4)), titles=["3", "8"]))[:2] == ["3", "8"]
+        for titles in (["3", "8"], np.array([3, 8]), torch.tensor([3, 8])):
+            assert texts(image_grid(np.zeros((2, 4, 4)), titles=titles))[:2] == ["3", "8"]
 
     def test_values_that_are_not_finite_are_red_and_counted(self, is_drawn):
         data = np.zeros((1, 2, 2))

@@ -1,0 +1,30 @@
+import pytest
+
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.network import Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from tests.variants import build, stirred, variants
+
+
+@pytest.fixture(params=variants(Prior, Likelihood, Posterior, Network))
+def component(request):
+    """Every component there is, not at its first weights."""
+    return stirred(build(*request.param))
+
+
+@pytest.fixture(params=variants(Prior, Likelihood, Posterior))
+def random_component(request):
+    """Every component that makes a distribution."""
+    return stirred(build(*request.param))
+
+
+@pytest.fixture(params=variants(Prior, Likelihood, Posterior))
+def line(request):
+    """Every component that makes a distribution, over one dimension and in double precision."""
+    return stirred(build(*request.param, latent_dim=1, event_shape=(1,)).double())
+
+
+@pytest.fixture(params=variants(Network))
+def declared_network(request):
+    return request.param

@@ -1,0 +1,42 @@
+"""Pyro as every test finds it: validating, seeded, with nothing in its parameter store."""
+
+import pyro
+import pytest
+
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.network import Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from pyro_vae.objectives.objective import Objective
+from tests.variants import TRIPLES, small_vae, stirred
+
+
+@pytest.fixture(autouse=True)
+def clean_pyro():
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    with pyro.validation_enabled(True):
+        yield
+
+
+@pytest.fixture
+def registries():
+    """Kinds that a test defines are forgotten after it."""
+    families = (Prior, Likelihood, Posterior, Network, Objective)
+    known = {family: family.kinds() for family in families}
+    yield
+    for family, kinds in known.items():
+        family._registry.clear()
+        family._registry.update(kinds)
+
+
+@pytest.fixture(params=TRIPLES)
+def vae(request):
+    """A small model of every prior, likelihood variant and posterior, not at its first weights."""
+    return stirred(small_vae(**request.param))
+
+
+@pytest.fixture
+def x(vae):
+    """Six data that the model's likelihood can have, whichever it is."""
+    return vae.generate(6, sample=True)

@@ -1,0 +1,61 @@
+"""What holds for the package as a whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyro_vae
+from pyro_vae.core.declarable import Declarable, snake_case
+from tests.variants import FAMILIES
+
+ROOT = Path(pyro_vae.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def kinds():
+    from pyro_vae import Source
+    from pyro_vae.objectives.objective import Objective
+
+    return [cls for family in (*FAMILIES, Source, Objective) for cls in family.kinds().values()]
+
+
+@pytest.mark.parametrize("family", Declarable.__subclasses__(), ids=lambda f: f.__name__)
+def test_contracts_name_no_kind_of_their_own(family):
+    assert "kind" not in vars(family)
+
+
+def test_a_folder_imports_only_from_those_below_it(tmp_path):
+    lint = Path(sys.executable).with_name("lint-imports")
+    if not lint.exists():
+        pytest.skip("import-linter is not installed")
+    command = [str(lint), "--no-cache", "--config", str(ROOT.parent / "pyproject.toml")]
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_enough_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("cls", kinds(), ids=lambda cls: f"{cls._family.__name__}-{cls.kind}")
+def test_a_kind_is_the_name_of_its_file(cls):
+    assert cls.__module__ == f"{cls._home}.{cls.kind}"
+    assert cls.kind == snake_case(cls.__name__)
+    assert cls.summary()
+
+
+def test_every_public_name_is_there():
+    for name in pyro_vae.__all__:
+        assert getattr(pyro_vae, name).__name__ == name
+    assert set(dir(pyro_vae)) >= set(pyro_vae.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'VEA'"):
+        pyro_vae.VEA  # noqa: B018
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, pyro_vae; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

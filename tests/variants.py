@@ -1,0 +1,73 @@
+"""The components under test: every kind with its defaults, and the variants listed here."""
+
+import itertools
+
+import pytest
+import torch
+
+from pyro_vae.core.declaration import parse
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.network import Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from pyro_vae.vae import VAE
+
+Z_CRIT = 4.42  # two-sided normal quantile: one false alarm in 1e5 runs
+
+FAMILIES = (Prior, Likelihood, Posterior, Network)
+VARIANTS = {
+    "gaussian": [
+        {"scale": 0.1},
+        {"scale": "per_dimension"},
+        {"scale": "optimal"},
+        {"scale": "heteroscedastic"},
+    ],
+    "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
+    "linear": [{"bias": False}],
+    "mlp": [{"hidden": []}, {"hidden": [5, 4], "activation": "tanh"}],
+}
+NET = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
+
+
+def variants(*families):
+    """A pytest parameter, a pair of family and declaration, for each kind and variant of the families."""
+    return [
+        pytest.param((family, {"kind": kind, **arguments}), id=_name(family, kind, arguments))
+        for family in families
+        for kind, cls in family.kinds().items()
+        for arguments in [{}, *VARIANTS.get(kind, [])]
+        if set(arguments) <= set(cls.__init__.__annotations__)
+    ]
+
+
+def build(family, declaration, **known):
+    """A component outside of any model; ``known`` says other sizes than the usual ones."""
+    sizes = {"latent_dim": 2, "event_shape": (2, 3), "input_shape": (3,), "output_shape": (2, 4)}
+    return parse(family, declaration, "component").build(**(sizes | known))
+
+
+def small_vae(**changes):
+    """A VAE with so few weights that a training step costs next to nothing."""
+    usual = {"event_shape": (3,), "latent_dim": 2, "decoder": NET, "encoder": NET}
+    return VAE(**(usual | changes))
+
+
+@torch.no_grad()
+def stirred(module, size=0.2):
+    """The module with every parameter moved away from where it began."""
+    for parameter in module.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=size)
+    return module
+
+
+def _name(family, kind, arguments):
+    return "-".join([family.__name__.lower(), kind, *map(str, arguments.values())])
+
+
+def _triples():
+    for parts in itertools.product(*map(variants, (Prior, Likelihood, Posterior))):
+        declared = {family.__name__.lower(): d for p in parts for family, d in p.values}
+        yield pytest.param(declared, id="/".join(p.id.partition("-")[2] for p in parts))
+
+
+TRIPLES = list(_triples())
