@@ -1,7 +1,9 @@
 """Pyro as every test finds it: validating, seeded, with nothing in its parameter store."""
 
 import pyro
+import pyro.distributions as dist
 import pytest
+import torch
 
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
@@ -28,6 +30,21 @@ def registries():
     for family, kinds in known.items():
         family._registry.clear()
         family._registry.update(kinds)
+
+
+@pytest.fixture
+def heavy_tailed(registries):
+    """A prior over two dimensions that neither this package nor torch has a KL for."""
+
+    class HeavyTailed(Prior):
+        def __init__(self, latent_dim: int) -> None:
+            super().__init__()
+            self.loc = torch.nn.Parameter(torch.zeros(latent_dim))
+
+        def forward(self):
+            return dist.StudentT(5.0, self.loc, 0.8).to_event(1)
+
+    return HeavyTailed(2)
 
 
 @pytest.fixture(params=TRIPLES)

@@ -30,7 +30,7 @@ NET = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
 
 
 def variants(*families):
-    """A pytest parameter, a pair of family and declaration, for each kind and variant of the families."""
+    """A pytest parameter, (family, declaration), for each kind and variant of the families."""
     return [
         pytest.param((family, {"kind": kind, **arguments}), id=_name(family, kind, arguments))
         for family in families

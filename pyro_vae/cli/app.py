@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import click
 import typer
 
 from pyro_vae.cli import audit, evaluate, generate, listing, schema, train
@@ -53,12 +52,9 @@ def guarded(run: Callable[[], Any]) -> int:
     """The exit status of a command: 0, 1 (an audit failed), 2 (bad input), 130 (interrupted)."""
     try:
         status = run()
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +66,9 @@ def guarded(run: Callable[[], Any]) -> int:
 
 def explain(error: Exception) -> int:
     """Say what went wrong, in one message."""
+    usage = getattr(error, "format_message", None)  # click's, or typer's own copy of it
+    if usage is not None:
+        return fail(f"{usage()} (pyro-vae --help, or pyro-vae COMMAND --help)", 2)
     from pyro_vae.core.errors import PyroVAEError
 
     if isinstance(error, PyroVAEError):

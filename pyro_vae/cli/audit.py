@@ -20,6 +20,9 @@ def audit(
     data: Annotated[int, typer.Option(min=1, help="How many data of the test split.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the table as HTML, too.")] = None,
+    per_datum: Annotated[
+        bool, typer.Option("--per-datum", help="Print the ELBO of each datum by each route, too.")
+    ] = False,
     root: Annotated[str | None, typer.Option(help="Where the data are now (data.root).")] = None,
     imports: Imports = None,
 ) -> int:
@@ -40,6 +43,8 @@ def audit(
     screen = console()
     screen.print(f"Data: {opened.data.identity}", markup=False)
     screen.print(audited.table())
+    if per_datum:
+        screen.print(audited.per_datum_table())
     folder = RunFolder(run)
     folder.write_json("audit.json", audited.to_dict())
     picture = write_picture(folder, "audit", audited.figure())

@@ -56,7 +56,12 @@ def assignments(arguments: Sequence[str]) -> list[str]:
             found.append(path)
         elif argument.startswith("--") and "." in path:
             found.append(f"{path}={next(left, '')}")
-        else:
+        elif argument.startswith("-"):
+            problems.append(
+                f"{argument}: unknown option; a setting is given with its path, such as "
+                f"train.{path.strip('-') or 'epochs'}=VALUE"
+            )
+        elif not problems:
             problems.append(f"{argument}: expected path=value, such as train.epochs=10")
     if problems:
         raise DeclarationError(problems, "The command line")

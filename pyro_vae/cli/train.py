@@ -16,7 +16,10 @@ def train(
     context: typer.Context,
     declaration: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE] [PATH=VALUE ...]", help="A YAML file, and overrides."),
+        typer.Argument(
+            metavar="[FILE] [PATH=VALUE ...]",
+            help="A YAML file or a preset (digits, mnist), and overrides.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; a new one in runs/ by default.")
@@ -30,7 +33,7 @@ def train(
     Without FILE every setting has its default: a small VAE on scikit-learn's handwritten digits.
 
     Examples:
-      pyro-vae train
+      pyro-vae train digits
       pyro-vae train vae.yaml train.epochs=100 model.prior=diagonal_normal
       pyro-vae train data.kind=mnist data.root=DIR data.binarization=dynamic
       model.likelihood=bernoulli
@@ -40,13 +43,18 @@ def train(
     overrides = assignments(arguments)
     import_components(imports)
     from pyro_vae.experiment.declaration import DEFAULTS, Experiment
+    from pyro_vae.experiment.presets import read_declaration
     from pyro_vae.experiment.run import run_experiment
-    from pyro_vae.experiment.yaml_file import override, read_yaml
+    from pyro_vae.experiment.run_folder import RunFolder
+    from pyro_vae.experiment.yaml_file import override
+    from pyro_vae.inference.settings import resolve_device
 
     experiment = Experiment.read(
-        override(read_yaml(Path(file)) if file else {}, overrides, DEFAULTS)
+        override(read_declaration(file) if file else {}, overrides, DEFAULTS)
     )
     folder = out or new_folder(experiment.data.mapping["kind"])
+    RunFolder.check_new(folder)
+    resolve_device(experiment.train.device)
     screen = console()
     run = run_experiment(
         experiment, folder, audit=audit, show_progress=not quiet,

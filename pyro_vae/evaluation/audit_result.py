@@ -97,6 +97,21 @@ class ELBOAudit:
             table.add(*_cells(check))
         return table
 
+    def per_datum_table(self, term: str = "elbo") -> Table:
+        """Every datum by every route: value, difference, its standard error, z and verdict.
+
+        Args:
+            term: ``elbo``, ``kl`` or ``log_likelihood``.
+        """
+        checks = [c for c in self.checks if c.quantity == term and c.per_datum is not None]
+        title = f"{term} of each datum, held against: {checks[0].reference}"
+        table = Table(title, ["datum", "route", "value", "difference ± s.e.", "z", "verdict"],
+                      caption=f"Nats; critical |z| {self.critical:.2f}.")  # fmt: skip
+        for row in range(len(self.routes["trace"].terms["elbo"][0])):
+            for check in checks:
+                table.add(*_datum_cells(row, check, self.critical))
+        return table
+
     def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
         """Root mean square error of each sampled term against the number of particles.
 
@@ -151,7 +166,7 @@ def _reference(check: Check) -> list[str | Cell]:
 
 def _cells(check: Check) -> list[str | Cell]:
     verdict = Cell("agrees", "good") if check.passed else Cell("DISAGREES", "bad")
-    value = nats(check.value, check.stderr)
+    value = nats(check.value, check.stderr if check.stderr > 1e-9 else None)
     difference = f"{check.difference:+.2g} ± {check.stderr:.1g}"
     if check.quantity.startswith("gradient"):
         difference, value = check.note.split("; ")
@@ -163,6 +178,23 @@ def _cells(check: Check) -> list[str | Cell]:
         worst += f" (#{check.worst_datum})"
     note = f" ({check.note})" if check.kind == "numerical" and check.note else ""
     return ["", check.route + note, value, difference, z, worst, verdict]
+
+
+def _datum_cells(row: int, check: Check, critical: float) -> list[str | Cell]:
+    data = check.per_datum
+    assert data is not None
+    stderr, z = data.stderr[row], data.z[row]
+    agrees = abs(z) <= critical
+    verdict = Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
+    difference = f"{data.difference[row]:+.2g} ± {stderr:.1g}"
+    return [
+        f"#{row}",
+        check.route,
+        nats(data.value[row], stderr),
+        difference,
+        f"{z:+.2f}",
+        verdict,
+    ]
 
 
 def _error_curve(

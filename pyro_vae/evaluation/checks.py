@@ -14,6 +14,34 @@ __all__ = ["Check", "compare", "critical_z", "numerical", "statistical"]
 
 
 @dataclass
+class PerDatum:
+    """One comparison for each datum, each a list of N numbers in nats.
+
+    Args:
+        value: By the route.
+        difference: Value less reference.
+        stderr: Standard error of the difference; 0 where both are exact.
+        z: The difference as a normal score; of exact values, 0 within rounding, else beyond any
+            critical value.
+    """
+
+    value: list[float]
+    difference: list[float]
+    stderr: list[float]
+    z: list[float]
+
+    @classmethod
+    def of(cls, values: Tensor, expected: Tensor, rounding: float) -> PerDatum:
+        """Compare ``(P, N)`` or exact ``(1, N)`` values with others."""
+        difference = values.mean(0) - expected.mean(0)
+        stderr = (_variance_of_mean(values) + _variance_of_mean(expected)).sqrt()
+        dof = max(len(values), len(expected), 2) - 1
+        z = z_score(difference, stderr, dof, rounding)
+        columns = (values.mean(0), difference, stderr, z)
+        return cls(*(column.cpu().tolist() for column in columns))
+
+
+@dataclass
 class Check:
     """One quantity by one route, held against a reference.
 
@@ -31,6 +59,7 @@ class Check:
         relative: Largest relative difference, for a comparison without sampling.
         tolerance: What ``relative`` may be.
         note: What the table says beside the verdict.
+        per_datum: The same for each datum, where data are compared.
         passed: The verdict, set when the number of all tests is known.
     """
 
@@ -47,6 +76,7 @@ class Check:
     relative: float | None = None
     tolerance: float = 0.0
     note: str = ""
+    per_datum: PerDatum | None = None
     passed: bool = True
 
     @property
@@ -99,20 +129,14 @@ def statistical(
         expected: ``(P, N)`` or ``(1, N)`` likewise, from draws of its own.
         eps: Relative rounding error below which two values are equal.
     """
-    particles = max(len(values), len(expected))
-    difference = values.mean(0) - expected.mean(0)  # (N,)
-    variance = _variance_of_mean(values) + _variance_of_mean(expected)
-    batch_variance = _variance_of_mean(values.mean(1)) + _variance_of_mean(expected.mean(1))
-    dof = particles - 1
     rounding = eps * max(1.0, expected.abs().max().item())
-    z = z_score(difference, variance.sqrt(), dof, rounding)
-    batch_stderr = batch_variance.sqrt()
-    batch_z = z_score(difference.mean(), batch_stderr, dof, rounding)
-    worst = int(z.abs().argmax())
+    data = PerDatum.of(values, expected, rounding)
+    batch = PerDatum.of(values.mean(1, keepdim=True), expected.mean(1, keepdim=True), rounding)
+    worst = max(range(len(data.z)), key=lambda row: abs(data.z[row]))
     return Check(
-        quantity, route, values.mean().item(), reference, difference.mean().item(),
-        batch_stderr.item(), batch_z.item(), tests=1 + len(z), worst_datum=worst,
-        worst_z=z[worst].item(),
+        quantity, route, batch.value[0], reference, batch.difference[0], batch.stderr[0],
+        batch.z[0], tests=1 + len(data.z), worst_datum=worst, worst_z=data.z[worst],
+        per_datum=data,
     )  # fmt: skip
 
 
@@ -139,5 +163,8 @@ def compare(
 ) -> Check:
     """Compare two routes, by statistics if either samples, by rounding if neither does."""
     if len(values) == len(expected) == 1:
-        return numerical(quantity, route, reference, values, expected, eps)
+        check = numerical(quantity, route, reference, values, expected, eps)
+        rounding = eps * max(1.0, expected.abs().max().item())
+        check.per_datum = PerDatum.of(values, expected, rounding)
+        return check
     return statistical(quantity, route, reference, values, expected, eps)

@@ -49,15 +49,24 @@ class RunFolder:
         Raises:
             RunFolderError: if it is there already, or cannot be made.
         """
+        cls.check_new(path)
+        folder = cls(path)
+        with folder.writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @classmethod
+    def check_new(cls, path: Path) -> None:
+        """Refuse a folder that has something in it.
+
+        Raises:
+            RunFolderError: if it is there already.
+        """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(
                 f"{path}: expected a new folder, but it exists; choose another with --out, or "
                 f"remove it. Nothing was overwritten"
             )
-        folder = cls(path)
-        with folder.writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-        return folder
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:

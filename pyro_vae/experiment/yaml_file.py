@@ -33,7 +33,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         loaded = _yaml().load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise DeclarationError(f"{path}: expected a YAML file, but {reason}", str(path)) from None
+        raise DeclarationError(f"expected a YAML file, but {reason}", str(path)) from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

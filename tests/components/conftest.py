@@ -19,10 +19,21 @@ def random_component(request):
     return stirred(build(*request.param))
 
 
+@pytest.fixture(params=variants(Likelihood, Posterior))
+def conditional(request):
+    """Every component that makes a distribution from a network's output."""
+    return stirred(build(*request.param))
+
+
+@pytest.fixture(params=variants(Posterior))
+def posterior(request):
+    return stirred(build(*request.param))
+
+
 @pytest.fixture(params=variants(Prior, Likelihood, Posterior))
 def line(request):
     """Every component that makes a distribution, over one dimension and in double precision."""
-    return stirred(build(*request.param, latent_dim=1, event_shape=(1,)).double())
+    return stirred(build(*request.param, latent_dim=1, event_shape=(1,)).double(), size=0.1)
 
 
 @pytest.fixture(params=variants(Network))

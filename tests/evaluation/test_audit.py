@@ -6,7 +6,6 @@ import json
 import math
 
 import pyro
-import pyro.distributions as dist
 import pyro.infer
 import pytest
 import torch
@@ -62,23 +61,11 @@ def test_a_term_without_a_closed_form_is_said_to_have_none(vae, x):
     assert "no closed form" in str(audit)
 
 
-def test_a_prior_without_a_closed_form_kl(vae, x):
-    model = vae.swap(prior=HeavyTailed(2, scale=0.8))
+def test_a_prior_without_a_closed_form_kl(vae, x, heavy_tailed):
+    model = vae.swap(prior=heavy_tailed)
     audit = audit_elbo(model, x, **QUICK)
     assert audit.passed, audit.verdict
     assert "torch has no closed form" in str(audit)
-
-
-class HeavyTailed(Prior):
-    """A prior that neither this package nor torch has a KL for."""
-
-    def __init__(self, latent_dim: int, scale: float = 1.0) -> None:
-        super().__init__()
-        self.loc = torch.nn.Parameter(torch.zeros(latent_dim))
-        self.scale = scale
-
-    def forward(self):
-        return dist.StudentT(5.0, self.loc, self.scale).to_event(1)
 
 
 def test_false_alarms_come_at_no_more_than_the_stated_rate(vae, x):
@@ -114,6 +101,19 @@ def test_the_model_and_the_generators_are_left_as_they_were(vae, x):
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert next(vae.parameters()).dtype == torch.float32
     assert all(parameter.grad is None for parameter in vae.parameters())
+
+
+def test_every_datum_is_compared_by_every_route(linear, x):
+    audit = audit_elbo(linear, x, **QUICK)
+    for term in ("elbo", "kl", "log_likelihood"):
+        rows = audit.per_datum_table(term).rows
+        assert len(rows) == 3 * len(x)
+        assert {row[-1].text for row in rows} == {"agrees"}
+    kl = next(c for c in audit.checks if c.route.startswith("Trace_ELBO") and c.quantity == "kl")
+    values = torch.tensor(kl.per_datum.value)
+    assert torch.allclose(values, audit.per_datum("kl")[kl.route].float())
+    assert kl.difference == pytest.approx(sum(kl.per_datum.difference) / len(x))
+    assert abs(kl.worst_z) == max(abs(z) for z in kl.per_datum.z)
 
 
 def test_one_seed_gives_one_audit(vae, x):

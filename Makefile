@@ -1,0 +1,53 @@
+# make demo   train a VAE on real handwriting, and read the audit of its ELBO
+# make test   the tests, doctests included
+# make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
+# make bench  the benchmark
+#
+# Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+export MPLBACKEND = Agg
+
+.PHONY: demo test check format lint types layers notebooks clean
+
+demo: .venv/installed
+	$(BIN)/pyro-vae train digits
+
+test: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+check: .venv/dev format lint types layers test notebooks
+	@echo "make check: all passed"
+
+format: .venv/dev
+	$(BIN)/ruff format --check .
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+layers: .venv/dev
+	$(BIN)/lint-imports
+
+notebooks: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=300 \
+	  --override-ini addopts= --override-ini testpaths= -n $(JOBS) notebooks
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or later is needed, got {sys.version}; set PYTHON=python3.12"'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

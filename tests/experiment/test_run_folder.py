@@ -1,0 +1,154 @@
+"""Run folders and checkpoints: whole or not at all, and never pickled."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pyro_vae import VAE, load, save
+from pyro_vae.core.errors import CheckpointError, DeclarationError, RunFolderError
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.prior import Prior
+from pyro_vae.experiment.run_folder import RunFolder
+
+NET = {"kind": "mlp", "hidden": [8]}
+
+
+def a_vae(**changes):
+    return VAE((1, 3, 2), 2, **({"encoder": NET, "decoder": NET} | changes))
+
+
+SCALES = [0.3, "learned", "per_dimension", "optimal", "heteroscedastic"]
+CHOICES = [
+    *({"prior": kind} for kind in Prior.kinds()),
+    *({"likelihood": kind} for kind in Likelihood.kinds()),
+    *({"likelihood": {"kind": "gaussian", "scale": scale}} for scale in SCALES),
+    {"decoder": "linear"},
+]
+
+
+@pytest.mark.parametrize("changes", CHOICES, ids=str)
+def test_what_is_saved_comes_back(tmp_path, changes):
+    vae = a_vae(**changes)
+    for value in vae.state_dict().values():
+        value.copy_(torch.rand_like(value, dtype=torch.float64))
+    save(vae, tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.declaration == vae.declaration
+    assert all(torch.equal(v, vae.state_dict()[k]) for k, v in again.state_dict().items())
+    assert again._pyro_name != vae._pyro_name
+    assert not again.training
+
+
+def test_loading_leaves_the_generator_alone(tmp_path):
+    save(a_vae(), tmp_path / "m")
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    load(tmp_path / "m")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_nothing_is_pickled(tmp_path):
+    save(a_vae(), tmp_path / "m")
+    for path in (tmp_path / "m").iterdir():
+        assert path.suffix in {".yaml", ".safetensors"}
+        assert b"PK\x03\x04" not in path.read_bytes()[:4]
+
+
+def test_a_module_without_a_name_is_refused(tmp_path):
+    with pytest.raises(
+        DeclarationError, match=r"decoder: .*plain Linear; subclass pyro_vae.Network"
+    ):
+        save(a_vae(decoder=nn.Linear(2, 6)), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_folder_that_exists_is_never_overwritten(tmp_path):
+    save(a_vae(), tmp_path / "m")
+    before = (tmp_path / "m" / "weights.safetensors").read_bytes()
+    with pytest.raises(RunFolderError, match="it exists; choose another"):
+        save(a_vae(), tmp_path / "m")
+    assert (tmp_path / "m" / "weights.safetensors").read_bytes() == before
+
+
+def truncate(folder):
+    (folder / "weights.safetensors").write_bytes(
+        (folder / "weights.safetensors").read_bytes()[:90]
+    )
+
+
+def corrupt(folder):
+    (folder / "weights.safetensors").write_bytes(b"x" * 200)
+
+
+def other_model(folder):
+    text = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(text.replace("latent_dim: 2", "latent_dim: 3"))
+
+
+def unknown_kind(folder):
+    text = (folder / "experiment.yaml").read_text()
+    (folder / "experiment.yaml").write_text(text.replace("standard_normal", "my_own"))
+
+
+DAMAGE = [
+    (truncate, "truncated or damaged"),
+    (corrupt, "truncated or damaged"),
+    (other_model, "do not fit the declaration"),
+    (unknown_kind, "unknown prior 'my_own'"),
+    (lambda folder: (folder / "weights.safetensors").unlink(), "No such file"),
+    (lambda folder: (folder / "experiment.yaml").unlink(), "has no experiment.yaml"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE, ids=range(len(DAMAGE)))
+def test_damaged_folders_are_refused(tmp_path, damage, message):
+    save(a_vae(), tmp_path / "m")
+    damage(tmp_path / "m")
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path / "m")
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(CheckpointError, match="is not a folder"):
+        load(tmp_path / "none")
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Every write fails as on a full disk."""
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_file_whole(tmp_path, full_disk, monkeypatch):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="No space left on device; free some space"):
+        folder.write_json("metrics.json", {"a": 1})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        RunFolder.create(Path(tmp_path / "file" / "below"))
+
+
+def test_the_reserve_takes_room_and_gives_it_back(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_weights({"w": torch.zeros(1000)})
+    folder.reserve()
+    assert (folder.path / ".reserve").stat().st_size > 4_000_000
+    folder.release()
+    assert not (folder.path / ".reserve").exists()

@@ -1,0 +1,154 @@
+"""Closed-form divergences against torch's own, and against a million draws."""
+
+import inspect
+import math
+
+import pyro.distributions as dist
+import pytest
+import torch
+import torch.distributions as torch_dist
+
+from pyro_vae.core.errors import NoClosedFormKL
+from pyro_vae.objectives import kl as module
+from pyro_vae.objectives.kl import kl_exact, kl_route, kl_sampled
+from tests.variants import Z_CRIT
+
+DRAWS = 1_000_000
+
+
+def diagonal(batch=(), library=dist):
+    loc, scale = torch.randn(2, *batch, 2, dtype=torch.double)
+    return library.Independent(library.Normal(loc, (0.3 * scale).exp()), 1)
+
+
+def full(batch=(), library=dist):
+    loc = torch.randn(*batch, 2, dtype=torch.double)
+    factor = 0.3 * torch.randn(*batch, 2, 2, dtype=torch.double).tril(-1)
+    return library.MultivariateNormal(loc, scale_tril=factor + 0.8 * torch.eye(2).double())
+
+
+SHAPES = {"diagonal": diagonal, "full": full}
+PAIRS = [(q, p) for q in SHAPES for p in SHAPES]
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request):
+    return tuple(SHAPES[name] for name in request.param)
+
+
+@pytest.mark.parametrize("library", [dist, torch_dist], ids=["pyro", "torch"])
+@pytest.mark.parametrize("batch", [((), ()), ((4,), ()), ((7, 4), ()), ((7, 4), (4,))])
+def test_closed_forms_are_torchs(pair, batch, library):
+    q, p = (make(shape, library) for make, shape in zip(pair, batch, strict=True))
+    base = (d if isinstance(d, torch_dist.MultivariateNormal) else as_full(d) for d in (q, p))
+    expected = torch_dist.kl_divergence(*base)
+    assert kl_exact(q, p).shape == batch[0]
+    assert torch.allclose(kl_exact(q, p), expected, rtol=1e-10)
+    assert not torch.allclose(kl_exact(q, p) / 2, expected, rtol=1e-10)  # a planted mistake
+
+
+def as_full(d):
+    return torch_dist.MultivariateNormal(d.mean, scale_tril=d.stddev.diag_embed())
+
+
+def z_score(q, p, expected):
+    draws = kl_sampled(q, p, q.sample((DRAWS,)))
+    return abs(draws.mean() - expected) / (draws.std() / math.sqrt(DRAWS))
+
+
+def test_closed_forms_are_the_mean_over_draws(pair):
+    q, p = (make() for make in pair)
+    exact = kl_exact(q, p)
+    assert z_score(q, p, exact) < Z_CRIT
+    for mistake in (exact / 2, -exact, kl_exact(p, q)):
+        assert z_score(q, p, mistake) > Z_CRIT
+
+
+def test_it_is_the_formula_of_the_paper():
+    loc, scale = torch.randn(2, 5, 3, dtype=torch.double)
+    scale = scale.exp()
+    standard = dist.Normal(torch.zeros(3).double(), 1.0).to_event(1)
+    expected = 0.5 * (loc**2 + scale**2 - 1 - (scale**2).log()).sum(-1)
+    assert torch.allclose(kl_exact(dist.Normal(loc, scale).to_event(1), standard), expected)
+
+
+def test_the_divergence_from_itself_is_zero_and_no_other_is_negative(pair):
+    q, p = (make((100,)) for make in pair)
+    assert kl_exact(q, q).abs().max() < 1e-12
+    assert kl_exact(q, p).min() > 0
+
+
+def test_the_gradient_is_torchs():
+    loc, raw = torch.randn(2, 4, 2, dtype=torch.double, requires_grad=True).unbind()
+    q = dist.Normal(loc, raw.exp()).to_event(1)
+    p = diagonal()
+    ours = torch.autograd.grad(kl_exact(q, p).sum(), (loc, raw), retain_graph=True)
+    theirs = torch.autograd.grad(torch_dist.kl_divergence(q, p).sum(), (loc, raw))
+    assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+class Tempered(dist.Normal):
+    """A normal in name only: its density is another."""
+
+    def log_prob(self, value):
+        return 2 * super().log_prob(value)
+
+
+class Grouped(dist.Independent):
+    """Likewise."""
+
+    def log_prob(self, value):
+        return 2 * super().log_prob(value)
+
+
+class Correlated(dist.MultivariateNormal):
+    """Likewise."""
+
+
+ZEROS, ONES = torch.zeros(2), torch.ones(2)
+NORMAL = dist.Normal(ZEROS, ONES).to_event(1)
+UNKNOWN = {
+    "Independent(Laplace, 1)": dist.Laplace(ZEROS, ONES).to_event(1),
+    "Independent(Tempered, 1)": Tempered(ZEROS, ONES).to_event(1),
+    "Grouped(Normal, 1)": Grouped(dist.Normal(ZEROS, ONES), 1),
+    "Correlated": Correlated(ZEROS, torch.eye(2)),
+    "Normal": dist.Normal(ZEROS, ONES),
+    "Independent(Normal, 2)": dist.Normal(torch.zeros(2, 2), 1.0).to_event(2),
+    "Independent(Delta, 1)": dist.Delta(ZEROS).to_event(1),
+    "Transformed(Independent(Normal, 1), [ExpTransform])": torch_dist.TransformedDistribution(
+        NORMAL, [torch_dist.ExpTransform()]
+    ),
+    "MaskedDistribution": NORMAL.mask(True),
+    "MixtureSameFamily": dist.MixtureSameFamily(
+        dist.Categorical(logits=ZEROS), dist.Normal(torch.zeros(2, 2), 1.0).to_event(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("order", [1, -1], ids=["as q", "as p"])
+def test_what_has_no_closed_form_raises_and_never_samples(name, order, monkeypatch):
+    def no_draws(*args, **kwargs):
+        raise AssertionError("it sampled")
+
+    pair = [UNKNOWN[name], NORMAL][::order]
+    for cls in (torch_dist.Normal, torch_dist.Laplace, torch_dist.Independent):
+        monkeypatch.setattr(cls, "rsample", no_draws)
+    state = torch.get_rng_state()
+    with pytest.raises(NoClosedFormKL, match="choose kl: sampled, or kl: auto") as caught:
+        kl_exact(*pair)
+    assert f" = {name}" in str(caught.value)
+    assert kl_route(*pair, "auto") == kl_route(*pair, "sampled") == "sampled"
+    with pytest.raises(NoClosedFormKL):
+        kl_route(*pair, "exact")
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_route_of_what_is_known(pair):
+    q, p = (make() for make in pair)
+    assert kl_route(q, p) == kl_route(q, p, "auto") == kl_route(q, p, "exact") == "exact"
+    assert kl_route(q, p, "sampled") == "sampled"
+
+
+def test_the_closed_forms_are_the_projects_own():
+    assert "kl_divergence" not in inspect.getsource(module)
