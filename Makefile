@@ -10,7 +10,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check format lint types layers notebooks clean
+.PHONY: demo test check bench format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -20,6 +20,9 @@ test: .venv/dev
 
 check: .venv/dev format lint types layers test notebooks
 	@echo "make check: all passed"
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 format: .venv/dev
 	$(BIN)/ruff format --check .

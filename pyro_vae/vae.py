@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -23,6 +21,7 @@ from pyro_vae.core.messages import shown
 from pyro_vae.core.network import ModuleNetwork, Network, as_network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
+from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
 
 __all__ = ["VAE", "evaluating"]
 
@@ -35,7 +34,6 @@ FAMILIES: dict[str, Any] = {
     "posterior": Posterior,
     "encoder": Network,
 }
-_serial = itertools.count()
 
 
 class VAE(PyroModule):
@@ -87,8 +85,8 @@ class VAE(PyroModule):
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
         parts = _read(event_shape, latent_dim, given)
-        super().__init__(_unique_name())
-        _forget_with(self)
+        super().__init__(unique_name("vae"))
+        forget_with(self)
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
@@ -184,12 +182,17 @@ class VAE(PyroModule):
         """A copy with weights and a name of its own, so that Pyro never mixes the two."""
         other = type(self).__new__(type(self))
         memo[id(self)] = other
-        PyroModule.__init__(other, _unique_name())
-        named = ("_pyro_name", "_pyro_context")
-        state = {name: value for name, value in self.__dict__.items() if name not in named}
-        other.__dict__.update(copy.deepcopy(state, memo))
-        _forget_with(other)
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        rename(other, unique_name("vae"))
+        forget_with(other)
         return other
+
+    def __getattr__(self, name: str) -> Any:
+        """A part; within a Pyro program its parameters are registered, and none but its own."""
+        part = self.__dict__.get("_modules", {}).get(name)
+        if part is not None and self._pyro_context.active:
+            forget_replaced(f"{self._pyro_name}.{name}", part)
+        return super().__getattr__(name)
 
     def _data(self, x: Tensor) -> Tensor:
         event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
@@ -267,22 +270,6 @@ def _check(
             f"{what}: expected a distribution of batch_shape {batch} and event_shape {event}, "
             f"got {tuple(d.batch_shape)} and {tuple(d.event_shape)}"
         )
-
-
-def _unique_name() -> str:
-    """A root name of its own for each instance: Pyro's parameter store is global and by name."""
-    return f"vae{next(_serial)}"
-
-
-def _forget_with(vae: VAE) -> None:
-    """Let the entries of a model leave Pyro's parameter store when the model dies."""
-    weakref.finalize(vae, _forget, vae._pyro_name).atexit = False
-
-
-def _forget(name: str) -> None:
-    store = pyro.get_param_store()
-    for key in [key for key in store.keys() if key.startswith(f"{name}.")]:  # noqa: SIM118
-        del store[key]
 
 
 @contextmanager

@@ -10,7 +10,10 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.objectives.objective import Objective
+from tests.commands import command, trained
 from tests.variants import TRIPLES, small_vae, stirred
+
+__all__ = ["command", "trained"]
 
 
 @pytest.fixture(autouse=True)

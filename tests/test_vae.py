@@ -223,3 +223,10 @@ def test_a_model_can_be_in_double_precision(vae, x):
     vae.double()
     assert vae.reconstruct(x.double()).dtype == torch.double
     assert vae.generate(2, sample=True).dtype == torch.double
+
+
+def test_a_module_that_fails_on_its_input_is_said_to():
+    with pytest.raises(
+        IncompatibleComponents, match=r"Linear: expected a module that maps \(N, 2\)"
+    ):
+        VAE((4,), 2, decoder=torch.nn.Linear(3, 4))

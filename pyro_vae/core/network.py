@@ -95,7 +95,13 @@ class ModuleNetwork(BatchedNetwork):
 
     def transform(self, x: Tensor) -> Tensor:
         """The user's module, applied."""
-        y = self.module(x)
+        try:
+            y = self.module(x)
+        except RuntimeError as error:
+            raise IncompatibleComponents(
+                f"{self.label}: expected a module that maps {_with_batch(self.input_shape)} to "
+                f"{_with_batch(self.output_shape)}, but it failed on {tuple(x.shape)}: {error}"
+            ) from error
         if not isinstance(y, Tensor):
             raise IncompatibleComponents(
                 f"{self.label}: expected the module to return one tensor of shape "

@@ -54,7 +54,9 @@ class LinearGaussian:
         loadings = self.weight * self.prior_scale
         covariance = loadings @ loadings.mT + torch.diag(self.scale.square())
         factor = torch.linalg.cholesky(covariance)
-        white = torch.linalg.solve_triangular(factor, (x.flatten(1) - mean).mT, upper=False)
+        white = torch.linalg.solve_triangular(
+            factor, (x.reshape(len(x), -1) - mean).mT, upper=False
+        )
         log_det = 2 * factor.diagonal().log().sum()
         return -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
 
@@ -62,7 +64,7 @@ class LinearGaussian:
         """p(z|x), exactly: batch_shape ``(N,)``, event_shape ``(M,)``."""
         whitened = self.weight / self.scale.unsqueeze(-1)  # (D, M)
         precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
-        residual = (x.flatten(1) - self.bias) / self.scale
+        residual = (x.reshape(len(x), -1) - self.bias) / self.scale
         natural = residual @ whitened + self.prior_loc / self.prior_scale.square()  # (N, M)
         covariance = torch.linalg.inv(precision)
         return dist.MultivariateNormal(natural @ covariance, covariance_matrix=covariance)
@@ -77,7 +79,7 @@ class LinearGaussian:
         if parameters is None:
             return None
         loc, factor = parameters
-        residual = x.flatten(1) - loc @ self.weight.mT - self.bias
+        residual = x.reshape(len(x), -1) - loc @ self.weight.mT - self.bias
         spread = (self.weight @ factor).square().sum(-1)
         scaled = (residual.square() + spread) / self.scale.square()
         return -0.5 * (scaled + LOG_2PI + 2 * self.scale.log()).sum(-1)
@@ -100,7 +102,7 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     base = noise.base_dist
     if not isinstance(base, Normal):
         return None
-    outputs = base.loc.flatten(1)
+    outputs = base.loc.reshape(len(codes), -1)
     weight = (outputs[1:] - outputs[0]).mT
     return LinearGaussian(loc, scale, weight, outputs[0], base.scale[0].flatten())
 

@@ -46,11 +46,11 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
             yield model_trace, guide_trace
 
     def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
-        for name, site in _samples(model_trace):
+        for _, site in _samples(model_trace):
             value = site["log_prob_sum"].detach() / self.num_particles
             if site["is_observed"]:
                 self.log_likelihood = self.log_likelihood + value
-            elif name in guide_trace.nodes:
+            else:
                 self.kl = self.kl - value
         for _, site in _samples(guide_trace):
             self.kl = self.kl + site["log_prob_sum"].detach() / self.num_particles

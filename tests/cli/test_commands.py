@@ -18,7 +18,7 @@ import torch
 
 from pyro_vae import evaluate, load, load_data
 from pyro_vae.experiment.yaml_file import read_yaml
-from tests.cli.conftest import SMALL
+from tests.commands import SMALL
 
 PICTURES = {"elbo", "reconstructions", "samples", "latent", "audit"}
 

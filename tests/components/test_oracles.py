@@ -58,10 +58,18 @@ def test_diagonal_normal_posterior(bounds):
     assert np.allclose(q.stddev, scale, rtol=1e-12)
 
 
-def test_bernoulli():
-    logits, x = double(7, *EVENT), torch.bernoulli(torch.full((7, *EVENT), 0.5).double())
-    expected = stats.bernoulli.logpmf(x, special.expit(logits.numpy()))
-    assert agree(Bernoulli(EVENT)(logits).log_prob(x), expected, 2)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_bernoulli(size):
+    logits = size * double(7, *EVENT)
+    x = torch.bernoulli(torch.full_like(logits, 0.5))
+    expected = np.where(
+        x == 1, special.log_expit(logits.numpy()), special.log_expit(-logits.numpy())
+    )
+    log_prob = Bernoulli(EVENT)(logits).log_prob(x)
+    assert agree(log_prob, expected, 2)
+    if size == 1:
+        by_probability = stats.bernoulli.logpmf(x, special.expit(logits.numpy()))
+        assert agree(log_prob, by_probability, 2)
 
 
 def test_gaussian_of_a_given_scale():
