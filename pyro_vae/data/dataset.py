@@ -151,7 +151,8 @@ class DataSet:
             for name, split in self.splits.items()
         )
         return (
-            f"<table><caption>{html.escape(str(self.identity))}<br>"
+            '<table><caption style="caption-side:top;text-align:left;white-space:nowrap;'
+            f'color:inherit;">{html.escape(str(self.identity))}<br>'
             f"event shape {self.event_shape}</caption>"
             f"<tr><th>split</th><th>data</th><th>labels</th><th>values</th></tr>{rows}</table>"
         )

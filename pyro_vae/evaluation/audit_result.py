@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ELBOAudit"]
 
-COLUMNS = ["quantity", "route", "value", "difference ± s.e.", "z", "worst datum z", "verdict"]
+COLUMNS = ["quantity", "route", "value", "difference ± s.e.", "z", "worst z", "verdict"]
 VALUES = ("log_likelihood", "kl", "elbo")
 
 
-@dataclass
+@dataclass(repr=False)
 class ELBOAudit:
     """The audit of an ELBO; shows itself in terminal and Jupyter.
 
@@ -149,6 +149,8 @@ class ELBOAudit:
     def __str__(self) -> str:
         return str(self.table())
 
+    __repr__ = __str__
+
     def __rich__(self) -> Any:
         return self.table().__rich__()
 
@@ -167,11 +169,9 @@ def _reference(check: Check) -> list[str | Cell]:
 def _cells(check: Check) -> list[str | Cell]:
     verdict = Cell("agrees", "good") if check.passed else Cell("DISAGREES", "bad")
     value = nats(check.value, check.stderr if check.stderr > 1e-9 else None)
-    difference = f"{check.difference:+.2g} ± {check.stderr:.1g}"
+    difference = _signed(check.difference, check.stderr)
     if check.quantity.startswith("gradient"):
         difference, value = check.note.split("; ")
-    elif check.kind == "numerical":
-        difference = f"{check.difference:+.1e}"
     z = f"rel {check.relative:.0e}" if check.kind == "numerical" else f"{check.z:+.2f}"
     worst = f"{check.worst_z:+.2f}" if check.tests > 1 else ""
     if check.worst_datum is not None and worst:
@@ -180,13 +180,20 @@ def _cells(check: Check) -> list[str | Cell]:
     return ["", check.route + note, value, difference, z, worst, verdict]
 
 
+def _signed(difference: float, stderr: float) -> str:
+    """A difference with its sign and its standard error, where that is more than rounding."""
+    if stderr < 1e-9:
+        return f"{difference:+.1e}"
+    return f"{'+' if difference >= 0 else ''}{nats(difference, stderr)}"
+
+
 def _datum_cells(row: int, check: Check, critical: float) -> list[str | Cell]:
     data = check.per_datum
     assert data is not None
     stderr, z = data.stderr[row], data.z[row]
     agrees = abs(z) <= critical
     verdict = Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
-    difference = f"{data.difference[row]:+.2g} ± {stderr:.1g}"
+    difference = _signed(data.difference[row], stderr)
     return [
         f"#{row}",
         check.route,

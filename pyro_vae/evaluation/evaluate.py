@@ -48,7 +48,7 @@ class Score:
         return nats(self.value, self.stderr)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """What a model scores on one split of one data set; shows itself in Jupyter.
 
@@ -99,6 +99,8 @@ class Scores:
 
     def __str__(self) -> str:
         return str(self.table())
+
+    __repr__ = __str__
 
     def __rich__(self) -> Any:
         return self.table().__rich__()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -30,6 +31,7 @@ from pyro_vae.vae import VAE
 
 __all__ = ["fit"]
 
+ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
 
 
@@ -118,6 +120,18 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
         )
 
 
+@contextmanager
+def _threads(vae: VAE, batch_size: int) -> Iterator[None]:
+    """One thread for a small network, whose threads would only wait for each other."""
+    before = torch.get_num_threads()
+    work = batch_size * sum(parameter.numel() for parameter in vae.parameters())
+    torch.set_num_threads(1 if work < ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class _Loop:
     """The state of one training."""
 
@@ -141,6 +155,7 @@ class _Loop:
         total = self.settings.epochs * len(self.data.train)
         try:
             with (
+                _threads(self.vae, self.settings.batch_size),
                 progress(total, "Training", unit="data", enabled=show_progress) as bar,
                 pyro.validation_enabled(False),  # slow; the data have been checked
                 warnings.catch_warnings(),
@@ -150,6 +165,7 @@ class _Loop:
                     self._epoch(epoch, bar)
                     if self._no_better():
                         self.result.ended = "early"
+                        bar.note(f"stopped early: no better than epoch {self.result.best_epoch}")
                         break
         except KeyboardInterrupt:
             self.result.ended = "interrupted"

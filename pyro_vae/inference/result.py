@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FitResult"]
 
 
-@dataclass
+@dataclass(repr=False)
 class FitResult:
     """A trained model and how it got there; shows itself in Jupyter.
 
@@ -78,6 +78,8 @@ class FitResult:
 
     def __str__(self) -> str:
         return str(self.table())
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -38,6 +38,7 @@ _RICH: dict[Style, str] = {
 _RULE = "1px solid rgba(128,128,128,.45)"
 _MARKED = re.compile(r"([\\`*~|<\[]|(?<![^\W_])_|_(?![^\W_]))")
 _NUMERIC = re.compile(r"[-+]?(\d|inf\b|\.\d)")
+_UNBROKEN = 24  # characters of a cell that stand on one line: a number with its error
 _PAD = {"left": str.ljust, "right": str.rjust, "center": str.center}
 _MARKDOWN_RULE = {"left": ":{}-", "right": "-{}:", "center": ":{}:"}
 
@@ -216,7 +217,8 @@ def _marked(cell: Cell) -> str:
 
 
 def _html(tag: str, text: str, side: Justify, css: str) -> str:
-    style = f"text-align:{side};padding:.25em .8em;{css}"
+    wrap = "white-space:nowrap;" if len(text) <= _UNBROKEN else ""
+    style = f"text-align:{side};padding:.25em .8em;{wrap}{css}"
     return f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
 
 

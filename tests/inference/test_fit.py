@@ -240,3 +240,21 @@ def test_gpu_and_cpu_agree_on_the_elbo(data):
     on_cpu = evaluate(vae.cpu(), data, kl="exact", particles=2000)
     assert on_gpu.kl.value == pytest.approx(on_cpu.kl.value, rel=1e-4)
     assert on_gpu.elbo.value == pytest.approx(on_cpu.elbo.value, abs=0.1)
+
+
+def test_threads_are_given_back(data):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    try:
+        fit(
+            a_vae(),
+            data,
+            epochs=1,
+            on_epoch=lambda _: seen.append(torch.get_num_threads()),
+            **QUIET,
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1]
