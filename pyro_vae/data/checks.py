@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
 __all__ = ["AnyArray", "as_event_rows", "as_labels", "first_where", "locate"]
 
-AnyArray = Tensor | np.ndarray
+AnyArray = Tensor | np.ndarray | Foreign
 
-NUMERIC = "biuf"  # NumPy's codes for boolean, signed, unsigned and floating
 SHOWN_ROWS = 5
 
 
@@ -95,9 +95,11 @@ def _on_cpu(x: AnyArray, name: str, whole: type[np.number[Any]] = np.float32) ->
                 f"{name}: expected a dense tensor of real numbers, got {x.layout} of {x.dtype}"
             )
         return x.detach().cpu()
+    x = as_numpy(x, name)
     if not isinstance(x, np.ndarray):
         raise DataError(
-            f"{name}: expected a torch.Tensor or a numpy.ndarray, got {type(x).__name__}; "
+            f"{name}: expected a torch.Tensor, a numpy.ndarray, a SciPy sparse matrix or a pandas "
+            f"table, got {type(x).__name__}; "
             "convert it with numpy.asarray"
         )
     if x.dtype.kind not in NUMERIC:

@@ -44,6 +44,8 @@ class Identity:
         seed: Of the split and of what is drawn once.
         value_range: Least and greatest value as read.
         binarization: How the values were made binary, or ``none``.
+        preprocessing: What else was done to the values on their way from the files, in words, or
+            ``none``.
 
     Example:
         >>> one = Identity("digits", "1a2b3c4d5e6f", 1258, 180, 359, 0, (0.0, 1.0), "none")
@@ -62,12 +64,14 @@ binarization none]
     seed: int
     value_range: tuple[float, float]
     binarization: str
+    preprocessing: str = "none"
 
     def __str__(self) -> str:
+        other = "" if self.preprocessing == "none" else f"; {self.preprocessing}"
         return (
             f"{self.name} [sha256 {self.sha256}; train {self.train}, validation "
             f"{self.validation}, test {self.test}; split seed {self.seed}; "
-            f"binarization {self.binarization}]"
+            f"binarization {self.binarization}{other}]"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,13 +80,13 @@ binarization none]
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """The identity that :meth:`to_dict` wrote.
+        """The identity that :meth:`to_dict` wrote, also before it had a ``preprocessing``.
 
         Raises:
             DataError: if a field is missing or unknown.
         """
         known = [field.name for field in dataclasses.fields(cls)]
-        if set(fields) != set(known):
+        if set(fields) | {"preprocessing"} != set(known):
             raise DataError(
                 f"A data set's identity: expected the fields {', '.join(known)}, "
                 f"got {', '.join(fields) or 'none'}"

@@ -10,8 +10,9 @@ import gzip
 import hashlib
 import struct
 import uuid
+import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -19,22 +20,41 @@ from pathlib import Path
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.locations import cache_folder
 
-__all__ = ["find_files", "idx_problem", "readable_root"]
+__all__ = ["Found", "find_files", "idx_problem", "readable_root"]
+
+Found = Path | zipfile.Path
+"""A file, or a member of a .zip."""
 
 BYTES = 0x08  # the format's code for unsigned bytes
 HEADER = 16  # bytes, at most: the magic number and three sizes
 
 
-def find_files(root: Path, folder: str, names: Sequence[str]) -> dict[str, Path | None]:
-    """Where each file lies under a root: unpacked, else packed (``.gz``), else None."""
+def find_files(
+    root: Path, folder: str, names: Sequence[str], archive: str = ""
+) -> dict[str, Found | None]:
+    """Where each file lies under a root: unpacked, else packed (``.gz``), else None.
+
+    Args:
+        root: What the user named.
+        folder: Of the data set within it, such as ``MNIST``.
+        names: Of the files, unpacked.
+        archive: Name of a .zip beside them, whose folder ``gzip`` may hold the packed files.
+
+    Raises:
+        DataError: if the .zip is needed and damaged.
+    """
     raw = root / folder / "raw"
-    return {
+    found: dict[str, Found | None] = {
         name: next((path for path in (raw / name, raw / f"{name}.gz") if path.is_file()), None)
         for name in names
     }
+    if archive and None in found.values() and (raw / archive).is_file():
+        members = {name: _member(raw / archive, f"gzip/{name}.gz") for name in names}
+        found = {name: path or members[name] for name, path in found.items()}
+    return found
 
 
-def readable_root(root: Path, folder: str, found: dict[str, Path]) -> Path:
+def readable_root(root: Path, folder: str, found: Mapping[str, Found]) -> Path:
     """A root that torchvision can read: this one, or a cache of what is packed in it.
 
     Args:
@@ -49,7 +69,7 @@ def readable_root(root: Path, folder: str, found: dict[str, Path]) -> Path:
     if processed.exists() or any(path.suffix == ".gz" for path in found.values()):
         return _unpacked(folder, found)
     for name, path in found.items():
-        _refuse(path, _problem_of_file(path, name))
+        _refuse(path, _problem_of_file(root / folder / "raw" / name, name))
     return root
 
 
@@ -81,7 +101,7 @@ def idx_problem(header: bytes, size: int, dimensions: int) -> str:
     return "" if all(sizes) else f"its header promises data of shape {sizes}"
 
 
-def _unpacked(folder: str, found: dict[str, Path]) -> Path:
+def _unpacked(folder: str, found: Mapping[str, Found]) -> Path:
     """A root in the cache that holds the files unpacked, named by what they contain."""
     packed = {name: _contents(path) for name, path in found.items()}
     key = hashlib.sha256()
@@ -95,7 +115,7 @@ def _unpacked(folder: str, found: dict[str, Path]) -> Path:
     return root
 
 
-def _unpack(path: Path, content: bytes, name: str) -> bytes:
+def _unpack(path: Found, content: bytes, name: str) -> bytes:
     """A file's bytes, unpacked and checked."""
     if path.suffix == ".gz":
         try:
@@ -123,11 +143,25 @@ def _write(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _contents(path: Path) -> bytes:
+def _member(archive: Path, name: str) -> Found | None:
+    try:
+        member = zipfile.Path(archive, name)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(
+            f"{archive}: expected a whole .zip file, got a damaged one: {error}; "
+            "put a fresh copy in its place"
+        ) from None
+    return member if member.is_file() else None
+
+
+def _contents(path: Found) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        _refuse(path, str(error))
+        raise
 
 
 def _problem_of_file(path: Path, name: str) -> str:
@@ -143,7 +177,7 @@ def _dimensions(name: str) -> int:
     return int(name.partition("-idx")[2][0])
 
 
-def _refuse(path: Path, problem: str) -> None:
+def _refuse(path: Found, problem: str) -> None:
     if problem:
         raise DataError(
             f"{path}: expected a whole IDX file, got a damaged one: {problem}; "

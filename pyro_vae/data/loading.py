@@ -17,9 +17,9 @@ def load_data(given: DataSet | Source | str | Mapping[str, Any] | Any) -> DataSe
     """A data set, from its declaration or from an array.
 
     Args:
-        given: The name of a source or a mapping with ``kind``; a source; an array or tensor
-            ``(N, *event)``, which is split as :func:`~pyro_vae.as_dataset` does by default; or a
-            data set, which comes back as it is.
+        given: The name of a source or a mapping with ``kind``; a source; an array, tensor, sparse
+            matrix or table ``(N, *event)``, which is split as :func:`~pyro_vae.as_dataset` does by
+            default; or a data set, which comes back as it is.
 
     Raises:
         DeclarationError: if a declaration is not sound.
@@ -29,10 +29,13 @@ def load_data(given: DataSet | Source | str | Mapping[str, Any] | Any) -> DataSe
         >>> load_data({"kind": "digits", "binarization": "dynamic"}).identity.binarization
         'dynamic'
     """
-    if isinstance(given, (str, Mapping)):
+    if isinstance(given, (str, Mapping)) and not hasattr(
+        given, "toarray"
+    ):  # a dok_matrix is a dict
         declared = parse(Source, given, "data")
         assert declared is not None
         given = declared.build()
     if isinstance(given, Source):
         return given.load()
-    return as_dataset(given)
+    array: Any = given
+    return as_dataset(array)

@@ -16,6 +16,7 @@ from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, split_rows
+from pyro_vae.data.standardisation import Standardise, standardised
 from pyro_vae.data.streams import stream
 
 __all__ = ["Preprocessing", "Raw", "as_dataset", "prepare"]
@@ -30,12 +31,16 @@ class Raw:
         labels: One for each row, or None.
         test: The official test set as values and labels, where there is one.
         name: What to call the data; by default, the source's kind.
+        validation: The official validation set as values and labels, where there is one.
+        preprocessing: What the source did to the values in the files, in words, if anything.
     """
 
     x: AnyArray
     labels: AnyArray | None = None
     test: tuple[AnyArray, AnyArray | None] | None = None
     name: str = ""
+    validation: tuple[AnyArray, AnyArray | None] | None = None
+    preprocessing: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,18 @@ class Preprocessing:
     """What is done to the arrays, and with which seed.
 
     Args:
-        validation: Share of the data to validate on.
+        validation: Share of the data to validate on, where there is no official validation set.
         test: Share of the data to test on, where there is no official test set.
         binarization: How grey intensities become 0 or 1.
         seed: Of the split, and of what is drawn once.
+        standardise: How each value is shifted and scaled by what was trained on.
     """
 
     validation: Share = 0.1
     test: Share = 0.2
     binarization: Binarization = "none"
     seed: NonNegativeInt = 0
+    standardise: Standardise = "none"
 
 
 def as_dataset(
@@ -71,7 +78,8 @@ def as_dataset(
         ``x`` is ``(N, *event)``, ``labels`` is ``(N,)``.
 
     Args:
-        x: Booleans, integers or real numbers, taken as they are; a data set is passed through.
+        x: Booleans, integers or real numbers, taken as they are, in a tensor, a NumPy array, a
+            SciPy sparse matrix or a pandas table; a data set is passed through.
         labels: One for each row, or None.
         validation: Fraction of the rows in [0, 1), or a whole number of them, to validate on.
         test: Fraction of the rows in [0, 1), or a whole number of them, to test on.
@@ -112,17 +120,23 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         DataError: if the arrays are unfit for it.
     """
     whole = _read(raw.x, raw.labels, "x")
-    official = None if raw.test is None else _read(*raw.test, "test x")
-    sources = [whole] if official is None else [whole, _like(whole, official)]
-    share = how.test if official is None else 0
-    train, validation, test = split_rows(len(whole), how.validation, share, how.seed)
+    given = {"validation": raw.validation, "test": raw.test}
+    official = {
+        name: _like(whole, _read(*arrays, f"{name} x"), f"{name} x")
+        for name, arrays in given.items()
+        if arrays is not None
+    }
+    shares = {name: 0 if name in official else getattr(how, name) for name in given}
+    train, validation, test = split_rows(len(whole), **shares, seed=how.seed)
     fixed = _fixed(whole, how, "x")
     dynamic = how.binarization == "dynamic"
     splits = {
         "train": replace(_taken(whole if dynamic else fixed, train), dynamic=dynamic),
         "validation": _taken(fixed, validation),
-        "test": _taken(fixed, test) if official is None else _fixed(official, how, "test x"),
-    }
+        "test": _taken(fixed, test),
+    } | {name: _fixed(split, how, f"{name} x") for name, split in official.items()}
+    splits, standardisation = standardised(splits, how.standardise, how.binarization)
+    sources = [whole, *official.values()]
     identity = Identity(
         name=raw.name,
         sha256=digest(source.x for source in sources),
@@ -133,6 +147,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
             max(source.x.max().item() for source in sources),
         ),
         binarization=how.binarization,
+        preprocessing="; ".join(filter(None, (raw.preprocessing, standardisation))) or "none",
     )
     return DataSet(**splits, identity=identity)
 
@@ -145,14 +160,14 @@ def _read(x: AnyArray, labels: AnyArray | None, name: str) -> Split:
     )
 
 
-def _like(train: Split, test: Split) -> Split:
-    """The official test set, if its data have the shape of the training data."""
-    if train.x.shape[1:] != test.x.shape[1:] or len(test) == 0:
+def _like(train: Split, other: Split, name: str) -> Split:
+    """An official split, if its data have the shape of the training data."""
+    if train.x.shape[1:] != other.x.shape[1:] or len(other) == 0:
         raise DataError(
-            f"test x: expected at least 1 datum of shape {tuple(train.x.shape[1:])}, as in x, "
-            f"got shape {tuple(test.x.shape)}"
+            f"{name}: expected at least 1 datum of shape {tuple(train.x.shape[1:])}, as in x, "
+            f"got shape {tuple(other.x.shape)}"
         )
-    return test
+    return other
 
 
 def _fixed(split: Split, how: Preprocessing, name: str) -> Split:
@@ -162,5 +177,8 @@ def _fixed(split: Split, how: Preprocessing, name: str) -> Split:
 
 
 def _taken(split: Split, rows: Tensor) -> Split:
+    """The split's data at these rows, in order; all of them are not copied."""
+    if len(rows) == len(split):
+        return split
     labels = None if split.labels is None else split.labels[rows]
     return Split(split.x[rows], labels, rows=rows)

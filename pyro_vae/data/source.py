@@ -12,6 +12,7 @@ from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import Preprocessing, Raw, prepare
 from pyro_vae.data.splits import Share
+from pyro_vae.data.standardisation import Standardise
 
 __all__ = ["Source"]
 
@@ -28,6 +29,8 @@ class Source(Declarable, home="pyro_vae.data"):
         3. ``read()`` returns the arrays as they are: ``x`` of shape ``(N, *event)``, images as
            ``(N, channels, height, width)`` in [0, 1]; labels, and the official test set, where
            there are any. It draws nothing, splits nothing, and never unpickles.
+           What it does to the values in the files (cropping, resizing, dropping rows) it says in
+           ``preprocessing``, which becomes part of the data's identity.
         4. Without an official test set, the constructor also takes ``test: Share = 0.2`` and
            sets ``self.test``.
         5. What is missing or damaged is a ``DataError`` that names the file, the cause, and what
@@ -42,6 +45,7 @@ class Source(Declarable, home="pyro_vae.data"):
     """
 
     test: Share = 0.2
+    standardise: Standardise = "none"
 
     def __init__(
         self,
@@ -68,5 +72,7 @@ class Source(Declarable, home="pyro_vae.data"):
             DataError: if the data are missing, damaged, or unfit for what was declared.
         """
         raw = self.read()
-        how = Preprocessing(self.validation, self.test, self.binarization, self.seed)
+        how = Preprocessing(
+            self.validation, self.test, self.binarization, self.seed, self.standardise
+        )
         return prepare(replace(raw, name=raw.name or self.kind), how)

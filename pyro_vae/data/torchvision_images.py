@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.data.downloads import permitted_download
 from pyro_vae.data.idx import find_files, readable_root
 from pyro_vae.data.locations import FilePath, data_folder
 from pyro_vae.data.prepare import Raw
@@ -35,6 +37,12 @@ class TorchvisionImages(Source):
         validation: Fraction of the training data in [0, 1), or a whole number of them, to
             validate on.
     """
+
+    options: Mapping[str, Any] = {}
+    """What else torchvision's class takes."""
+
+    archive = ""
+    """Name of a .zip that may hold the files in its folder ``gzip``."""
 
     files: tuple[str, ...] = (
         "train-images-idx3-ubyte",
@@ -71,15 +79,15 @@ class TorchvisionImages(Source):
 
     def _images(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
         """Images (N, 1, height, width) in [0, 1] and labels (N,) of one half."""
-        half = self.loader()(root, train=train, download=False)
+        half = self.loader()(root, train=train, download=False, **self.options)
         return half.data[:, None] / 255, half.targets
 
     def _readable_root(self) -> Path:
         root, folder = data_folder(self.root), self.loader().__name__
-        found = find_files(root, folder, self.files)
+        found = find_files(root, folder, self.files, self.archive)
         if self.download and None in found.values():
             self._fetch(root)
-            found = find_files(root, folder, self.files)
+            found = find_files(root, folder, self.files, self.archive)
         missing = [name for name, path in found.items() if path is None]
         if missing:
             raise DataError(
@@ -92,12 +100,8 @@ class TorchvisionImages(Source):
         return readable_root(root, folder, {n: path for n, path in found.items() if path})
 
     def _fetch(self, root: Path) -> None:
-        try:
-            self.loader()(root, train=True, download=True)
-        except Exception as error:  # networks, servers and disks fail in ways of their own
-            cause = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(
-                f"{self.kind}: expected torchvision to download it into {root}, got: {cause}; "
-                f"try again, or put {', '.join(self.files)} (each as it is, or as .gz) in "
-                f"{root / self.loader().__name__ / 'raw'}"
-            ) from None
+        where = root / self.loader().__name__ / "raw"
+        permitted_download(
+            self.kind, root, f"{', '.join(self.files)} (each as it is, or as .gz) in {where}",
+            lambda: self.loader()(root, train=True, download=True, **self.options),
+        )  # fmt: skip

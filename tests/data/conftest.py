@@ -1,12 +1,19 @@
-"""IDX files in MNIST's own format, small enough for a test."""
+"""Files in the data sets' own formats, small enough for a test, and a server for them."""
 
 import gzip
 import os
+import shutil
 import struct
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
+from PIL import Image
 
 NAMES = {"train": "train", "test": "t10k"}
 
@@ -62,3 +69,66 @@ def shared_data():
     if not (root / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST/raw in {root}; set PYRO_VAE_DATA")
     return root
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Serves folders on this machine; gives each one's address."""
+    servers = []
+
+    def start(folder):
+        handler = partial(QuietHandler, directory=str(folder))
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def read_only(folder):
+    """Listing of a folder, which nothing below may be written to; root may, so it is compared."""
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return sorted(map(str, folder.rglob("*")))
+
+
+@pytest.fixture
+def unchanged():
+    """Makes a folder read-only for a test, and sees afterwards that nothing came or went."""
+    kept = {}
+
+    def keep(folder):
+        kept[folder] = read_only(folder)
+        return folder
+
+    yield keep
+    for folder, listing in kept.items():
+        assert sorted(map(str, folder.rglob("*"))) == listing
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+
+
+def png(pixels, mode=None):
+    """The bytes of an image in PNG."""
+    file = BytesIO()
+    Image.fromarray(np.asarray(pixels, dtype=np.uint8), mode).save(file, "png")
+    return file.getvalue()
+
+
+def packed(folder, prefix=""):
+    """Packs a folder into a .zip beside it, and takes it away."""
+    path = folder.with_name(f"{folder.name}.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{prefix}{file.relative_to(folder)}")
+    shutil.rmtree(folder)
+    return path

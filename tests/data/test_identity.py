@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,3 +61,17 @@ def test_other_fields_are_refused(change):
         del fields["seed"]
     with pytest.raises(DataError, match=r"expected the fields name, sha256, .*, got name"):
         Identity.from_dict(fields)
+
+
+def test_what_was_done_to_the_values_is_compared_and_shown():
+    one = identity()
+    other = replace(one, preprocessing="middle 4 x 4")
+    assert one != other
+    assert str(other).endswith("binarization none; middle 4 x 4]")
+    assert Identity.from_dict(other.to_dict()) == other
+
+
+def test_identities_from_before_there_was_preprocessing_are_read():
+    fields = identity().to_dict()
+    assert fields.pop("preprocessing") == "none"
+    assert Identity.from_dict(fields) == identity()

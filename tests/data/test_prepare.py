@@ -101,7 +101,7 @@ def test_official_test_set_of_another_shape_is_refused():
         (torch.rand(10, 0), r"each > 0, got \(10, 0\)"),
         (torch.rand(0, 3), "expected more than 2 rows .*got 0"),
         (torch.rand(2, 3), r"expected more than 2 rows \(validation 1, test 1, .*got 2"),
-        ([[1.0]], "expected a torch.Tensor or a numpy.ndarray, got list"),
+        ([[1.0]], "expected a torch.Tensor, a numpy.ndarray, .* or a pandas table, got list"),
         (np.array([["a"]]), "expected booleans, integers or real numbers, got <U1"),
         (np.array([[None]]), "real numbers, got object"),
         (np.array([[1j]]), "real numbers, got complex128"),

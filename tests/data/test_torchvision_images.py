@@ -2,9 +2,6 @@ import gzip
 import hashlib
 import os
 import shutil
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,12 +9,12 @@ import torch
 from torchvision import datasets
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.data import MNIST, FashionMNIST
+from pyro_vae.data import KMNIST, MNIST, FashionMNIST
 from pyro_vae.data.idx import find_files, readable_root
 
 from .conftest import idx
 
-SOURCES = {"MNIST": MNIST, "FashionMNIST": FashionMNIST}
+SOURCES = {"MNIST": MNIST, "FashionMNIST": FashionMNIST, "KMNIST": KMNIST}
 IMAGES = "train-images-idx3-ubyte"
 
 
@@ -184,28 +181,6 @@ def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(DataError, match=r"to download it into .*refused.*or put train"):
         MNIST(tmp_path / "root", download=True).load()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """Serves folders on this machine; gives each one's address."""
-    servers = []
-
-    def start(folder):
-        handler = partial(QuietHandler, directory=str(folder))
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_download_fills_the_root(write_root, tmp_path, monkeypatch, serve):

@@ -1,0 +1,105 @@
+"""A folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.data.locations import FilePath
+from pyro_vae.data.pictures import Channels, Fit, decoded, fitted, formats, stacked
+from pyro_vae.data.prepare import Raw
+from pyro_vae.data.source import Source
+from pyro_vae.data.splits import Share
+from pyro_vae.data.trees import open_tree
+
+__all__ = ["ImageFolder"]
+
+
+class ImageFolder(Source):
+    """Images of one's own in a folder, or in subfolders that name their labels.
+
+    Every format that Pillow reads, except EPS; other files and hidden ones are passed over. What
+    is transparent lies on black. Labels number the subfolders in the order of their names.
+
+    Shapes:
+        each datum is ``(channels, size, size)``, with intensities in [0, 1].
+
+    Args:
+        path: Of the folder.
+        size: Of each side in pixels, to which every image is resized.
+        channels: 1 for grey, 3 for colour.
+        fit: How an image becomes square: ``crop`` keeps its middle, ``stretch`` all of it.
+        test: Fraction of the data in [0, 1), or a whole number of them, to test on.
+
+    Raises:
+        DataError: when it is read, if there are no images, or naming the one that is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for grey in range(10):
+        ...         Image.new("L", (6, 4), 20 * grey).save(f"{folder}/{grey}.png")
+        ...     ImageFolder(folder, size=4, channels=1).load().train
+        Split(7 of shape (1, 4, 4))
+    """
+
+    def __init__(
+        self,
+        path: FilePath,
+        size: PositiveInt = 32,
+        channels: Channels = 3,
+        fit: Fit = "crop",
+        test: Share = 0.2,
+        **preprocessing: Any,
+    ) -> None:
+        super().__init__(**preprocessing)
+        self.path = path
+        self.size = size
+        self.channels = channels
+        self.fit = fit
+        self.test = test
+
+    def read(self) -> Raw:
+        """Intensities of the images, in the order of their names, and labels if there are any."""
+        path = Path(self.path).expanduser()
+        if not path.is_dir():
+            what = "a file" if path.is_file() else "no such folder"
+            raise DataError(f"{path}: expected a folder of images, got {what}")
+        with open_tree(path) as files:
+            assert files is not None
+            known = formats()
+            names = [name for name in files if PurePosixPath(name).suffix.lower() in known]
+            if not names:
+                raise DataError(
+                    f"{path}: expected images (such as .png or .jpg), got none among its "
+                    f"{len(files)} files; name the folder that holds them (data.path)"
+                )
+            labels = _labels(path, names)
+            x = stacked(names, lambda name: self._picture(files[name], files.called(name)),
+                        self.size, self.channels, str(path))  # fmt: skip
+        colour = "grey" if self.channels == 1 else "colour"
+        how = f"{colour}, {self.fit} to {self.size} x {self.size}"
+        return Raw(x, labels, name=path.resolve().name, preprocessing=how)
+
+    def _picture(self, content: bytes, name: str) -> Any:
+        return fitted(decoded(content, name, self.channels), self.size, self.fit)
+
+
+def _labels(path: Path, names: list[str]) -> Tensor | None:
+    """Number of the subfolder that each image is in; None if there are no subfolders."""
+    parents = [PurePosixPath(name).parts[0] if "/" in name else "" for name in names]
+    if not any(parents):
+        return None
+    if not all(parents):
+        raise DataError(
+            f"{path}: expected all images in subfolders, or none, got "
+            f"{names[parents.index('')]} beside {names[parents.index(max(parents))]}; move some"
+        )
+    number = {parent: i for i, parent in enumerate(sorted(set(parents)))}
+    return torch.tensor([number[parent] for parent in parents])
