@@ -112,7 +112,9 @@ class VAE(PyroModule):
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
             z = pyro.sample("z", self.prior())
-            sample: Tensor = pyro.sample("x", self.likelihood(self.decoder(z[..., self.code]), x), obs=x)
+            sample: Tensor = pyro.sample(
+                "x", self.likelihood(self.decoder(z[..., self.code]), x), obs=x
+            )
             return sample
 
     @pyro_method
