@@ -90,13 +90,16 @@ class VAE(PyroModule):
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
-        self.prior: Prior = _built(parts["prior"], **known)
         self.likelihood: Likelihood = _built(parts["likelihood"], **known)
         self.posterior: Posterior = _built(parts["posterior"], **known)
-        self.decoder: nn.Module = _network(
-            parts["decoder"], (latent_dim,), self.likelihood.parameter_shape
-        )
         self.encoder: nn.Module = _network(parts["encoder"], shape, self.posterior.parameter_shape)
+        known |= {"encoder": self.encoder, "posterior": self.posterior}
+        self.prior: Prior = _built(parts["prior"], **known)
+        self.code = slice(self.prior.decoded_dim)  # what the decoder reads of z; mostly all of it
+        decoded = (len(range(latent_dim)[self.code]),)
+        self.decoder: nn.Module = _network(
+            parts["decoder"], decoded, self.likelihood.parameter_shape
+        )
         self._check_shapes()
 
     @pyro_method
@@ -109,7 +112,9 @@ class VAE(PyroModule):
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
             z = pyro.sample("z", self.prior())
-            sample: Tensor = pyro.sample("x", self.likelihood(self.decoder(z), x), obs=x)
+            sample: Tensor = pyro.sample(
+                "x", self.likelihood(self.decoder(z[..., self.code]), x), obs=x
+            )
             return sample
 
     @pyro_method
@@ -130,7 +135,7 @@ class VAE(PyroModule):
         ``x`` is the datum where it is known; a likelihood uses it only for what the model
         conditions on (see :class:`~pyro_vae.core.likelihood.Likelihood`).
         """
-        p: TorchDistribution = self.likelihood(self.decoder(z), x)
+        p: TorchDistribution = self.likelihood(self.decoder(z[..., self.code]), x)
         return p
 
     @torch.no_grad()

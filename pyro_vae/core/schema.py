@@ -24,7 +24,9 @@ __all__ = [
     "validated",
 ]
 
-FILLED_IN = frozenset({"latent_dim", "event_shape", "input_shape", "output_shape"})
+FILLED_IN = frozenset(
+    {"latent_dim", "event_shape", "input_shape", "output_shape", "encoder", "posterior"}
+)
 """Arguments that the model knows: filled in by name, never part of a declaration."""
 
 _ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", re.MULTILINE)

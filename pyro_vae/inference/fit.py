@@ -91,10 +91,17 @@ def fit(
     data = data.to(where)
     vae.to(where)
     pyro.set_rng_seed(settings.seed)
+    vae.prior.initialise(_all_of(data))
     result = FitResult(vae, settings, maximised.declaration, data.identity, str(where))
     _Loop(data, maximised, result, on_epoch).run(show_progress)
     vae.eval()
     return result
+
+
+def _all_of(data: DataSet) -> Tensor:
+    """The training data, one draw of them where they are drawn afresh for every batch."""
+    index = torch.arange(len(data.train))
+    return data.train.batch(index, torch.Generator().manual_seed(0))
 
 
 def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:

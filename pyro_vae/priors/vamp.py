@@ -1,0 +1,77 @@
+"""The VampPrior: a mixture of the guide's own posteriors."""
+
+from __future__ import annotations
+
+import pyro.distributions as dist
+import torch
+from pydantic import PositiveInt
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+
+__all__ = ["Vamp"]
+
+
+class Vamp(Prior):
+    r"""Equal mixture of the posteriors of learned pseudo-inputs, through the guide's encoder.
+
+    .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
+
+    The pseudo-inputs u_k begin uniform in [0, 1], and at training data when ``fit`` begins. They
+    are the prior's only parameters: the encoder and the posterior are the guide's own.
+
+    Shapes:
+        ``forward()`` has batch_shape ``()`` and event_shape ``(latent_dim,)``;
+        ``log_prob`` maps ``(*, latent_dim)`` to ``(*,)``, in nats.
+
+    Args:
+        latent_dim: Size M of the latent code, at least 1.
+        event_shape: Shape of one datum.
+        encoder: The guide's encoder.
+        posterior: The guide's posterior.
+        pseudo_inputs: Number K of pseudo-inputs, at least 1.
+
+    References:
+        | VAE with a VampPrior (Tomczak and Welling, 2018)
+        | https://arxiv.org/abs/1705.07120
+
+    Example:
+        >>> from pyro_vae import VAE
+        >>> vae = VAE((4,), 2, prior={"kind": "vamp", "pseudo_inputs": 3})
+        >>> vae.prior().component_distribution.batch_shape
+        torch.Size([3])
+    """
+
+    initialised: Tensor
+    guide: tuple[nn.Module, Posterior]
+
+    def __init__(
+        self,
+        latent_dim: PositiveInt,
+        event_shape: tuple[int, ...],
+        encoder: nn.Module,
+        posterior: Posterior,
+        pseudo_inputs: PositiveInt = 500,
+    ) -> None:
+        super().__init__()
+        self.pseudo_inputs = nn.Parameter(torch.rand(pseudo_inputs, *event_shape))
+        self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
+        self.__dict__["guide"] = (encoder, posterior)  # the guide's: not parameters of this module
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Begin at data drawn from ``x``, ``(N, *event_shape)``, unless that was done before."""
+        if self.initialised:
+            return
+        wanted = len(self.pseudo_inputs)
+        rows = torch.cat([torch.randperm(len(x)) for _ in range(-(-wanted // len(x)))])[:wanted]
+        self.pseudo_inputs.copy_(x[rows.to(x.device)])
+        self.initialised.fill_(True)
+
+    def forward(self) -> TorchDistribution:
+        """The mixture of q(z|u_k) with equal weights."""
+        encoder, posterior = self.guide
+        weights = dist.Categorical(logits=self.pseudo_inputs.new_zeros(len(self.pseudo_inputs)))
+        return dist.MixtureSameFamily(weights, posterior(encoder(self.pseudo_inputs)))
