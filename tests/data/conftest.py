@@ -94,7 +94,7 @@ def serve():
 
 
 def read_only(folder):
-    """Listing of a folder, which nothing below may be written to; root may, so it is compared."""
+    """Take away the right to write below a folder, and list it, since a superuser may still."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     return sorted(map(str, folder.rglob("*")))
@@ -116,10 +116,10 @@ def unchanged():
             path.chmod(0o755)
 
 
-def png(pixels, mode=None):
+def png(pixels):
     """The bytes of an image in PNG."""
     file = BytesIO()
-    Image.fromarray(np.asarray(pixels, dtype=np.uint8), mode).save(file, "png")
+    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(file, "png")
     return file.getvalue()
 
 
