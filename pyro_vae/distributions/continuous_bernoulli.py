@@ -12,6 +12,7 @@ __all__ = ["ContinuousBernoulli"]
 
 SERIES = 0.1  # below this |logit| a series in it is more precise than the formula
 MEAN_SERIES = 0.5
+SAMPLE_SERIES = 1e-6
 
 
 class ContinuousBernoulli(TorchDistribution):
@@ -70,11 +71,12 @@ class ContinuousBernoulli(TorchDistribution):
     def rsample(self, sample_shape: _size = ()) -> Tensor:
         """Draws by the inverse of the distribution function, ``(*sample_shape, *batch)``."""
         logits = self.logits.expand(self._extended_shape(sample_shape))
+        near, rate = self._split(SAMPLE_SERIES)
         u = torch.rand_like(logits)
-        rate = torch.where(logits == 0, torch.ones_like(logits), logits.abs())
-        distance = -torch.log1p(u * torch.expm1(-rate)) / rate
-        distance = torch.where(logits == 0, u, distance).clamp(0, 1)
-        return torch.where(logits > 0, 1 - distance, distance)
+        towards = torch.where(logits > 0, 1 - u, u)
+        distance = -torch.log1p(towards * torch.expm1(-rate)) / rate
+        far = torch.where(logits > 0, 1 - distance, distance)
+        return torch.where(near, u + logits * u * (1 - u) / 2, far).clamp(0, 1)
 
     @property
     def mean(self) -> Tensor:
