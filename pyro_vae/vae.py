@@ -142,7 +142,7 @@ class VAE(PyroModule):
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x|z) at the mean of q(z|x), ``(N, *event_shape)``."""
         with evaluating(self):
-            mean: Tensor = self.decode(self.encode(x).mean).mean
+            mean: Tensor = self.decode(self.encode(x).mean, x).mean
             return mean
 
     @torch.no_grad()

@@ -22,10 +22,17 @@ VARIANTS = {
         {"scale": "optimal"},
         {"scale": "heteroscedastic"},
     ],
+    "student_t": [{"df": 4.0, "scale": 0.5}],
+    "categorical": [{"categories": 4}],
+    "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
     "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
     "linear": [{"bias": False}],
+    "gated_mlp": [{"hidden": []}],
+    "conv": [{"channels": [3, 2, 4, 2], "activation": "elu"}],
+    "resnet": [{"channels": [3], "blocks": 1}],
     "mlp": [{"hidden": []}, {"hidden": [5, 4], "activation": "tanh"}],
 }
+PICTURES = ("conv", "resnet")  # networks that need a picture on one side
 NET = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
 
 
@@ -43,6 +50,8 @@ def variants(*families):
 def build(family, declaration, **known):
     """A component outside of any model; ``known`` says other sizes than the usual ones."""
     sizes = {"latent_dim": 2, "event_shape": (2, 3), "input_shape": (3,), "output_shape": (2, 4)}
+    if declaration["kind"] in PICTURES:
+        sizes["input_shape"] = (2, 5, 6)
     return parse(family, declaration, "component").build(**(sizes | known))
 
 

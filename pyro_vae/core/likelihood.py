@@ -34,7 +34,7 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
         event_shape: Shape of one datum.
     """
 
-    support: ClassVar[Constraint]
+    support: Constraint
     remedies: ClassVar[str] = "choose a likelihood whose support holds these values"
 
     @property

@@ -54,11 +54,17 @@ def check_support(likelihood: Likelihood, data: DataSet) -> None:
     ]
     if found:
         raise IncompatibleComponents(
-            f"{likelihood.kind}: expected data of {WORDS.get(support, support)}, got others in "
+            f"{likelihood.kind}: expected data of {_words(support)}, got others in "
             f"{data.identity}:\n"
             + "\n".join(f"  {line}" for line in found)
             + f"\n{likelihood.remedies}"
         )
+
+
+def _words(support: Constraint) -> str:
+    if isinstance(support, constraints.integer_interval):
+        return f"whole numbers from {support.lower_bound} to {support.upper_bound}"
+    return WORDS.get(support, str(support))
 
 
 def _outside(support: Constraint, name: str, split: Split) -> str:

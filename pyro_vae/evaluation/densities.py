@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import softplus
 
+from pyro_vae.evaluation.likelihood_densities import LIKELIHOOD_DENSITIES
+
 __all__ = ["log_density_by_hand"]
 
 
@@ -29,4 +31,7 @@ def log_density_by_hand(d: Distribution, x: Tensor) -> Tensor | None:
         return -0.5 * standard.square() - d.scale.log() - 0.5 * math.log(2 * math.pi)
     if isinstance(d, Bernoulli):
         return x * d.logits - softplus(d.logits)
+    for family, density in LIKELIHOOD_DENSITIES.items():
+        if isinstance(d, family):
+            return density(d, x)
     return None

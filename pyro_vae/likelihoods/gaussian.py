@@ -8,19 +8,18 @@ import pyro.distributions as dist
 import torch
 from pydantic import PositiveFloat
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE, bounded_scale
-from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
+from pyro_vae.core.location_scale import LocationScale
 
 __all__ = ["Gaussian"]
 
 MOMENTUM = 0.1
-SPEED = 10.0
 
 
-class Gaussian(Likelihood):
+class Gaussian(LocationScale):
     r"""Independent normals around the decoder's output.
 
     .. math:: p(x \mid z) = N(x \mid f(z), \mathrm{diag}(\sigma^2))
@@ -67,34 +66,19 @@ class Gaussian(Likelihood):
         scale: PositiveFloat
         | Literal["learned", "per_dimension", "optimal", "heteroscedastic"] = "learned",
     ) -> None:
-        super().__init__()
-        self.event_shape, self.scale = tuple(event_shape), scale
-        if scale in ("learned", "per_dimension"):
-            shape = self.event_shape if scale == "per_dimension" else ()
-            self.raw_scale = nn.Parameter(torch.zeros(shape))
-        elif scale == "optimal":
+        super().__init__(event_shape, 1.0 if scale == "optimal" else scale)
+        self.scale = scale
+        if scale == "optimal":
             self.register_buffer("mean_square", torch.ones(()))
             self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """Means; for a heteroscedastic scale, means and raw scales."""
-        return (2, *self.event_shape) if self.scale == "heteroscedastic" else self.event_shape
-
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """N(f(z), diag(sigma^2)); ``x`` sets an optimal sigma while training."""
-        event_dims = len(self.event_shape)
-        if self.scale == "heteroscedastic":
-            loc, raw_scale = parameters.unbind(-event_dims - 1)
-            return dist.Normal(loc, bounded_scale(raw_scale)).to_event(event_dims)
-        return dist.Normal(parameters, self._sigma(parameters, x)).to_event(event_dims)
-
-    def _sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:
         if self.scale == "optimal":
-            return self._optimal_sigma(loc, x)
-        if isinstance(self.scale, str):
-            return bounded_scale(SPEED * self.raw_scale)
-        return loc.new_tensor(self.scale)
+            loc, sigma = parameters, self._optimal_sigma(parameters, x)
+        else:
+            loc, sigma = self.loc_and_scale(parameters)
+        return dist.Normal(loc, sigma).to_event(len(self.event_shape))
 
     def _optimal_sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:
         if x is None or not self.training:

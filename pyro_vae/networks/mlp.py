@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from pyro_vae.core.network import Network
 
-__all__ = ["MLP"]
+__all__ = ["ACTIVATIONS", "MLP", "Activation"]
+
+Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -53,7 +55,7 @@ class MLP(Network):
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
         hidden: Sequence[PositiveInt] = (400,),
-        activation: Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"] = "relu",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__(input_shape, output_shape)
         widths = [math.prod(input_shape), *hidden]

@@ -6,6 +6,7 @@ from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.data import as_dataset, check_support
 from pyro_vae.likelihoods.bernoulli import Bernoulli
 from pyro_vae.likelihoods.gaussian import Gaussian
+from tests.variants import small_vae
 
 
 @pytest.fixture
@@ -67,3 +68,20 @@ def test_a_support_of_whole_vectors_shows_the_vector():
     data = as_dataset(torch.full((20, 2, 2), 0.25))
     with pytest.raises(IncompatibleComponents, match=r"row 0 at position \(0,\): \[0.25, 0.25\]"):
         check_support(supporting(constraints.simplex), data)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "expected", "remedy"),
+    [
+        ({"kind": "categorical", "categories": 3}, "whole numbers from 0 to 2", "categories"),
+        ({"kind": "discretized_logistic", "levels": 3}, "3 equally spaced levels", "levels"),
+        ("continuous_bernoulli", r"numbers in \[0, 1\]", r"scale the data to \[0, 1\]"),
+        ("multinomial", "whole numbers from 0", "neither scaled nor normalised"),
+        ("poisson", "whole numbers from 0", "neither scaled nor normalised"),
+        ("negative_binomial", "whole numbers from 0", "neither scaled nor normalised"),
+    ],
+)
+def test_each_support_is_said_in_words_and_with_a_remedy(likelihood, expected, remedy):
+    built = small_vae(event_shape=(2, 2), likelihood=likelihood).likelihood
+    with pytest.raises(IncompatibleComponents, match=f"(?s)expected data of {expected}.*{remedy}"):
+        check_support(built, as_dataset(torch.full((20, 2, 2), -0.25)))

@@ -1,0 +1,91 @@
+"""What convolutional networks share: which side is the picture, and what sizes lie between."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.network import Network
+
+__all__ = ["PictureNetwork"]
+
+
+class PictureNetwork(Network):
+    """A network with a picture on one side: halved at each level, or doubled up to its size.
+
+    It is an encoder if its input has the form (C, H, W), and a decoder if only its output has; any
+    dimensions before the last two count as channels. Sizes are halved rounding up, so every
+    height and width is reached exactly.
+
+    How to write one: as any :class:`~pyro_vae.core.network.Network`, with a ``level`` in place of
+    ``transform``, and a constructor that ends with ``self.build_levels()``. There is an affine map
+    after the levels of an encoder, and before those of a decoder.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+        channels: Channels of each level, from the picture inwards.
+
+    Raises:
+        IncompatibleComponents: if there is a picture on neither side.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        channels: Sequence[int],
+    ) -> None:
+        super().__init__(input_shape, output_shape)
+        self.encodes = len(self.input_shape) >= 3
+        picture = self.input_shape if self.encodes else self.output_shape
+        if len(picture) < 3:
+            raise IncompatibleComponents(
+                f"{self.kind}: expected pictures (C, H, W) as an encoder's input or a decoder's "
+                f"output, got a map from {self.input_shape} to {self.output_shape}; give pictures "
+                "without colours a channel (x[:, None]), or choose the network mlp"
+            )
+        self.sizes = [(picture[-2], picture[-1])]
+        for _ in channels:
+            self.sizes.append((-(-self.sizes[-1][0] // 2), -(-self.sizes[-1][1] // 2)))
+        inwards = [math.prod(picture[:-2]), *channels]
+        pairs = list(itertools.pairwise(inwards))
+        self.inner_shape = (inwards[-1], *self.sizes[-1])
+        inner = math.prod(self.inner_shape)
+        if self.encodes:
+            self.widths = pairs
+            self.affine = nn.Linear(inner, math.prod(self.output_shape))
+        else:
+            self.widths = [(after, before) for before, after in reversed(pairs)]
+            self.affine = nn.Linear(math.prod(self.input_shape), inner)
+
+    @abstractmethod
+    def level(self, before: int, after: int) -> nn.Module:
+        """Maps pictures of ``before`` channels to pictures of ``after``.
+
+        In an encoder (``self.encodes``) they are of half the size, rounded up; in a decoder of
+        double the size, and the surplus row or column is cut off.
+        """
+
+    def build_levels(self) -> None:
+        """Sets ``self.levels``, once a constructor has all that ``level`` needs."""
+        self.levels = nn.ModuleList(self.level(*pair) for pair in self.widths)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The levels in order, with the affine map on the side away from the picture."""
+        if self.encodes:
+            h = x.reshape(len(x), self.widths[0][0], *self.sizes[0])
+            for level in self.levels:
+                h = level(h)
+            y: Tensor = self.affine(h.flatten(1))
+            return y
+        h = self.affine(x.reshape(len(x), math.prod(self.input_shape)))
+        h = h.reshape(len(x), *self.inner_shape)
+        for level, (height, width) in zip(self.levels, reversed(self.sizes[:-1]), strict=True):
+            h = level(h)[..., :height, :width]
+        return h

@@ -1,0 +1,59 @@
+"""The Poisson likelihood, for counts."""
+
+from __future__ import annotations
+
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_vae.core.bounds import bounded_rate
+from pyro_vae.core.likelihood import Likelihood
+
+__all__ = ["Poisson"]
+
+
+class Poisson(Likelihood):
+    r"""Independent counts, such as spikes in a time bin; the decoder puts out their log-rates.
+
+    .. math:: p(x \mid z) = \prod_d \frac{\lambda_d^{x_d} e^{-\lambda_d}}{x_d!},
+              \quad \log\lambda = f(z)
+
+    The log-rate is bent smoothly so that every rate stays within [1e-6, 1e6], whatever the
+    decoder puts out.
+
+    Shapes:
+        maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
+        ``log_prob`` is in nats, summed over the event.
+
+    Args:
+        event_shape: Shape of one datum.
+
+    References:
+        | LFADS: latent factor analysis via dynamical systems (Sussillo et al., 2016), on spike
+        | counts in a VAE https://arxiv.org/abs/1608.06315
+
+    Example:
+        >>> import torch
+        >>> Poisson(event_shape=(30,))(torch.zeros(5, 30)).mean.unique()
+        tensor([1.])
+    """
+
+    support = constraints.nonnegative_integer
+    remedies = (
+        "give whole counts, neither scaled nor normalised, or choose a likelihood for real values "
+        "(model.likelihood: gaussian)"
+    )
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """One log-rate for each dimension of the event."""
+        return self.event_shape
+
+    def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
+        """Independent Poisson counts of these log-rates."""
+        return dist.Poisson(bounded_rate(parameters)).to_event(len(self.event_shape))

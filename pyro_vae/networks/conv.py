@@ -1,0 +1,67 @@
+"""A convolutional network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from torch import nn
+
+from pyro_vae.core.picture_network import PictureNetwork
+from pyro_vae.networks.mlp import ACTIVATIONS, Activation
+
+__all__ = ["Conv"]
+
+
+class Conv(PictureNetwork):
+    """Strided convolutions as an encoder of pictures, transposed ones as a decoder.
+
+    As an encoder, each level is a convolution (3 x 3, stride 2) and an activation, then one affine
+    map. As a decoder, one affine map, then at each level an activation and a transposed
+    convolution (4 x 4, stride 2). One declaration fits both, for any height and width.
+
+    Shapes:
+        maps ``(*, C, H, W)`` to ``(*, *output_shape)``, or ``(*, *input_shape)`` to
+        ``(*, C, H, W)`` or ``(*, K, C, H, W)``.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+        channels: Channels of each level, from the picture inwards, each at least 1; each level
+            halves the picture.
+        activation: What stands between the convolutions.
+
+    References:
+        | Unsupervised representation learning with deep convolutional generative adversarial
+        | networks (Radford et al., 2016), on strides in place of pooling
+        | https://arxiv.org/abs/1511.06434
+
+    Example:
+        >>> import torch
+        >>> Conv(input_shape=(3, 15, 8), output_shape=(2, 5), channels=[4, 8])(
+        ...     torch.zeros(7, 3, 15, 8)
+        ... ).shape
+        torch.Size([7, 2, 5])
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        channels: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (32, 64),
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__(input_shape, output_shape, channels)
+        self.activation = ACTIVATIONS[activation]
+        self.build_levels()
+
+    def level(self, before: int, after: int) -> nn.Module:
+        """A strided convolution, or a transposed one."""
+        if self.encodes:
+            return nn.Sequential(
+                nn.Conv2d(before, after, 3, stride=2, padding=1), self.activation()
+            )
+        return nn.Sequential(
+            self.activation(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+        )

@@ -1,0 +1,67 @@
+"""A multilayer perceptron whose hidden layers are gated."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import glu
+
+from pyro_vae.core.network import Network
+
+__all__ = ["GatedMLP"]
+
+
+class GatedMLP(Network):
+    r"""Fully connected layers, each multiplied by a gate of its own, on the flattened input.
+
+    .. math:: h = (W x + b) \odot \mathrm{sigmoid}(V x + c)
+
+    after each hidden layer; the last layer is affine. The gate lets the gradient pass through
+    the linear half undiminished.
+
+    Shapes:
+        maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
+
+    Args:
+        input_shape: Shape of one input.
+        output_shape: Shape of one output.
+        hidden: Width of each hidden layer, from input to output, each at least 1.
+
+    References:
+        | Language modeling with gated convolutional networks (Dauphin et al., 2017)
+        | https://arxiv.org/abs/1612.08083
+        | VAE with a VampPrior (Tomczak and Welling, 2018), whose networks these are
+        | https://arxiv.org/abs/1705.07120
+
+    Example:
+        >>> import torch
+        >>> GatedMLP(input_shape=(1, 8, 8), output_shape=(2, 5), hidden=[32])(
+        ...     torch.zeros(7, 1, 8, 8)
+        ... ).shape
+        torch.Size([7, 2, 5])
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        hidden: Sequence[PositiveInt] = (300, 300),
+    ) -> None:
+        super().__init__(input_shape, output_shape)
+        widths = [math.prod(input_shape), *hidden]
+        self.gated = nn.ModuleList(
+            nn.Linear(before, 2 * after) for before, after in itertools.pairwise(widths)
+        )
+        self.last = nn.Linear(widths[-1], math.prod(output_shape))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The layers in order."""
+        h = x.reshape(len(x), math.prod(self.input_shape))
+        for layer in self.gated:
+            h = glu(layer(h), -1)  # the first half by the sigmoid of the second
+        y: Tensor = self.last(h)
+        return y
