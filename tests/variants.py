@@ -10,6 +10,8 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
+from pyro_vae.networks.linear import Linear
+from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
 from pyro_vae.vae import VAE
 
 Z_CRIT = 4.42  # two-sided normal quantile: one false alarm in 1e5 runs
@@ -26,6 +28,7 @@ VARIANTS = {
     "categorical": [{"categories": 4}],
     "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
     "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
+    "vamp": [{"pseudo_inputs": 3}],
     "linear": [{"bias": False}],
     "gated_mlp": [{"hidden": []}],
     "conv": [{"channels": [3, 2, 4, 2], "activation": "elu"}],
@@ -50,9 +53,10 @@ def variants(*families):
 def build(family, declaration, **known):
     """A component outside of any model; ``known`` says other sizes than the usual ones."""
     sizes = {"latent_dim": 2, "event_shape": (2, 3), "input_shape": (3,), "output_shape": (2, 4)}
+    guide = {"encoder": Linear((2, 3), (2, 2)), "posterior": DiagonalNormal(2)}
     if declaration["kind"] in PICTURES:
         sizes["input_shape"] = (2, 5, 6)
-    return parse(family, declaration, "component").build(**(sizes | known))
+    return parse(family, declaration, "component").build(**(sizes | guide | known))
 
 
 def small_vae(**changes):

@@ -16,14 +16,18 @@ def list_components(
         str | None,
         typer.Argument(help="One of data, prior, likelihood, posterior, network, objective."),
     ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Prior by posterior: the route of the KL, or why not.")
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     imports: Imports = None,
 ) -> None:
     """List every component: its name, what it is, and its arguments."""
     import_components(imports)
     from pyro_vae.experiment.catalogue import catalogue
+    from pyro_vae.objectives.legality import kl_matrix
 
-    tables = catalogue(family)
+    tables = [kl_matrix()] if matrix else catalogue(family)
     for table in tables:
         if markdown:
             typer.echo(table.markdown() + "\n")

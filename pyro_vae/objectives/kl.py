@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.core.errors import NoClosedFormKL
+from pyro_vae.objectives.registry import kl_from_registry
 from pyro_vae.objectives.structure import any_normal, describe, diagonal_normal, full_normal
 
-__all__ = ["KL", "kl_exact", "kl_route", "kl_sampled"]
+__all__ = ["KL", "kl_by_hand", "kl_exact", "kl_route", "kl_sampled", "kl_source"]
 
 KL = Literal["auto", "exact", "sampled"]
 
@@ -74,8 +75,17 @@ CLOSED_FORMS: list[tuple[Reader, Reader, ClosedForm]] = [
 ]
 
 
+def kl_by_hand(q: TorchDistribution, p: TorchDistribution) -> Tensor | None:
+    """KL(q || p) in nats by a closed form written here, of shape ``q.batch_shape``, or None."""
+    for read_q, read_p, closed_form in CLOSED_FORMS:
+        q_parameters, p_parameters = read_q(q), read_p(p)
+        if q_parameters is not None and p_parameters is not None:
+            return closed_form(q_parameters, p_parameters).expand(q.batch_shape)
+    return None
+
+
 def kl_exact(q: TorchDistribution, p: TorchDistribution) -> Tensor:
-    """KL(q || p) in nats, by a closed form written by hand, of shape ``q.batch_shape``.
+    """KL(q || p) in nats, of shape ``q.batch_shape``: by hand, or else from torch's registry.
 
     Raises:
         NoClosedFormKL: where none is known; it never samples.
@@ -86,14 +96,24 @@ def kl_exact(q: TorchDistribution, p: TorchDistribution) -> Tensor:
         >>> kl_exact(q, dist.Normal(torch.zeros(3), 1.0).to_event(1))
         tensor(1.5000)
     """
-    for read_q, read_p, closed_form in CLOSED_FORMS:
-        q_parameters, p_parameters = read_q(q), read_p(p)
-        if q_parameters is not None and p_parameters is not None:
-            return closed_form(q_parameters, p_parameters).expand(q.batch_shape)
-    raise NoClosedFormKL(
-        f"Expected a pair with a closed-form KL, got q = {describe(q)} and p = {describe(p)}; "
-        f"choose kl: sampled, or kl: auto, or another prior or posterior"
-    )
+    value = kl_by_hand(q, p)
+    value = kl_from_registry(q, p) if value is None else value
+    if value is None:
+        raise NoClosedFormKL(
+            f"Expected a pair with a closed-form KL, got q = {describe(q)} and "
+            f"p = {describe(p)}; choose kl: sampled, or kl: auto, or another prior or posterior"
+        )
+    return value
+
+
+@torch.no_grad()
+def kl_source(
+    q: TorchDistribution, p: TorchDistribution
+) -> Literal["by hand", "torch's registry"] | None:
+    """Where the closed form of a pair comes from; None where it has none."""
+    if kl_by_hand(q, p) is not None:
+        return "by hand"
+    return None if kl_from_registry(q, p) is None else "torch's registry"
 
 
 def kl_sampled(q: TorchDistribution, p: TorchDistribution, z: Tensor) -> Tensor:
@@ -114,11 +134,8 @@ def kl_route(
     """
     if kl == "sampled":
         return "sampled"
-    try:
-        with torch.no_grad():
-            kl_exact(q, p)
-    except NoClosedFormKL:
-        if kl == "exact":
-            raise
-        return "sampled"
-    return "exact"
+    if kl_source(q, p) is not None:
+        return "exact"
+    if kl == "exact":
+        kl_exact(q, p)
+    return "sampled"
