@@ -56,18 +56,18 @@ def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> 
         >>> pair("standard_normal", "diagonal_normal").route
         'exact, by hand'
     """
-    names = [part if isinstance(part, str) else part["kind"] for part in (prior, posterior)]
+    one, other = (part if isinstance(part, str) else part["kind"] for part in (prior, posterior))
     try:
         with torch.random.fork_rng(devices=[]):
             vae = VAE((LATENT_DIM,), LATENT_DIM, prior=prior, posterior=posterior,
                       decoder="linear", encoder="linear")  # fmt: skip
         q = vae.eval().encode(torch.zeros(2, LATENT_DIM))
     except IncompatibleComponents as error:
-        return Pair(*names, route="", reason=str(error))
+        return Pair(one, other, route="", reason=str(error))
     if not q.has_rsample:
-        return Pair(*names, route="", reason=f"{names[1]} is not reparameterised")
+        return Pair(one, other, route="", reason=f"{other} is not reparameterised")
     source = kl_source(q, vae.prior())
-    return Pair(*names, route="sampled" if source is None else f"exact, {source}")
+    return Pair(one, other, "sampled" if source is None else f"exact, {source}")
 
 
 def kl_matrix() -> Table:

@@ -33,7 +33,8 @@ def posterior(request):
 LINES = [
     parameter
     for parameter in variants(Prior, Likelihood, Posterior)
-    if parameter.values[0][1]["kind"] != "multinomial"  # of one word it is certain
+    # of one word the one is certain; the other has a dimension for each of its layers
+    if parameter.values[0][1]["kind"] not in ("multinomial", "hierarchical")
 ]
 
 
