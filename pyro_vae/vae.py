@@ -22,6 +22,7 @@ from pyro_vae.core.network import ModuleNetwork, Network, as_network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
+from pyro_vae.core.supports import check_supports
 
 __all__ = ["VAE", "evaluating"]
 
@@ -56,7 +57,7 @@ class VAE(PyroModule):
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
-        IncompatibleComponents: if the components' shapes do not fit one another.
+        IncompatibleComponents: if the components' shapes or supports do not fit one another.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013)
@@ -124,6 +125,11 @@ class VAE(PyroModule):
         q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
         return q
 
+    def centre(self, x: Tensor) -> Tensor:
+        """The one code that stands for q(z|x), as its posterior says, ``(N, M)``."""
+        z: Tensor = self.posterior.centre(self.encode(x))
+        return z
+
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """p(x|z) for codes ``(*batch, M)``.
 
@@ -135,9 +141,13 @@ class VAE(PyroModule):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x|z) at the mean of q(z|x), ``(N, *event_shape)``."""
+        """The mean of p(x|z) at the centre of q(z|x), ``(N, *event_shape)``.
+
+        The centre is the mean of q(z|x); for a flow it is where the flow takes its base's mean,
+        and on the sphere it is the mode (:meth:`~pyro_vae.core.posterior.Posterior.centre`).
+        """
         with evaluating(self):
-            mean: Tensor = self.decode(self.encode(x).mean).mean
+            mean: Tensor = self.decode(self.centre(x)).mean
             return mean
 
     @torch.no_grad()
@@ -211,8 +221,10 @@ class VAE(PyroModule):
         z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
         with evaluating(self):
             code, data = (self.latent_dim,), self.event_shape
-            _check("prior()", self.prior(), (), code)
-            _check("posterior(encoder(x))", self.encode(x), (2,), code)
+            prior, posterior = self.prior(), self.encode(x)
+            _check("prior()", prior, (), code)
+            _check("posterior(encoder(x))", posterior, (2,), code)
+            check_supports(posterior, prior)
             _check("likelihood(decoder(z))", self.decode(z), (2,), data)
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import softplus
 
+from pyro_vae.evaluation.latent_densities import latent_log_density
+
 __all__ = ["log_density_by_hand"]
 
 
@@ -29,4 +31,4 @@ def log_density_by_hand(d: Distribution, x: Tensor) -> Tensor | None:
         return -0.5 * standard.square() - d.scale.log() - 0.5 * math.log(2 * math.pi)
     if isinstance(d, Bernoulli):
         return x * d.logits - softplus(d.logits)
-    return None
+    return latent_log_density(d, x, log_density_by_hand)
