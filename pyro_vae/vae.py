@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Self
 
 import pyro
@@ -18,12 +17,14 @@ from pyro_vae.core.declaration import Declared, Problems, parse
 from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
+from pyro_vae.core.modes import evaluating
 from pyro_vae.core.network import ModuleNetwork, Network, as_network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
+from pyro_vae.core.supports import check_supports
 
-__all__ = ["VAE", "evaluating"]
+__all__ = ["VAE"]
 
 Declaration = str | Mapping[str, Any] | nn.Module
 
@@ -56,7 +57,7 @@ class VAE(PyroModule):
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
-        IncompatibleComponents: if the components' shapes do not fit one another.
+        IncompatibleComponents: if the components' shapes or supports do not fit one another.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013)
@@ -129,6 +130,11 @@ class VAE(PyroModule):
         q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
         return q
 
+    def centre(self, x: Tensor) -> Tensor:
+        """The one code that stands for q(z|x), as its posterior says, ``(N, M)``."""
+        z: Tensor = self.posterior.centre(self.encode(x))
+        return z
+
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """p(x|z) for codes ``(*batch, M)``.
 
@@ -140,9 +146,13 @@ class VAE(PyroModule):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x|z) at the mean of q(z|x), ``(N, *event_shape)``."""
+        """The mean of p(x|z) at the centre of q(z|x), ``(N, *event_shape)``.
+
+        The centre is the mean of q(z|x); for a flow it is where the flow takes its base's mean,
+        and on the sphere it is the mode (:meth:`~pyro_vae.core.posterior.Posterior.centre`).
+        """
         with evaluating(self):
-            mean: Tensor = self.decode(self.encode(x).mean, x).mean
+            mean: Tensor = self.decode(self.centre(x), x).mean
             return mean
 
     @torch.no_grad()
@@ -216,8 +226,10 @@ class VAE(PyroModule):
         z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
         with evaluating(self):
             code, data = (self.latent_dim,), self.event_shape
-            _check("prior()", self.prior(), (), code)
-            _check("posterior(encoder(x))", self.encode(x), (2,), code)
+            prior, posterior = self.prior(), self.encode(x)
+            _check("prior()", prior, (), code)
+            _check("posterior(encoder(x))", posterior, (2,), code)
+            check_supports(posterior, prior)
             _check("likelihood(decoder(z))", self.decode(z), (2,), data)
 
 
@@ -275,15 +287,3 @@ def _check(
             f"{what}: expected a distribution of batch_shape {batch} and event_shape {event}, "
             f"got {tuple(d.batch_shape)} and {tuple(d.event_shape)}"
         )
-
-
-@contextmanager
-def evaluating(vae: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block; each module's own mode comes back after it."""
-    modes = {module: module.training for module in vae.modules()}
-    vae.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

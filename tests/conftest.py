@@ -11,7 +11,7 @@ from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.objectives.objective import Objective
 from tests.commands import command, trained
-from tests.variants import TRIPLES, small_vae, stirred
+from tests.variants import COVERING, small_vae, stirred
 
 __all__ = ["command", "trained"]
 
@@ -50,9 +50,9 @@ def heavy_tailed(registries):
     return HeavyTailed(2)
 
 
-@pytest.fixture(params=TRIPLES)
+@pytest.fixture(params=COVERING)
 def vae(request):
-    """A small model of every prior, likelihood variant and posterior, not at its first weights."""
+    """A small model with each variant of each component in turn, not at its first weights."""
     return stirred(small_vae(**request.param))
 
 

@@ -286,7 +286,7 @@ def test_a_vae_can_be_part_of_a_larger_program():
 
 
 def test_conditioning_and_scaling_reach_the_sites(vae, x):
-    z = torch.zeros(6, 2)
+    z = vae.prior().sample(torch.Size([6]))
     with poutine.scale(scale=2.0):
         trace = poutine.trace(poutine.condition(vae.model, data={"z": z})).get_trace(x)
     trace.compute_log_prob()

@@ -11,6 +11,7 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
+from pyro_vae.core.supports import support_name
 from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
 from pyro_vae.vae import VAE
 
@@ -92,14 +93,72 @@ def _name(family, kind, arguments):
     return "-".join([family.__name__.lower(), kind, *map(str, arguments.values())])
 
 
-def _triples():
-    for parts in itertools.product(*map(variants, (Prior, Likelihood, Posterior))):
-        declared = {
-            family.__name__.lower(): d | SHORT.get(d["kind"], {})
-            for p in parts
-            for family, d in p.values
-        }
-        yield pytest.param(declared, id="/".join(p.id.partition("-")[2] for p in parts))
+def support(family, declaration):
+    """Where the codes of a prior's or posterior's variant lie."""
+    with torch.random.fork_rng():
+        component = build(family, declaration)
+    given = () if family is Prior else (torch.ones(component.parameter_shape),)
+    return component(*given).support
 
 
-TRIPLES = list(_triples())
+def by_support(family):
+    """The variants of a family, by the name of their support."""
+    found = {}
+    for parameter in variants(family):
+        name = support_name(support(*parameter.values[0]))
+        found.setdefault(name, []).append(parameter)
+    return found
+
+
+def triple(*parts):
+    """A pytest parameter, the declaration of a prior, a likelihood and a posterior."""
+    declared = {
+        family.__name__.lower(): d | SHORT.get(d["kind"], {})
+        for p in parts
+        for family, d in p.values
+    }
+    return pytest.param(declared, id="/".join(p.id.partition("-")[2] for p in parts))
+
+
+def _named(prior, likelihood, posterior):
+    declared = zip((Prior, Likelihood, Posterior), (prior, likelihood, posterior), strict=True)
+    return triple(
+        *(
+            pytest.param((family, {"kind": kind}), id=_name(family, kind, {}))
+            for family, kind in declared
+        )
+    )
+
+
+def _turns(parts, count):
+    """The parts in turn, each round beginning one later, so that the neighbours change."""
+    return [parts[(i + i // len(parts)) % len(parts)] for i in range(count)]
+
+
+def _covering():
+    """Every variant at least twice, once in each of two neighbourhoods."""
+    for name in PRIORS:
+        alike = PRIORS[name], LIKELIHOODS, POSTERIORS[name]
+        sizes = [len(parts) for parts in (alike if name == "real" else alike[::2])]
+        count = 2 * max(sizes)
+        yield from map(triple, *(_turns(parts, count) for parts in alike))
+
+
+EXACT = [
+    ("standard_normal", "gaussian", "diagonal_normal"),
+    ("standard_normal", "gaussian", "householder"),
+    ("multivariate_normal", "bernoulli", "low_rank_normal"),
+    ("laplace", "bernoulli", "laplace"),
+]
+PRIORS, LIKELIHOODS, POSTERIORS = by_support(Prior), variants(Likelihood), by_support(Posterior)
+TRIPLES = [
+    triple(*parts)
+    for name in PRIORS
+    for parts in itertools.product(PRIORS[name], LIKELIHOODS, POSTERIORS[name])
+]
+COVERING = [*(_named(*names) for names in EXACT), *_covering()]
+UNFIT = [
+    triple(prior, LIKELIHOODS[0], posterior)
+    for one, other in itertools.permutations(PRIORS, 2)
+    for prior, posterior in itertools.product(PRIORS[one], POSTERIORS[other])
+]

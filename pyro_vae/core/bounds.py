@@ -1,4 +1,4 @@
-"""Positive numbers that cannot reach 0 or infinity."""
+"""Numbers that cannot reach what makes a density NaN, 0 or infinite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_SCALE",
     "MIN_RATE",
     "MIN_SCALE",
+    "bounded",
     "bounded_rate",
     "bounded_scale",
     "learned_scale",
@@ -56,3 +57,15 @@ def learned_scale(raw: Tensor) -> Tensor:
     farther to go than a weight, and so it is given a faster one.
     """
     return bounded_scale(SPEED * raw)
+
+
+def bounded(raw: Tensor, limit: float = 10.0) -> Tensor:
+    r"""A number between ``-limit`` and ``limit``, smooth, increasing, close to ``raw`` near 0.
+
+    .. math:: l \tanh(r / l)
+
+    Example:
+        >>> [round(b, 2) for b in bounded(torch.tensor([-1e9, 0.0, 1.0])).tolist()]
+        [-10.0, 0.0, 1.0]
+    """
+    return limit * torch.tanh(raw / limit)

@@ -25,6 +25,8 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
            batch_shape ``batch`` and event_shape ``(latent_dim,)``, with ``rsample``.
         5. Whatever is unbounded and must be positive is bounded away from 0 and infinity
            (:func:`pyro_vae.core.bounds.bounded_scale`).
+        6. Where the distribution knows no mean, or its mean is no possible code, ``centre`` says
+           which code stands for it.
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
@@ -38,3 +40,11 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
     @abstractmethod
     def forward(self, parameters: Tensor) -> TorchDistribution:
         """q(z|x) from the encoder's output, ``(*batch, *parameter_shape)``."""
+
+    def centre(self, q: TorchDistribution) -> Tensor:
+        """The one code that stands for q where a single one is wanted, ``(*batch, latent_dim)``.
+
+        It is the mean of q, unless the kind says otherwise.
+        """
+        mean: Tensor = q.mean
+        return mean

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import softplus
 
+from pyro_vae.evaluation.latent_densities import latent_log_density
 from pyro_vae.evaluation.likelihood_densities import LIKELIHOOD_DENSITIES
 
 __all__ = ["log_density_by_hand"]
@@ -34,4 +35,4 @@ def log_density_by_hand(d: Distribution, x: Tensor) -> Tensor | None:
     for family, density in LIKELIHOOD_DENSITIES.items():
         if isinstance(d, family):
             return density(d, x)
-    return None
+    return latent_log_density(d, x, log_density_by_hand)

@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal
 from pyro_vae.core.network import ModuleNetwork
 from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.linear import Linear
-from pyro_vae.objectives.structure import any_normal, diagonal_normal
+from pyro_vae.objectives.structure import diagonal_normal, rooted_normal
 from pyro_vae.vae import VAE
 
 __all__ = ["LinearGaussian", "linear_gaussian"]
@@ -75,12 +75,12 @@ class LinearGaussian:
         .. math:: -\frac12 \sum_d \left( \log 2\pi\sigma_d^2
                   + \frac{(x - W\mu - b)_d^2 + (W \Sigma W')_{dd}}{\sigma_d^2} \right)
         """
-        parameters = any_normal(q)
+        parameters = rooted_normal(q)
         if parameters is None:
             return None
-        loc, factor = parameters
+        loc, root, _ = parameters
         residual = x.reshape(len(x), -1) - loc @ self.weight.mT - self.bias
-        spread = (self.weight @ factor).square().sum(-1)
+        spread = (self.weight @ root).square().sum(-1)
         scaled = (residual.square() + spread) / self.scale.square()
         return -0.5 * (scaled + LOG_2PI + 2 * self.scale.log()).sum(-1)
 

@@ -35,7 +35,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
 def reconstruction_picture(
     vae: VAE, split: Split, count: int = 20, limits: Limits | None = None
 ) -> Figure:
-    """Data over the mean of p(x|z) at the mean of q(z|x)."""
+    """Data over the mean of p(x|z) at the centre of q(z|x)."""
     x = _spread(vae, split, count)
     return reconstructions(x.cpu().numpy(), vae.reconstruct(x).cpu().numpy(), limits=limits)
 
@@ -50,15 +50,15 @@ def sample_picture(vae: VAE, count: int = 60, limits: Limits | None = None) -> F
 
 @torch.no_grad()
 def latent_picture(vae: VAE, split: Split, count: int = 2000) -> Figure:
-    """Means of q(z|x), coloured by label, over draws from p(z)."""
+    """Centres of q(z|x), coloured by label, over draws from p(z)."""
     x = _batch(vae, split, torch.arange(min(count, len(split))))
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         prior = vae.prior().sample(torch.Size([1000]))
     labels = None if split.labels is None else split.labels[: len(x)].cpu().numpy()
     return latent_scatter(
-        vae.encode(x).mean.cpu().numpy(), labels, prior=prior.cpu().numpy(),
-        title="Means of q(z|x) over draws from p(z)",
+        vae.centre(x).cpu().numpy(), labels, prior=prior.cpu().numpy(),
+        title="Centres of q(z|x) over draws from p(z)",
     )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -12,7 +13,16 @@ from torch.distributions import Distribution
 
 from pyro_vae.core.errors import NoClosedFormKL
 from pyro_vae.objectives.registry import kl_from_registry
-from pyro_vae.objectives.structure import any_normal, describe, diagonal_normal, full_normal
+from pyro_vae.objectives.structure import (
+    describe,
+    diagonal_laplace,
+    diagonal_normal,
+    full_normal,
+    log_det,
+    power_spherical,
+    rooted_normal,
+    uniform_sphere,
+)
 
 __all__ = ["KL", "kl_by_hand", "kl_exact", "kl_route", "kl_sampled", "kl_source"]
 
@@ -34,44 +44,73 @@ def normal_normal(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
     return 0.5 * (shift + ratio - 1 - ratio.log()).sum(-1)
 
 
-def full_diagonal(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
-    r"""KL from a normal with Cholesky factor L to a diagonal one, as (loc, L) and (loc, scale).
+def normal_diagonal(q: tuple[Tensor, Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
+    r"""KL from a normal of any form, as (loc, root A, log|A|), to a diagonal (loc, scale).
 
-    .. math:: \frac12 \left( \|S^{-1} L\|_F^2 + \|S^{-1}(\mu_q - \mu_p)\|^2 - M
-              + 2 \log|S| - 2 \log|L| \right), \quad S = \mathrm{diag}(\sigma_p)
+    .. math:: \frac12 \left( \|S^{-1} A\|_F^2 + \|S^{-1}(\mu_q - \mu_p)\|^2 - M \right)
+              + \log|S| - \log|A|, \quad S = \mathrm{diag}(\sigma_p)
     """
-    (loc, factor), (prior_loc, prior_scale) = q, p
-    spread = (factor / prior_scale.unsqueeze(-1)).square().sum((-2, -1))
+    (loc, root, root_log_det), (prior_loc, prior_scale) = q, p
+    spread = (root / prior_scale.unsqueeze(-1)).square().sum((-2, -1))
     shift = ((loc - prior_loc) / prior_scale).square().sum(-1)
-    log_dets = prior_scale.log().sum(-1) - _log_det(factor)
-    return 0.5 * (spread + shift - loc.shape[-1]) + log_dets
+    return 0.5 * (spread + shift - loc.shape[-1]) + prior_scale.log().sum(-1) - root_log_det
 
 
-def full_full(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
-    r"""KL between normals given as (loc, Cholesky factor).
+def normal_full(q: tuple[Tensor, Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
+    r"""KL from a normal of any form, as (loc, root A, log|A|), to (loc, Cholesky factor L).
 
-    .. math:: \frac12 \left( \|L_p^{-1} L_q\|_F^2 + \|L_p^{-1}(\mu_q - \mu_p)\|^2 - M \right)
-              + \log|L_p| - \log|L_q|
+    .. math:: \frac12 \left( \|L^{-1} A\|_F^2 + \|L^{-1}(\mu_q - \mu_p)\|^2 - M \right)
+              + \log|L| - \log|A|
     """
-    (loc, factor), (prior_loc, prior_factor) = q, p
+    (loc, root, root_log_det), (prior_loc, prior_factor) = q, p
     shift = (loc - prior_loc).unsqueeze(-1)
-    spread = torch.linalg.solve_triangular(prior_factor, factor, upper=False)
+    spread = torch.linalg.solve_triangular(prior_factor, root, upper=False)
     moved = torch.linalg.solve_triangular(prior_factor, shift, upper=False)
     quadratic = spread.square().sum((-2, -1)) + moved.square().sum((-2, -1)) - loc.shape[-1]
-    return 0.5 * quadratic + _log_det(prior_factor) - _log_det(factor)
+    return 0.5 * quadratic + log_det(prior_factor) - root_log_det
 
 
-def _log_det(factor: Tensor) -> Tensor:
-    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+def laplace_laplace(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
+    r"""KL between Laplace distributions of independent dimensions, each as (loc, scale).
+
+    .. math:: \sum_m \left( \log\frac{b_p}{b_q} - 1 + \frac{|\mu_q - \mu_p|
+              + b_q e^{-|\mu_q - \mu_p| / b_q}}{b_p} \right)
+
+    since E|z - mu_p| under q is |mu_q - mu_p| + b_q exp(-|mu_q - mu_p| / b_q).
+    """
+    (loc, scale), (prior_loc, prior_scale) = q, p
+    gap = (loc - prior_loc).abs()
+    distance = (gap + scale * torch.exp(-gap / scale)) / prior_scale
+    return (prior_scale.log() - scale.log() - 1 + distance).sum(-1)
 
 
-Reader = Callable[[Distribution], tuple[Tensor, Tensor] | None]
-ClosedForm = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]
+def power_spherical_uniform(q: tuple[Tensor, Tensor], p: tuple[()]) -> Tensor:
+    r"""KL from a power spherical distribution, as (kappa, M), to the uniform one.
+
+    .. math:: \kappa \left( \log 2 + \psi(a) - \psi(a + b) \right)
+              - \log \frac{2^{a + b} \pi^b \, \Gamma(a)}{\Gamma(a + b)}
+              + \log \frac{2 \pi^{M/2}}{\Gamma(M/2)}, \quad b = \tfrac{M - 1}{2}, \; a = b + \kappa
+
+    since (1 + mu.z) / 2 ~ Beta(a, b): De Cao and Aziz (2020), section 3.
+    """
+    concentration, size = q[0], q[1].to(q[0])
+    b = (size - 1) / 2
+    a = b + concentration
+    height = math.log(2) + a.digamma() - (a + b).digamma()
+    normaliser = (a + b) * math.log(2) + b * math.log(math.pi) + a.lgamma() - (a + b).lgamma()
+    area = math.log(2) + size / 2 * math.log(math.pi) - (size / 2).lgamma()
+    return concentration * height - normaliser + area
+
+
+Reader = Callable[[Distribution], Any]
+ClosedForm = Callable[[Any, Any], Tensor]
 
 CLOSED_FORMS: list[tuple[Reader, Reader, ClosedForm]] = [
     (diagonal_normal, diagonal_normal, normal_normal),
-    (full_normal, diagonal_normal, full_diagonal),
-    (any_normal, full_normal, full_full),
+    (rooted_normal, diagonal_normal, normal_diagonal),
+    (rooted_normal, full_normal, normal_full),
+    (diagonal_laplace, diagonal_laplace, laplace_laplace),
+    (power_spherical, uniform_sphere, power_spherical_uniform),
 ]
 
 

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_vae.core.modes import evaluating
 from pyro_vae.objectives.kl import KL, kl_exact, kl_route, kl_sampled
-from pyro_vae.vae import VAE, evaluating
+from pyro_vae.vae import VAE
 
 __all__ = ["Terms", "elbo_terms", "elbo_terms_of_data"]
 
@@ -59,7 +60,7 @@ def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> T
     """
     q, p = vae.encode(x), vae.prior()
     route = kl_route(q, p, kl)
-    z = q.rsample(torch.Size([particles]))  # (K, N, M)
+    z = q.expand(torch.Size([particles, *q.batch_shape])).rsample()  # (K, N, M)
     log_likelihood = vae.decode(z, x).log_prob(x).mean(0)  # (N,)
     divergence = kl_exact(q, p) if route == "exact" else kl_sampled(q, p, z).mean(0)
     return Terms(log_likelihood, divergence, route)

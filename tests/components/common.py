@@ -1,7 +1,9 @@
 """The distribution that a component makes, from whatever parameters it takes."""
 
 import torch
+from pyro.nn.auto_reg_nn import MaskedLinear
 
+from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 
 
@@ -11,6 +13,24 @@ def parameters_of(component, batch=(4,), size=0.5, dtype=torch.float32):
         return None
     shape = (*batch, *component.parameter_shape)
     return (size * torch.randn(shape, dtype=dtype)).requires_grad_()
+
+
+def middle(component, d):
+    """The mean of what it makes, or the code that a posterior has stand for it."""
+    return component.centre(d) if isinstance(component, Posterior) else d.mean
+
+
+def unmasked(component):
+    """Which numbers of each parameter count: all, but for what a masked network leaves out."""
+    masks = {
+        f"{name}.weight": part.mask.bool()
+        for name, part in component.named_modules()
+        if isinstance(part, MaskedLinear)
+    }
+    return {
+        name: masks.get(name, torch.ones_like(p, dtype=torch.bool))
+        for name, p in component.named_parameters()
+    }
 
 
 def distribution(component, parameters):

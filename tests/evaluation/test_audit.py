@@ -14,32 +14,15 @@ from rich.console import Console
 from pyro_vae import VAE, PyroVAEError, audit_elbo
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.prior import Prior
+from tests.evaluation.conftest import stirred
+from tests.variants import COVERING, LIKELIHOODS
 
 QUICK = {"particles": 300, "gradients": 12}
-VARIANTS = [
-    ("bernoulli", "bernoulli"),
-    *(
-        (f"gaussian-{scale}", {"kind": "gaussian", "scale": scale})
-        for scale in (0.5, "learned", "per_dimension", "optimal", "heteroscedastic")
-    ),
-    *(
-        (kind, kind)
-        for kind in sorted(Likelihood.kinds())
-        if kind not in ("bernoulli", "gaussian")
-    ),
-]
 
 
-@pytest.mark.parametrize("prior", sorted(Prior.kinds()))
-@pytest.mark.parametrize(
-    "likelihood", [v for _, v in VARIANTS], ids=[name for name, _ in VARIANTS]
-)
-@pytest.mark.parametrize(
-    "decoder", ["linear", {"kind": "mlp", "hidden": [8]}], ids=["linear", "mlp"]
-)
-def test_every_component_passes(vae, prior, likelihood, decoder):
-    model = vae.swap(prior=prior, likelihood=likelihood, decoder=decoder)
+@pytest.mark.parametrize("declared", COVERING)
+def test_every_component_passes(vae, declared):
+    model = stirred(vae.swap(**declared))
     audit = audit_elbo(model, model.generate(12, sample=True), **QUICK)
     assert audit.passed, audit.verdict
 
@@ -50,6 +33,22 @@ def test_every_likelihoods_density_is_written_by_hand(vae, likelihood):
     audit = audit_elbo(model, model.generate(12, sample=True), **QUICK)
     (check,) = [check for check in audit.checks if check.quantity == "log p(x|z)"]
     assert check.reference == "by hand, the same draws"
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_every_likelihood_passes_with_a_linear_decoder(vae, likelihood):
+    model = stirred(vae.swap(likelihood=likelihood[1], decoder="linear"))
+    audit = audit_elbo(model, model.generate(12, sample=True), **QUICK)
+    assert audit.passed, audit.verdict
+
+
+@pytest.mark.parametrize("kind", ["multivariate_normal", "low_rank_normal", "householder"])
+def test_the_evidence_is_reached_from_every_normal_posterior(linear, x, kind):
+    audit = audit_elbo(stirred(linear.swap(posterior=kind)), x, **QUICK)
+    assert audit.passed, audit.verdict
+    evidence = [check for check in audit.checks if check.quantity == "evidence"]
+    assert len(evidence) == 2
+    assert all(check.relative < 1e-9 for check in evidence)
 
 
 def test_rows_of_a_model_whose_evidence_is_known(linear, x):

@@ -1,0 +1,75 @@
+"""Where the draws of two distributions lie, compared by structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint, MixtureSameFamilyConstraint, independent
+
+from pyro_vae.core.errors import IncompatibleComponents
+
+__all__ = ["check_supports", "same_support", "support_name"]
+
+BOUNDS = ("lower_bound", "upper_bound")
+
+
+def check_supports(q: Distribution, p: Distribution) -> None:
+    """Refuse a posterior whose draws lie elsewhere than the prior's.
+
+    A distribution that does not say where its draws lie is let through.
+
+    Raises:
+        IncompatibleComponents: naming both supports.
+    """
+    drawn: Any
+    known: Any
+    try:
+        drawn, known = q.support, p.support
+    except NotImplementedError:
+        return
+    if not same_support(drawn, known):
+        raise IncompatibleComponents(
+            f"posterior(encoder(x)): expected draws in the support of the prior "
+            f"({support_name(known)}), got a posterior whose support is another "
+            f"({support_name(drawn)}), so that KL(q || p) does not exist; choose a prior and a "
+            f"posterior that share their support"
+        )
+
+
+def same_support(a: Constraint, b: Constraint) -> bool:
+    """Whether two constraints of events of one shape say the same.
+
+    Example:
+        >>> from pyro.distributions import constraints
+        >>> same_support(constraints.real_vector, constraints.independent(constraints.real, 1))
+        True
+        >>> same_support(constraints.real_vector, constraints.sphere)
+        False
+    """
+    return _elementary(a) == _elementary(b)
+
+
+def support_name(constraint: Constraint) -> str:
+    """A support in words.
+
+    Example:
+        >>> from pyro.distributions import constraints
+        >>> support_name(constraints.real_vector), support_name(constraints.unit_interval)
+        ('real', 'interval from 0.0 to 1.0')
+    """
+    kind, bounds = _elementary(constraint)
+    limits = {name: bound for name, bound in zip(("from", "to"), bounds, strict=True) if bound}
+    return " ".join([kind, *(f"{word} {', '.join(map(str, b))}" for word, b in limits.items())])
+
+
+def _elementary(constraint: Any) -> tuple[str, tuple[tuple[float, ...], ...]]:
+    """The name and the bounds of a constraint, without what only says how often it holds."""
+    while isinstance(constraint, (independent, MixtureSameFamilyConstraint)):
+        constraint = constraint.base_constraint
+    bounds = (getattr(constraint, name, None) for name in BOUNDS)
+    return type(constraint).__name__.strip("_").lower(), tuple(
+        () if bound is None else tuple(torch.as_tensor(bound).double().unique().tolist())
+        for bound in bounds
+    )
