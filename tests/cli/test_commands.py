@@ -135,7 +135,7 @@ def test_list_names_every_component(command):
         for kind, cls in family.kinds().items():
             assert kind in out
             assert cls.summary() in out
-    assert "| standard_normal |" in command("list", "prior", "--markdown")[1]
+    assert "\n| standard_normal " in command("list", "prior", "--markdown")[1]
 
 
 def test_schema_is_json_and_knows_every_prior(command):
