@@ -63,7 +63,7 @@ class Chain(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log p(r) + log p(b|r), in nats."""
-        r, b = self._parted(value)
+        r, b = self.parted(value)
         return self.root.log_prob(r) + self.branch(r).log_prob(b)
 
     @property
@@ -75,7 +75,8 @@ class Chain(TorchDistribution):
     def _joined(self, r: Tensor, b: Tensor) -> Tensor:
         return torch.cat([r, b] if self.root_first else [b, r], -1)
 
-    def _parted(self, value: Tensor) -> tuple[Tensor, Tensor]:
+    def parted(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The root and the branch of a value, ``(*, R)`` and ``(*, B)``."""
         sizes = [self.root.event_shape[0], self.size]
         parts = value.split(sizes if self.root_first else sizes[::-1], -1)
         return (parts[0], parts[1]) if self.root_first else (parts[1], parts[0])

@@ -42,3 +42,13 @@ class Flow(dist.TransformedDistribution):  # type: ignore[misc]
         """Draws without gradients, which no transform has in its cache."""
         drawn: Tensor = super().sample(sample_shape)
         return drawn.clone()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log q(z) in nats; a value that broadcasts against the batch meets it whole.
+
+        A draw of this very distribution keeps its identity, by which the cache knows it.
+        """
+        batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        whole = value if value.shape[:-1] == batch else value.expand(*batch, value.shape[-1])
+        density: Tensor = super().log_prob(whole)
+        return density

@@ -22,7 +22,7 @@ class NormalMixture(TorchDistribution):
     A draw is made by choosing a component. Its gradient is that of the map which keeps each
     conditional distribution function F_m(z_m | z_1, ..., z_{m-1}) fixed while the parameters
     move: dz = -(dF/dz)^{-1} dF, with a triangular dF/dz. Pyro's ``MixtureOfDiagNormals`` knows
-    no mixture in one dimension, and is NaN where two means coincide.
+    no mixture in one dimension, and its weights' gradient is NaN where two means coincide.
 
     Shapes:
         batch_shape is that of ``logits`` without its last dimension, event_shape is ``(M,)``;

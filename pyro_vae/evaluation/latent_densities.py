@@ -16,6 +16,7 @@ from torch.distributions import (
     Normal,
 )
 
+from pyro_vae.distributions.chain import Chain
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
 from pyro_vae.distributions.uniform_sphere import UniformSphere
@@ -25,7 +26,9 @@ __all__ = ["latent_log_density"]
 Density = Callable[[Distribution, Tensor], Tensor | None]
 
 
-def latent_log_density(d: Distribution, z: Tensor, inner: Density) -> Tensor | None:
+def latent_log_density(  # noqa: PLR0911
+    d: Distribution, z: Tensor, inner: Density
+) -> Tensor | None:
     r"""The log-density of ``d`` in nats, from its parameters alone; None where none is written.
 
     Args:
@@ -43,6 +46,10 @@ def latent_log_density(d: Distribution, z: Tensor, inner: Density) -> Tensor | N
         return _power_spherical((d.loc * z).sum(-1), d.concentration, z.shape[-1])
     if isinstance(d, (MixtureSameFamily, NormalMixture)):
         return _mixture(d, z, inner)
+    if isinstance(d, Chain):
+        root, branch = d.parted(z)
+        parts = inner(d.root, root), inner(d.branch(root), branch)
+        return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
     return None
 
 

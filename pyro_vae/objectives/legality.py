@@ -17,6 +17,7 @@ from pyro_vae.vae import VAE
 
 __all__ = ["Pair", "kl_matrix", "pair"]
 
+SHORT = {"exact, by hand": "exact", "exact, torch's registry": "torch", "sampled": "sampled"}
 LATENT_DIM = 4  # enough for any kind to show its structure
 
 
@@ -84,11 +85,15 @@ def kl_matrix() -> Table:
         pairs = [pair(prior, posterior) for posterior in posteriors]
         table.add(Cell(prior, "strong"), *(_cell(found, reasons) for found in pairs))
     notes = [f"[{number}] {reason}" for reason, number in reasons.items()]
-    table.caption = ". ".join(["kl: exact is refused where the KL is sampled", *notes])
+    legend = (
+        "exact: closed form by hand; torch: closed form from torch's registry; sampled: no closed "
+        "form, and kl: exact is refused"
+    )
+    table.caption = ". ".join([legend, *notes])
     return table
 
 
 def _cell(found: Pair, reasons: dict[str, int]) -> Cell:
     if found.is_legal:
-        return Cell(found.route, "muted" if found.route == "sampled" else "good")
-    return Cell(f"refused [{reasons.setdefault(found.reason, len(reasons) + 1)}]", "bad")
+        return Cell(SHORT[found.route], "muted" if found.route == "sampled" else "good")
+    return Cell(f"no [{reasons.setdefault(found.reason, len(reasons) + 1)}]", "bad")

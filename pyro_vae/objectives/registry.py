@@ -36,5 +36,7 @@ def _is_owned(d: Distribution) -> bool:
     """Whether a distribution, down to what it is made of, is of a library's own type."""
     if isinstance(d, TransformedDistribution):
         return False
+    if type(d).__name__ == "Delta":
+        return False  # Pyro gives it a KL, but a point mass has no density
     own = f"{type(d).__module__}.".startswith(OWNERS)
     return own and (not isinstance(d, Independent) or _is_owned(d.base_dist))

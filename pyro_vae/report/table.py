@@ -144,7 +144,7 @@ class Table:
             caption_justify="left",
         )
         for name, side in zip(self.columns, self.justify, strict=True):
-            table.add_column(Text(name), justify=side)
+            table.add_column(Text(name), overflow="fold", justify=side)
         for row in self.rows:
             table.add_row(*(Text(cell.text, _RICH[cell.style]) for cell in row))
         return table

@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from pyro_vae import evaluate, load, load_data
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
 from pyro_vae.experiment.yaml_file import read_yaml
 from tests.commands import SMALL
 
@@ -132,10 +134,21 @@ def test_list_names_every_component(command):
     status, out, _ = command("list")
     assert status == 0
     for family in FAMILIES.values():
-        for kind, cls in family.kinds().items():
-            assert kind in out
-            assert cls.summary() in out
-    assert "| standard_normal |" in command("list", "prior", "--markdown")[1]
+        assert all(kind in out for kind in family.kinds())
+    prose = command("list", "--markdown")[1].replace("\\", "")
+    for family in FAMILIES.values():
+        assert all(cls.summary() in prose for cls in family.kinds().values())
+    assert "\n| standard_normal " in command("list", "prior", "--markdown")[1]
+
+
+def test_the_matrix_names_every_pair(command):
+    status, out, _ = command("list", "--matrix", "--markdown")
+    assert status == 0
+    for family in (Prior, Posterior):
+        assert all(kind in out.replace("\\", "") for kind in family.kinds())
+    words = {cell.strip(" *") for line in out.splitlines() for cell in line.split("|")}
+    assert {"exact", "torch", "sampled"} <= words
+    assert "share their support" in out
 
 
 def test_schema_is_json_and_knows_every_prior(command):

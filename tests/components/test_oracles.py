@@ -7,12 +7,14 @@ import pytest
 import torch
 from scipy import special, stats
 
+from pyro_vae import posteriors, priors
 from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
+from pyro_vae.core.posterior import Posterior
 from pyro_vae.likelihoods import Bernoulli, Gaussian
 from pyro_vae.posteriors import DiagonalNormal as DiagonalPosterior
 from pyro_vae.priors import DiagonalNormal as DiagonalPrior
 from pyro_vae.priors import StandardNormal
-from tests.variants import stirred
+from tests.variants import Z_CRIT, stirred
 
 EVENT = (2, 3)
 
@@ -56,6 +58,140 @@ def test_diagonal_normal_posterior(bounds):
     q = DiagonalPosterior(6, *bounds)(parameters)
     assert agree(q.log_prob(z), stats.norm.logpdf(z, parameters[:, 0], scale), 1)
     assert np.allclose(q.stddev, scale, rtol=1e-12)
+
+
+def matches(log_prob, expected):
+    """Equal to rounding, and not by being insensitive."""
+    ours = log_prob.detach().numpy()
+    return np.allclose(ours, expected, rtol=1e-10) and not np.allclose(ours, 0.99 * expected)
+
+
+def below_of(raw, size):
+    """The matrix I + N whose strictly lower entries are 10 tanh(raw / 10), row by row."""
+    unit = np.eye(size)
+    unit[np.tril_indices(size, -1)] = 10 * np.tanh(raw.detach().numpy() / 10)
+    return unit
+
+
+def test_multivariate_normal_prior():
+    prior, z = stirred(priors.MultivariateNormal(4).double(), 1.0), double(7, 4)
+    factor = scale_of(prior.raw_scale)[:, None] * below_of(prior.below, 4)
+    expected = stats.multivariate_normal(prior.loc.detach(), factor @ factor.T).logpdf(z)
+    assert matches(prior().log_prob(z), expected)
+
+
+def test_multivariate_normal_posterior():
+    parameters, z = double(7, 14), double(7, 4)
+    log_prob = posteriors.MultivariateNormal(4)(parameters).log_prob(z)
+    for row in range(7):
+        loc, raw, below = parameters[row].split([4, 4, 6])
+        factor = scale_of(raw)[:, None] * below_of(below, 4)
+        expected = stats.multivariate_normal(loc, factor @ factor.T).logpdf(z[row])
+        assert matches(log_prob[row], expected)
+
+
+def test_low_rank_normal_posterior():
+    parameters, z = double(7, 4, 4), double(7, 4)
+    log_prob = posteriors.LowRankNormal(4, 2)(parameters).log_prob(z)
+    for row in range(7):
+        loc, raw, *directions = parameters[row]
+        scale = np.diag(scale_of(raw))
+        v = 10 * np.tanh(torch.stack(directions).numpy().T / 10)
+        covariance = scale @ (np.eye(4) + v @ v.T) @ scale
+        assert matches(log_prob[row], stats.multivariate_normal(loc, covariance).logpdf(z[row]))
+
+
+def test_mixture_prior():
+    prior, z = stirred(priors.GaussianMixture(4, 3).double()), double(7, 4)
+    weights = special.softmax(prior.logits.detach().numpy())
+    each = stats.norm.pdf(z[:, None], prior.loc.detach(), scale_of(prior.raw_scale)).prod(-1)
+    assert matches(prior().log_prob(z), np.log((weights * each).sum(-1)))
+
+
+def test_mixture_posterior():
+    parameters, z = double(7, 3 * 9), double(7, 4)
+    each = parameters.reshape(7, 3, 9).numpy()
+    weights, loc = special.softmax(each[..., 0], -1), each[..., 1:5]
+    scale = scale_of(torch.as_tensor(each[..., 5:]))
+    density = stats.norm.pdf(z[:, None], loc, scale).prod(-1)
+    q = posteriors.GaussianMixture(4, 3)(parameters)
+    assert matches(q.log_prob(z), np.log((weights * density).sum(-1)))
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_laplace_prior(scale):
+    z = double(7, 6)
+    assert agree(
+        priors.Laplace(6, scale).double()().log_prob(z), stats.laplace.logpdf(z, 0, scale), 1
+    )
+
+
+@pytest.mark.parametrize("df", [1.5, 5.0])
+def test_student_t_prior(df):
+    z = double(7, 6)
+    assert agree(priors.StudentT(6, df).double()().log_prob(z), stats.t.logpdf(z, df), 1)
+
+
+def test_laplace_and_student_t_posteriors():
+    parameters, z = double(7, 2, 6), double(7, 6)
+    loc, scale = parameters[:, 0], scale_of(parameters[:, 1])
+    expected = stats.laplace.logpdf(z, loc, scale)
+    assert agree(posteriors.Laplace(6)(parameters).log_prob(z), expected, 1)
+    expected = stats.t.logpdf(z, 3.0, loc, scale)
+    assert agree(posteriors.StudentT(6, 3.0)(parameters).log_prob(z), expected, 1)
+
+
+@pytest.mark.parametrize("concentration", [0.02, 1.0, 7.0])
+def test_the_dirichlet_prior_is_the_papers_for_equal_concentrations(concentration):
+    topics = 6
+    alpha = np.full(topics, concentration)
+    mean = np.log(alpha) - np.log(alpha).mean()
+    variance = (1 - 2 / topics) / alpha + (1 / alpha).sum() / topics**2
+    prior, z = priors.Dirichlet(topics, concentration)(), torch.randn(7, topics)
+    expected = stats.norm.logpdf(z, mean, np.sqrt(variance)).sum(-1)
+    assert np.allclose(prior.log_prob(z), expected, rtol=1e-5)
+
+
+def test_the_softmax_of_the_dirichlet_prior_is_nearly_dirichlet():
+    """For a large concentration, where a Laplace approximation is good, but for the diagonal."""
+    shares = priors.Dirichlet(4, 50.0)().sample(torch.Size([200_000])).softmax(-1)
+    exact = stats.dirichlet(np.full(4, 50.0))
+    assert np.allclose(shares.mean(0), exact.mean(), rtol=0.01)
+    assert np.allclose(shares.var(0), (1 - 1 / 4) * exact.var(), rtol=0.03)
+
+
+def test_a_full_covariance_prior_begins_at_the_standard_normal():
+    z = double(7, 6)
+    log_prob = priors.MultivariateNormal(6).double()().log_prob(z)
+    assert torch.allclose(log_prob, StandardNormal(6).double()().log_prob(z))
+
+
+def test_a_reflected_normal_is_a_normal_with_its_mean_at_the_centre():
+    posterior = posteriors.Householder(3, 2)
+    q = posterior(double(12))
+    z = q.sample(torch.Size([200_000]))
+    centre = posterior.centre(q)
+    score = (z.mean(0) - centre) / (z.std(0) / math.sqrt(len(z)))
+    assert score.abs().max() < Z_CRIT
+    covariance = np.cov(z.T)
+    expected = stats.multivariate_normal(centre, covariance).logpdf(z[:50])
+    assert np.allclose(q.log_prob(z[:50]), expected, atol=0.05)
+    assert np.trace(covariance) == pytest.approx(q.base_dist.variance.sum().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["iaf", "neural_spline", "planar"])
+def test_the_centre_of_a_flow_is_where_it_takes_its_bases_mean(kind):
+    posterior = Posterior.kinds()[kind](latent_dim=3).double()
+    parameters = double(5, *posterior.parameter_shape)
+    q, raised = posterior(parameters), parameters.clone()
+    z = q.base_dist.mean
+    for transform in q.transforms:
+        z = transform(z)
+    assert torch.equal(posterior.centre(q), z)
+    with pytest.raises(NotImplementedError):
+        _ = q.mean
+    raised[:, :3] += 1
+    assert (posterior.centre(posterior(raised)) != z).any()
 
 
 @pytest.mark.parametrize("size", [1, 1000])

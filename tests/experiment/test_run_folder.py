@@ -12,9 +12,8 @@ from torch import nn
 
 from pyro_vae import VAE, load, save
 from pyro_vae.core.errors import CheckpointError, DeclarationError, RunFolderError
-from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.prior import Prior
 from pyro_vae.experiment.run_folder import RunFolder
+from tests.variants import COVERING
 
 NET = {"kind": "mlp", "hidden": [8]}
 
@@ -25,8 +24,7 @@ def a_vae(**changes):
 
 SCALES = [0.3, "learned", "per_dimension", "optimal", "heteroscedastic"]
 CHOICES = [
-    *({"prior": kind} for kind in Prior.kinds()),
-    *({"likelihood": kind} for kind in Likelihood.kinds()),
+    *(triple.values[0] for triple in COVERING),
     *({"likelihood": {"kind": "gaussian", "scale": scale}} for scale in SCALES),
     {"decoder": "linear"},
 ]

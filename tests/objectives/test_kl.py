@@ -193,7 +193,7 @@ class Correlated(dist.MultivariateNormal):
 ZEROS, ONES = torch.zeros(2), torch.ones(2)
 NORMAL = dist.Normal(ZEROS, ONES).to_event(1)
 UNKNOWN = {
-    "Independent(Laplace, 1)": dist.Laplace(ZEROS, ONES).to_event(1),
+    "Independent(StudentT, 1)": dist.StudentT(3.0, ZEROS, ONES).to_event(1),
     "Independent(Tempered, 1)": Tempered(ZEROS, ONES).to_event(1),
     "Grouped(Normal, 1)": Grouped(dist.Normal(ZEROS, ONES), 1),
     "Correlated": Correlated(ZEROS, torch.eye(2)),

@@ -124,9 +124,9 @@ def test_equal_scales_and_masks_weigh_both_terms(cls, weighted, seeded):
     assert value == pytest.approx((loss.kl - loss.log_likelihood).item(), rel=1e-5, abs=1e-5)
 
 
-def test_routes_are_told(laplace, seeded):
+def test_routes_are_told(unpaired, seeded):
     x = torch.randn(5, 3)
-    for prior, route in (("standard_normal", "exact"), (laplace, "sampled")):
+    for prior, route in (("standard_normal", "exact"), (unpaired, "sampled")):
         vae, loss = stirred(small_vae(prior=prior)), TraceExactKL_ELBO(kl="auto")
         value = seeded(loss.loss, vae.model, vae.guide, x)
         assert loss.routes == {"z": route}
@@ -134,17 +134,17 @@ def test_routes_are_told(laplace, seeded):
         assert value == pytest.approx(-seeded(elbo_terms, vae, x, kl=kind).elbo.sum().item())
 
 
-def test_exact_training_refuses_what_has_no_closed_form(laplace):
-    vae, x = small_vae(prior=laplace), torch.randn(5, 3)
+def test_exact_training_refuses_what_has_no_closed_form(unpaired):
+    vae, x = small_vae(prior=unpaired), torch.randn(5, 3)
     before = {name: p.detach().clone() for name, p in vae.named_parameters()}
     loss = ELBO(kl="exact").pyro_loss()
     svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.1}), loss)
     with pytest.raises(NoClosedFormKL, match="choose kl: sampled, or kl: auto"):
         svi.step(x)
     assert all(torch.equal(before[name], p) for name, p in vae.named_parameters())
-    for kl in ("auto", "sampled"):
+    for kl, lr in (("auto", 0.1), ("sampled", 0.07)):
         loss = ELBO(kl=kl).pyro_loss()
-        SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.1}), loss).step(x)
+        SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": lr}), loss).step(x)
     assert not any(torch.equal(before[name], p) for name, p in vae.named_parameters())
 
 
