@@ -29,7 +29,7 @@ class StudentT(Posterior):
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
-        df: Degrees of freedom nu, above 1, so that there is a mean.
+        df: Degrees of freedom nu, from 1.1, so that there is a mean, to 1000.
 
     References:
         | Robust, accurate stochastic optimization for variational inference (Dhaka et al., 2020)
@@ -41,7 +41,9 @@ class StudentT(Posterior):
         torch.Size([5])
     """
 
-    def __init__(self, latent_dim: PositiveInt, df: Annotated[float, Field(gt=1)] = 5.0) -> None:
+    def __init__(
+        self, latent_dim: PositiveInt, df: Annotated[float, Field(ge=1.1, le=1000)] = 5.0
+    ) -> None:
         super().__init__()
         self.latent_dim, self.df = latent_dim, float(df)
 

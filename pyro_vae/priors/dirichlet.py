@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.prior import Prior
 
 __all__ = ["Dirichlet"]
+
+Concentration = Annotated[float, Field(ge=1e-4, le=1e4)]
 
 
 class Dirichlet(Prior):
@@ -31,7 +35,7 @@ class Dirichlet(Prior):
 
     Args:
         latent_dim: Number M of topics, at least 2.
-        concentration: Concentration alpha of every topic, above 0.
+        concentration: Concentration alpha of every topic, from 1e-4 to 1e4.
 
     References:
         | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)
@@ -45,7 +49,7 @@ class Dirichlet(Prior):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, latent_dim: PositiveInt, concentration: PositiveFloat = 1.0) -> None:
+    def __init__(self, latent_dim: PositiveInt, concentration: Concentration = 1.0) -> None:
         super().__init__()
         if latent_dim < 2:
             raise DeclarationError(f"dirichlet.latent_dim: must be >= 2, got {latent_dim}")

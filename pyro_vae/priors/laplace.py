@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
 from pyro_vae.core.prior import Prior
 
 __all__ = ["Laplace"]
+
+Scale = Annotated[float, Field(ge=MIN_SCALE, le=MAX_SCALE)]
 
 
 class Laplace(Prior):
@@ -27,7 +32,7 @@ class Laplace(Prior):
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
-        scale: Scale b of every dimension, above 0.
+        scale: Scale b of every dimension, from 1e-3 to 1e3.
 
     References:
         | Sparse-coding variational auto-encoders (Barello et al., 2018)
@@ -41,7 +46,7 @@ class Laplace(Prior):
     loc: Tensor
     scales: Tensor
 
-    def __init__(self, latent_dim: PositiveInt, scale: PositiveFloat = 1.0) -> None:
+    def __init__(self, latent_dim: PositiveInt, scale: Scale = 1.0) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("scales", torch.full((latent_dim,), float(scale)), persistent=False)

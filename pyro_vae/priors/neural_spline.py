@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pyro.distributions as dist
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -35,8 +35,8 @@ class NeuralSpline(Prior):
     Args:
         latent_dim: Size M of the latent code, at least 1.
         transforms: Number of transforms, at least 1.
-        bins: Number of bins of each spline, at least 2.
-        bound: Where the splines end, above 0.
+        bins: Number of bins of each spline, from 2 to 100.
+        bound: Where the splines end, from 0.1 to 1000.
         hidden: Width of each network's hidden layer, at least M; None for 4 M, and at least 32.
 
     References:
@@ -56,7 +56,7 @@ class NeuralSpline(Prior):
         latent_dim: PositiveInt,
         transforms: PositiveInt = 2,
         bins: Annotated[int, Field(ge=2, le=100)] = 8,
-        bound: PositiveFloat = 4.0,
+        bound: Annotated[float, Field(ge=0.1, le=1000)] = 4.0,
         hidden: PositiveInt | None = None,
     ) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class StudentT(Prior):
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
-        df: Degrees of freedom nu, above 1, so that there is a mean.
+        df: Degrees of freedom nu, from 1.1, so that there is a mean, to 1000.
 
     References:
         | Variational auto-encoders with Student's t-prior (Abiri and Ohlsson, 2019)
@@ -45,7 +45,9 @@ class StudentT(Prior):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, latent_dim: PositiveInt, df: Annotated[float, Field(gt=1)] = 5.0) -> None:
+    def __init__(
+        self, latent_dim: PositiveInt, df: Annotated[float, Field(ge=1.1, le=1000)] = 5.0
+    ) -> None:
         super().__init__()
         self.register_buffer("dfs", torch.full((latent_dim,), float(df)), persistent=False)
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)

@@ -7,11 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_vae.core.declaration import Declared, parse
-from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.errors import DeclarationError, IncompatibleComponents
 from tests.variants import FAMILIES, small_vae
 
 KINDS = sorted({kind for family in FAMILIES for kind in family.kinds()})
-ARGUMENTS = ["kind", "scale", "hidden", "activation", "bias", "min_scale", "max_scale"]
+ARGUMENTS = [
+    "kind",
+    "scale",
+    "hidden",
+    "activation",
+    "bias",
+    "min_scale",
+    "max_scale",
+    "df",
+    "components",
+]
 
 plain = st.one_of(
     st.none(),
@@ -54,6 +64,6 @@ def test_building_a_model(data):
     changes = data.draw(st.dictionaries(names, declarations, min_size=1, max_size=2))
     sizes = st.sampled_from(["event_shape", "latent_dim"])
     changes |= data.draw(st.dictionaries(sizes, values, max_size=1))
-    with suppress(DeclarationError):
+    with suppress(DeclarationError, IncompatibleComponents):
         vae = small_vae(**changes)
         assert vae.generate(2).shape == (2, *vae.event_shape)

