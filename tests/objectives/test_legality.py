@@ -1,0 +1,78 @@
+"""Every prior with every posterior: known to be valid, trained and audited, or refused."""
+
+import math
+
+import pyro
+import pytest
+import torch
+from pyro.infer import SVI
+
+from pyro_vae import audit_elbo
+from pyro_vae.core.errors import NoClosedFormKL
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from pyro_vae.objectives.elbo import ELBO
+from pyro_vae.objectives.kl import kl_exact
+from pyro_vae.objectives.legality import kl_matrix, pair
+from tests.variants import SHORT, small_vae
+
+
+def declared(kind):
+    return {"kind": kind, **SHORT.get(kind, {})}
+
+
+PAIRS = [(prior, posterior) for prior in Prior.kinds() for posterior in Posterior.kinds()]
+LEGAL = [names for names in PAIRS if pair(*map(declared, names)).is_legal]
+
+
+def test_the_matrix_is_whole():
+    table = kl_matrix()
+    assert [row[0].text for row in table.rows] == list(Prior.kinds())
+    assert table.columns[1:] == list(Posterior.kinds())
+    words = {cell.text.split(" [")[0] for row in table.rows for cell in row[1:]}
+    assert words == {"exact", "torch", "sampled", "no"}
+
+
+def test_the_routes_of_some_pairs_that_are_known():
+    assert pair("standard_normal", "diagonal_normal").route == "exact, by hand"
+    assert pair("laplace", "diagonal_normal").route == "exact, torch's registry"
+    assert pair("maf", "iaf").route == "sampled"
+    refused = pair("uniform_sphere", "diagonal_normal")
+    assert not refused.is_legal
+    assert "sphere" in refused.reason
+
+
+def test_deciding_draws_nothing_from_the_global_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    kl_matrix()
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(("prior", "posterior"), LEGAL)
+def test_along_the_matrix_models_train_and_keep_to_their_route(prior, posterior):
+    """20 steps by the route that is announced, every loss finite; exact only where it is."""
+    vae = small_vae(prior=declared(prior), posterior=declared(posterior), likelihood="bernoulli")
+    x = torch.rand(8, 3).round()
+    route = pair(declared(prior), declared(posterior)).route
+    loss = ELBO(kl="auto").pyro_loss()
+    svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), loss)
+    assert all(math.isfinite(svi.step(x)) for _ in range(20))
+    assert loss.routes == {"z": route.split(",")[0]}
+    if route == "sampled":
+        with pytest.raises(NoClosedFormKL):
+            kl_exact(vae.encode(x), vae.prior())
+    else:
+        assert (kl_exact(vae.encode(x), vae.prior()) > -1e-6).all()
+
+
+@pytest.mark.parametrize("posterior", Posterior.kinds())
+def test_a_column_of_the_matrix_is_audited(posterior):
+    """Each posterior with a prior of its support, in turn along the matrix."""
+    legal = [prior for prior, other in LEGAL if other == posterior]
+    turn = list(Posterior.kinds()).index(posterior)
+    for prior in {legal[turn % len(legal)], legal[(turn + 5) % len(legal)]}:
+        vae = small_vae(prior=declared(prior), posterior=declared(posterior))
+        audit = audit_elbo(vae, vae.generate(8, sample=True), particles=200, gradients=10)
+        assert audit.passed, f"{prior}: {audit.verdict}"
