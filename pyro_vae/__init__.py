@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
     from pyro_vae.inference.fit import fit as fit
+    from pyro_vae.objectives.legality import kl_matrix as kl_matrix
     from pyro_vae.objectives.terms import elbo_terms as elbo_terms
     from pyro_vae.vae import VAE as VAE
 
@@ -39,6 +40,7 @@ _HOMES = {
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
+    "kl_matrix": "objectives.legality",
     "load_data": "data.loading",
     "load": "experiment.checkpoint",
     "save": "experiment.checkpoint",

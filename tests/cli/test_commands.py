@@ -282,13 +282,13 @@ def test_ctrl_c_ends_with_what_was_learned(tmp_path):
     folder = tmp_path / "r"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = script("train", *SMALL[:-1], "train.epochs=100000", "--out", folder, env=environment)
-    for _ in range(600):
+    for _ in range(1200):
         time.sleep(0.1)
         if (folder / ".reserve").exists():
             break
-    time.sleep(3)
+    time.sleep(5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=150)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "what was learned is kept" in " ".join(out.split())

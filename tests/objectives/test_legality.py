@@ -7,6 +7,7 @@ import pytest
 import torch
 from pyro.infer import SVI
 
+import pyro_vae
 from pyro_vae import audit_elbo
 from pyro_vae.core.errors import NoClosedFormKL
 from pyro_vae.core.posterior import Posterior
@@ -31,6 +32,10 @@ def test_the_matrix_is_whole():
     assert table.columns[1:] == list(Posterior.kinds())
     words = {cell.text.split(" [")[0] for row in table.rows for cell in row[1:]}
     assert words == {"exact", "torch", "sampled", "no"}
+
+
+def test_the_matrix_shows_itself_in_jupyter():
+    assert pyro_vae.kl_matrix()._repr_html_().count("<tr>") == 1 + len(Prior.kinds())
 
 
 def test_the_routes_of_some_pairs_that_are_known():
