@@ -292,3 +292,9 @@ def test_conditioning_and_scaling_reach_the_sites(vae, x):
     trace.compute_log_prob()
     expected = vae.prior().log_prob(z).sum() + vae.decode(z, x).log_prob(x).sum()
     assert trace.log_prob_sum().item() == pytest.approx(2 * expected.item(), rel=1e-5)
+
+
+def test_fifty_steps_leave_everything_finite(vae, x):
+    svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
+    assert all(math.isfinite(svi.step(x)) for _ in range(50))
+    assert all(parameter.isfinite().all() for parameter in vae.parameters())
