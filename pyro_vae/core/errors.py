@@ -14,6 +14,7 @@ __all__ = [
     "IncompatibleComponents",
     "NoClosedFormKL",
     "NonFiniteLoss",
+    "NotCapturable",
     "PyroVAEError",
     "RunFolderError",
 ]
@@ -60,3 +61,7 @@ class RunFolderError(PyroVAEError):
 
 class NonFiniteLoss(PyroVAEError):
     """The loss became NaN or infinite; the message names the site, the term and the batch."""
+
+
+class NotCapturable(PyroVAEError):
+    """A Pyro program that cannot be captured as one static graph; the message names the site."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyro.infer
 import torch
 from pyro.distributions.util import scale_and_mask
+from pyro.infer.util import torch_item
 from pyro.poutine import Trace
 from torch import Tensor
 
@@ -92,7 +93,7 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """The negative ELBO in nats, summed over the batch."""
         with torch.no_grad():
-            return self.differentiable_loss(model, guide, *args, **kwargs).item()
+            return float(torch_item(self.differentiable_loss(model, guide, *args, **kwargs)))
 
     def _differentiable_loss_particle(
         self, model_trace: Trace, guide_trace: Trace
@@ -108,7 +109,7 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
         self.log_likelihood = self.log_likelihood + log_likelihood.detach() / self.num_particles
         self.kl = self.kl + kl.detach() / self.num_particles
         surrogate = kl - log_likelihood
-        loss = surrogate.detach().item()
+        loss = torch_item(surrogate.detach())
         _check_finite(loss, model_trace, guide_trace)
         return loss, surrogate
 
@@ -165,9 +166,9 @@ def _same(a: Any, b: Any) -> bool:
     return first.shape == second.shape and bool((first == second).all())
 
 
-def _check_finite(loss: float, model_trace: Trace, guide_trace: Trace) -> None:
-    if math.isfinite(loss):
-        return
+def _check_finite(loss: float | Tensor, model_trace: Trace, guide_trace: Trace) -> None:
+    if isinstance(loss, Tensor) or math.isfinite(loss):
+        return  # a tensor is a loss that is being captured, whose value nobody reads
     named = [("q", guide_trace), ("p", model_trace)]
     for side, trace in named:
         for name, site in _samples(trace):

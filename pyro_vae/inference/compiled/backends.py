@@ -1,0 +1,88 @@
+"""Turns a captured step into something quick to call: Inductor on a CPU, a CUDA graph on a GPU."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pyro_vae.inference.compiled.capture import Capture
+
+__all__ = ["Replay", "replay_of"]
+
+# Random draws come from PyTorch's own generators, in the program's order, so that a compiled step
+# draws what Pyro's would.
+INDUCTOR = {"fallback_random": True}
+WARM_UP = 3
+
+
+class Replay(Protocol):
+    """A compiled step."""
+
+    def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
+        """Make a step; the graph's outputs, which the next step leaves alone."""
+        ...
+
+
+def replay_of(capture: Capture) -> Replay:
+    """Compile a capture for the device that its state is on."""
+    device = capture.inputs[0].device.type
+    return _CUDAGraph(capture) if device == "cuda" else _Inductor(capture)
+
+
+def _compiled(capture: Capture, options: dict[str, Any]) -> Any:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the compiler's own code
+        return torch._inductor.compile(capture.graph, list(capture.inputs), options=options)
+
+
+class _Inductor:
+    """The graph as one compiled function."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.inputs = list(capture.inputs)
+        self.given, self.remembered = capture.given, capture.remembered
+        self.call = _compiled(capture, INDUCTOR | {"cpp_wrapper": True})
+
+    def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
+        self.inputs[self.given.start : self.given.stop] = given
+        for position, name in self.remembered.items():
+            self.inputs[position] = getattr(loss, name)
+        outputs: Sequence[Tensor] = self.call(*self.inputs)
+        return outputs
+
+
+class _CUDAGraph:
+    """The compiled graph recorded once on the GPU, its inputs at fixed addresses."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.inputs = list(capture.inputs)
+        self.given, self.remembered = capture.given, capture.remembered
+        for position in (*self.given, *self.remembered):
+            self.inputs[position] = self.inputs[position].clone()
+        call = _compiled(capture, INDUCTOR)
+        self.graph = torch.cuda.CUDAGraph()
+        before = [tensor.clone() for tensor in self.inputs]
+        generator = torch.cuda.get_rng_state()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                call(*self.inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.set_rng_state(generator)
+        for tensor, value in zip(self.inputs, before, strict=True):
+            tensor.copy_(value)
+        with torch.cuda.graph(self.graph):
+            self.outputs: Sequence[Tensor] = call(*self.inputs)
+
+    def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
+        for position, tensor in zip(self.given, given, strict=True):
+            self.inputs[position].copy_(tensor, non_blocking=True)
+        for position, name in self.remembered.items():
+            self.inputs[position].copy_(getattr(loss, name), non_blocking=True)
+        self.graph.replay()
+        return [output.clone() for output in self.outputs]

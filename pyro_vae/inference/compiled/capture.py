@@ -1,0 +1,229 @@
+"""One SVI step as a static graph: the program, its loss, its gradients and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.graph import CodeGen
+from torch.utils import _pytree as pytree
+
+from pyro_vae.core.errors import NotCapturable
+from pyro_vae.inference.compiled.update_rules import Rule
+from pyro_vae.inference.compiled.watch import Watch, values_kept_as_tensors
+
+__all__ = ["Capture", "Step", "capture"]
+
+
+@dataclass
+class Step:
+    """What one step does, as Python.
+
+    Args:
+        loss: The object that computes the loss, whose tensors may be other ones after a step.
+        parameters: The parameters, unconstrained.
+        clips: The gradient clipping of each parameter, or None.
+        rules: The update of each parameter, or None where its optimiser runs outside the graph.
+        rates: The number that each rule needs at this step, ``(P,)`` float64.
+        good: Whether every loss so far was finite, a tensor that the graph changes.
+    """
+
+    loss: Any
+    parameters: list[Tensor]
+    clips: list[Callable[[Tensor], None] | None]
+    rules: list[Rule | None]
+    rates: Tensor
+    good: Tensor
+
+    @property
+    def state(self) -> list[Tensor]:
+        """Every tensor that the step changes."""
+        optimisers = [tensor for rule in self.rules if rule is not None for tensor in rule.state]
+        return [*self.parameters, *optimisers, self.good]
+
+
+@dataclass
+class Outputs:
+    """How a step's outputs are laid out: the loss, what it remembers, then gradients.
+
+    Args:
+        loss: How the loss is laid out, as a tree.
+        kept: The names of the loss's tensors that the step made anew.
+        left: The positions of the parameters whose optimisers are outside the graph.
+    """
+
+    loss: pytree.TreeSpec
+    kept: list[str]
+    left: list[int]
+
+    def __post_init__(self) -> None:
+        self.losses = self.loss.num_leaves
+        self.single = self.loss == pytree.tree_structure(0)
+
+    def unflatten(self, leaves: Sequence[Tensor]) -> Any:
+        """The loss, as the program gives it."""
+        return pytree.tree_unflatten(list(leaves), self.loss)
+
+
+@dataclass
+class Capture:
+    """A step's graph, with the tensors that it reads and writes.
+
+    Args:
+        graph: Maps its inputs to the loss, what the loss remembers and the gradients that are
+            left for optimisers outside the graph; it changes the state where it lies.
+        inputs: The tensors that the graph was traced with, in its order.
+        given: Where among the inputs the step's own arguments stand.
+        remembered: Where among the inputs stands what the loss remembers of the step before.
+        outputs: How the outputs are laid out.
+        values: The outputs of the step that was traced, which was a step like any other.
+    """
+
+    graph: GraphModule
+    inputs: list[Tensor]
+    given: range
+    remembered: dict[int, str]
+    outputs: Outputs
+    values: list[Tensor] = field(repr=False)
+
+    def unlike(self, other: Capture) -> str | None:
+        """Where another trace of the step parts from this one; None if it did the same."""
+        pairs = zip(_lines(self.graph.graph), _lines(other.graph.graph), strict=False)
+        for mine, theirs in pairs:
+            if mine != theirs:
+                return f"it did {mine!r} in one step and {theirs!r} in the next"
+        if len(self.graph.graph.nodes) != len(other.graph.graph.nodes):
+            return "it did more in one step than in the next"
+        for position, (a, b) in enumerate(zip(self.inputs, other.inputs, strict=True)):
+            moving = position in self.given or position in self.remembered
+            if not moving and a.data_ptr() != b.data_ptr() and not _equal(a, b):
+                return f"it made a new tensor of other values, of shape {tuple(b.shape)}, in each"
+        return None
+
+
+def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tensor]) -> Capture:
+    """Trace one step, which is thereby made: state, losses and random draws are a step's own.
+
+    Args:
+        step: What is changed, and how.
+        loss_and_grads: Computes the loss and leaves gradients in the parameters' ``grad``.
+        given: The tensors that will be other ones at the next step.
+
+    Raises:
+        NotCapturable: if the program has no static graph; the random generators are then as they
+            were before, and no parameter has been changed.
+    """
+    fixed = [*step.state, step.rates]
+    before = _tensors_of(step.loss)
+    layout: list[Outputs] = []
+    real: list[Tensor] = []
+
+    def traced(*tensors: Tensor) -> list[Tensor]:
+        loss = loss_and_grads()
+        left = _update_all(step, loss)
+        now = _tensors_of(step.loss).items()
+        kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
+        leaves, spec = pytree.tree_flatten(loss)
+        values = [torch.as_tensor(leaf) for leaf in (*leaves, *kept.values(), *left.values())]
+        layout[:] = [Outputs(spec, list(kept), list(left))]
+        real[:] = [value.detach() for value in values]
+        return values
+
+    for parameter in step.parameters:
+        parameter.grad = None
+    generators = _random_state()
+    try:
+        with values_kept_as_tensors(), Watch():
+            graph = make_fx(traced)(*fixed, *given)
+    except NotCapturable:
+        _restore(generators)
+        raise
+    finally:
+        for parameter in step.parameters:
+            parameter.grad = None
+    held = _lift(graph)
+    places = range(len(fixed), len(fixed) + len(given))
+    remembered = {
+        places.stop + position: name
+        for position, tensor in enumerate(held)
+        for name in layout[0].kept
+        if tensor is before.get(name)
+    }
+    inputs = [tensor.detach() for tensor in (*fixed, *given, *held)]
+    return Capture(graph, inputs, places, remembered, layout[0], real)
+
+
+def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
+    """Update what has a rule; the gradients of the rest, by position."""
+    left: dict[int, Tensor] = {}
+    with torch.no_grad():
+        leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
+        good = torch.stack([step.good, *(leaf.isfinite().all() for leaf in leaves)]).all()
+        step.good.copy_(good)
+        parts = zip(step.parameters, step.clips, step.rules, step.rates.unbind(), strict=True)
+        for position, (parameter, clip, rule, rate) in enumerate(parts):
+            if parameter.grad is not None and rule is None:
+                left[position] = parameter.grad
+            elif parameter.grad is not None and rule is not None:
+                if clip is not None:
+                    clip(parameter)
+                _update(rule, parameter, parameter.grad, rate, good)
+    return left
+
+
+def _update(
+    rule: Rule, parameter: Tensor, gradient: Tensor, rate: Tensor, good: Tensor
+) -> None:
+    """Write the new parameter and state where they lie, unless a loss was not finite."""
+    new, state = rule.updated(parameter.detach(), gradient, rule.state, rate)
+    parameter.copy_(torch.where(good, new, parameter))
+    for tensor, value in zip(rule.state, state, strict=True):
+        tensor.copy_(torch.where(good, value, tensor))
+
+
+def _lift(graph: GraphModule) -> list[Tensor]:
+    """Make inputs of the tensors that the program holds, so that the graph sees them live."""
+    lifted: dict[str, tuple[Any, Tensor]] = {}
+    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    for node in list(graph.graph.nodes):
+        node.meta.clear()
+        if node.op != "get_attr":
+            continue
+        name = str(node.target)
+        if name not in lifted:
+            with graph.graph.inserting_after(last):
+                last = graph.graph.placeholder(f"held_{len(lifted)}")
+            lifted[name] = (last, getattr(graph, name))
+        node.replace_all_uses_with(lifted[name][0])
+        graph.graph.erase_node(node)
+    graph.graph.set_codegen(CodeGen())
+    graph.recompile()
+    return [tensor for _, tensor in lifted.values()]
+
+
+def _lines(graph: Graph) -> list[str]:
+    return [node.format_node() or "" for node in graph.nodes]
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+
+
+def _tensors_of(loss: Any) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(loss).items() if isinstance(value, Tensor)}
+
+
+def _random_state() -> list[Tensor]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *cuda]
+
+
+def _restore(state: list[Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    if len(state) > 1:
+        torch.cuda.set_rng_state_all(state[1:])

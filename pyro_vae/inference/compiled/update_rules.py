@@ -1,0 +1,178 @@
+"""What each optimiser does with a gradient, written so that a static graph can hold it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import pyro.optim.clipped_adam
+import torch
+from torch import Tensor
+
+__all__ = ["Rule", "rule_of"]
+
+
+class Rule(ABC):
+    """The update of one parameter by one optimiser, with nothing read into Python.
+
+    How to write one:
+        1. ``state`` lists the optimiser's own tensors; they are changed where they lie, so that
+           saving and loading the optimiser goes on as before.
+        2. ``advance()`` gives the one number that may change between steps, such as the learning
+           rate, and advances whatever of the optimiser is not a tensor. Called once a step.
+        3. ``updated(...)`` gives the new parameter and the new state; it is traced once.
+
+    Args:
+        parameter: What is optimised.
+        optimiser: Its optimiser, which has made at least one step.
+    """
+
+    def __init__(self, parameter: Tensor, optimiser: torch.optim.Optimizer) -> None:
+        self.parameter, self.optimiser = parameter, optimiser
+        self.group: dict[str, Any] = optimiser.param_groups[0]
+        self.memory: dict[str, Any] = optimiser.state[parameter]
+        self.state = [self.memory[name] for name in self.names()]
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The names of the tensors of the optimiser's state."""
+
+    def advance(self) -> float:
+        """The number that the next step needs."""
+        return float(self.group["lr"])
+
+    def plain_state(self) -> tuple[Any, Any]:
+        """What ``advance`` changes."""
+        return self.group["lr"], self.memory.get("step")
+
+    def restore(self, plain: tuple[Any, Any]) -> None:
+        """Undo ``advance``."""
+        self.group["lr"] = plain[0]
+        if plain[1] is not None:
+            self.memory["step"] = plain[1]
+
+    @abstractmethod
+    def updated(
+        self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The parameter and the state after a step."""
+
+
+class _Adam(Rule):
+    """``torch.optim.Adam`` and ``AdamW``, whose count of steps is a tensor."""
+
+    def __init__(self, parameter: Tensor, optimiser: torch.optim.Optimizer) -> None:
+        memory = optimiser.state[parameter]
+        if parameter.is_cuda:  # so that nothing waits for the GPU; Adam calls it capturable
+            memory["step"] = memory["step"].to(parameter.device)
+            optimiser.param_groups[0]["capturable"] = True
+        super().__init__(parameter, optimiser)
+
+    def names(self) -> list[str]:
+        return ["exp_avg", "exp_avg_sq", "step"] + ["max_exp_avg_sq"] * self.group["amsgrad"]
+
+    def updated(
+        self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        first, second, step, *largest = state
+        beta1, beta2 = self.group["betas"]
+        decay = self.group["weight_decay"]
+        if decay and _is_decoupled(self.optimiser):
+            parameter = parameter * (1 - rate * decay)
+        elif decay:
+            gradient = gradient + decay * parameter
+        step = step + 1
+        first = _flushed(first.lerp(gradient, 1 - beta1))
+        second = _flushed((second * beta2).addcmul(gradient, gradient, value=1 - beta2))
+        largest = [torch.maximum(seen, second) for seen in largest]
+        count = step.double()
+        root = (largest[0] if largest else second).sqrt()
+        scale = root / (1 - beta2**count).sqrt().to(root.dtype) + self.group["eps"]
+        size = (rate / (1 - beta1**count)).to(root.dtype)
+        return parameter - size * (first / scale), [first, second, step, *largest]
+
+
+class _ClippedAdam(Rule):
+    """``pyro.optim.ClippedAdam``: its rate and its count of steps are Python's."""
+
+    def names(self) -> list[str]:
+        return ["exp_avg", "exp_avg_sq"]
+
+    def advance(self) -> float:
+        self.group["lr"] *= self.group["lrd"]
+        self.memory["step"] += 1
+        beta1, beta2 = self.group["betas"]
+        second = math.sqrt(1 - beta2 ** self.memory["step"])
+        return float(self.group["lr"] * second / (1 - beta1 ** self.memory["step"]))
+
+    def updated(
+        self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        first, second = state
+        beta1, beta2 = self.group["betas"]
+        gradient = gradient.clamp(-self.group["clip_norm"], self.group["clip_norm"])
+        if self.group["weight_decay"]:
+            gradient = gradient + self.group["weight_decay"] * parameter
+        first = _flushed(first * beta1 + gradient * (1 - beta1))
+        spread = gradient - first if self.group["centered_variance"] else gradient
+        second = _flushed((second * beta2).addcmul(spread, spread, value=1 - beta2))
+        size = rate.to(parameter.dtype)
+        return parameter - size * (first / (second.sqrt() + self.group["eps"])), [first, second]
+
+
+class _SGD(Rule):
+    """``torch.optim.SGD``."""
+
+    def names(self) -> list[str]:
+        return ["momentum_buffer"] * bool(self.group["momentum"])
+
+    def updated(
+        self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        lr = rate.to(parameter.dtype)
+        if self.group["weight_decay"]:
+            gradient = gradient + self.group["weight_decay"] * parameter
+        if not state:
+            return parameter - lr * gradient, []
+        momentum = self.group["momentum"]
+        kept = _flushed(momentum * state[0] + (1 - self.group["dampening"]) * gradient)
+        step = gradient + momentum * kept if self.group["nesterov"] else kept
+        return parameter - lr * step, [kept]
+
+
+RULES: dict[type[torch.optim.Optimizer], Callable[..., Rule]] = {
+    torch.optim.Adam: _Adam,
+    torch.optim.AdamW: _Adam,
+    torch.optim.SGD: _SGD,
+    pyro.optim.clipped_adam.ClippedAdam: _ClippedAdam,
+}
+
+
+def rule_of(parameter: Tensor, optimiser: torch.optim.Optimizer) -> Rule | None:
+    """The rule for an optimiser, or None where there is none and its own ``step`` must be called.
+
+    Args:
+        parameter: What it optimises, after its first step.
+        optimiser: One of a single parameter, as Pyro makes them.
+    """
+    make = RULES.get(type(optimiser))
+    strange = any(optimiser.param_groups[0].get(name) for name in ("maximize", "differentiable"))
+    if make is None or strange or not optimiser.state[parameter] and make is not _SGD:
+        return None
+    return make(parameter, optimiser)
+
+
+def _is_decoupled(optimiser: torch.optim.Optimizer) -> bool:
+    group = optimiser.param_groups[0]
+    return isinstance(optimiser, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
+
+
+def _flushed(moment: Tensor) -> Tensor:
+    """Zero in place of denormal numbers, which take a processor tens of times as long.
+
+    The moments of a weight that has no gradient any more decay into them, and stay there.
+    """
+    tiny = torch.finfo(moment.dtype).tiny
+    return torch.where(moment.abs() < tiny, torch.zeros_like(moment), moment)

@@ -1,0 +1,145 @@
+"""What a Pyro program does while it is captured: at which site it is, and what no graph can hold."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pyro_vae.core.errors import NotCapturable
+
+__all__ = ["Watch", "values_kept_as_tensors"]
+
+aten = torch.ops.aten
+LIBRARIES = ("torch.", "pyro.", "pyro_vae.inference.")
+READERS = ("pyro.infer.", "pyro.util", "pyro_vae.objectives.")
+
+
+class Watch(TorchDispatchMode):
+    """Refuses what a static graph cannot hold, naming the site where it happened.
+
+    Refused are operations whose output's shape depends on values (a mask as an index,
+    ``nonzero``), and reading a computed value into Python (``if z > 0``, ``z.item()``).
+
+    Raises:
+        NotCapturable: naming the site and the line of the program.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._site = _Site()
+
+    def __enter__(self) -> Watch:
+        self._site.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> Any:
+        self._site.__exit__(*exc)
+        return super().__exit__(*exc)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Let an operation pass, or refuse it."""
+        if _has_dynamic_shape(func, args):
+            raise NotCapturable(
+                f"{self._where()}: the shape of the result of {func} depends on values, so the "
+                f"step has no static graph; write it with torch.where, or train with Pyro's step"
+            )
+        try:
+            return func(*args, **(kwargs or {}))
+        except RuntimeError as error:
+            if func is not aten._local_scalar_dense.default:
+                raise
+            raise NotCapturable(
+                f"{self._where()}: the program reads the value of a tensor into Python, so "
+                f"what it does next may differ from step to step; keep the value in a tensor "
+                f"(torch.where in place of if), or train with Pyro's step"
+            ) from error
+
+    def _where(self) -> str:
+        line = _line_of_program()
+        return f"{self._site}{f' ({line})' if line else ''}"
+
+
+class _Site(Messenger):
+    """The sample site that a program has reached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached: str | None = None
+        self.inside = False
+
+    def _pyro_sample(self, msg: Any) -> None:
+        self.reached, self.inside = msg["name"], True
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        self.reached, self.inside = msg["name"], False
+
+    def __str__(self) -> str:
+        if self.reached is None:
+            return "Before the first site"
+        return f"{'At' if self.inside else 'After'} site {self.reached!r}"
+
+
+def _has_dynamic_shape(func: Any, args: tuple[Any, ...]) -> bool:
+    if torch.Tag.dynamic_output_shape not in func.tags:
+        return False
+    if func is not aten.index.Tensor:
+        return True
+    masks = (torch.bool, torch.uint8)
+    return any(isinstance(index, Tensor) and index.dtype in masks for index in args[1])
+
+
+def _line_of_program() -> str:
+    """The innermost line that is not a library's, as ``file:line``."""
+    for frame, line in traceback.walk_stack(None):
+        module = frame.f_globals.get("__name__", "")
+        if not f"{module}.".startswith(LIBRARIES):
+            return f"{frame.f_code.co_filename}:{line}"
+    return ""
+
+
+@contextmanager
+def values_kept_as_tensors() -> Iterator[None]:
+    """Let losses keep the values that they would read into Python as tensors.
+
+    Within the block ``Tensor.item``, called by Pyro's losses or by ours, gives the tensor itself,
+    detached; from anywhere else it is what it always is. Pyro's validation and its search for
+    NaN, which read values too, are off.
+    """
+    original = Tensor.item
+
+    def item(self: Tensor) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        return self.detach() if caller.startswith(READERS) else original(self)
+
+    patches = [(Tensor, "item", item)]
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("pyro.", "pyro_vae.")):
+            patches += [(module, check, _unread) for check in CHECKS if check in vars(module)]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    for owner, name, new in patches:
+        setattr(owner, name, new)
+    try:
+        with pyro.validation_enabled(False):
+            yield
+    finally:
+        for owner, name, old in before:
+            setattr(owner, name, old)
+
+
+CHECKS = ("warn_if_nan", "warn_if_inf")
+
+
+def _unread(value: Any, *args: Any, **kwargs: Any) -> Any:
+    return value
