@@ -45,7 +45,7 @@ class _Inductor:
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
-        self.call = _compiled(capture, INDUCTOR | {"cpp_wrapper": True})
+        self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given

@@ -104,28 +104,41 @@ def _line_of_program() -> str:
     """The innermost line that is not a library's, as ``file:line``."""
     for frame, line in traceback.walk_stack(None):
         module = frame.f_globals.get("__name__", "")
-        if not f"{module}.".startswith(LIBRARIES):
+        if not f"{module}.".startswith(LIBRARIES) and not frame.f_code.co_filename[0] == "<":
             return f"{frame.f_code.co_filename}:{line}"
     return ""
 
 
 @contextmanager
 def values_kept_as_tensors() -> Iterator[None]:
-    """Let losses keep the values that they would read into Python as tensors.
+    """Let Pyro's losses, and ours, keep as tensors the values that they would read into Python.
 
-    Within the block ``Tensor.item``, called by Pyro's losses or by ours, gives the tensor itself,
-    detached; from anywhere else it is what it always is. Pyro's validation and its search for
-    NaN, which read values too, are off.
+    Within the block, for callers in Pyro or among our objectives and nowhere else:
+    ``Tensor.item`` gives the tensor itself, detached; ``masked_select``, which Pyro's enumeration
+    uses under a sum, gives zeros in place of what is not selected; and Pyro is told that it is
+    being traced, on which it chooses operations without a look at values. Its validation and its
+    search for NaN, which read values too, are off.
     """
-    original = Tensor.item
+    item, select, tracing = Tensor.item, Tensor.masked_select, torch._C._get_tracing_state
 
-    def item(self: Tensor) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        return self.detach() if caller.startswith(READERS) else original(self)
+    def kept(self: Tensor) -> Any:
+        return self.detach() if _caller().startswith(READERS) else item(self)
 
-    patches = [(Tensor, "item", item)]
+    def selected(self: Tensor, mask: Tensor) -> Tensor:
+        if _caller() != "pyro.infer.util":
+            return select(self, mask)
+        return torch.where(mask, self, torch.zeros_like(self))
+
+    def told() -> Any:
+        return _caller().startswith("pyro.") or tracing()
+
+    patches: list[tuple[Any, str, Any]] = [
+        (Tensor, "item", kept),
+        (Tensor, "masked_select", selected),
+        (torch._C, "_get_tracing_state", told),
+    ]
     for name, module in list(sys.modules.items()):
-        if name.startswith(("pyro.", "pyro_vae.")):
+        if name.startswith("pyro."):
             patches += [(module, check, _unread) for check in CHECKS if check in vars(module)]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
     for owner, name, new in patches:
@@ -139,6 +152,11 @@ def values_kept_as_tensors() -> Iterator[None]:
 
 
 CHECKS = ("warn_if_nan", "warn_if_inf")
+
+
+def _caller() -> str:
+    """The module that called the function that asks."""
+    return str(sys._getframe(2).f_globals.get("__name__", ""))
 
 
 def _unread(value: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,90 @@
+"""How training data reach the device: they live there, or stream to it when they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from pyro_vae.data.dataset import Split
+
+__all__ = ["Resident", "Streamed", "feed"]
+
+SHARE = 0.5  # of a GPU's free memory that data may take
+
+
+class Resident:
+    """Data that live on the device; a batch is gathered, and drawn, there.
+
+    Args:
+        split: The training data, anywhere.
+        device: Where they shall live.
+
+    Example:
+        >>> source = Resident(Split(torch.arange(10.0).reshape(5, 2)), torch.device("cpu"))
+        >>> source.batch(torch.tensor([4, 0]))
+        tensor([[8., 9.],
+                [0., 1.]])
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.split = split.to(device)
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """What :meth:`batch` takes, for one shuffled pass: indices, each ``(B,)``."""
+        order = torch.randperm(len(self.split), generator=generator)
+        return iter(order.to(self.split.x.device).split(batch_size))
+
+    def batch(self, index: Tensor) -> Tensor:
+        """The data at an index; a dynamic split's are drawn by PyTorch's global generator."""
+        x = self.split.x[index]
+        return torch.bernoulli(x) if self.split.dynamic else x
+
+
+class Streamed:
+    """Data that stay in the host's memory; the next batch is on its way while one is used.
+
+    Args:
+        split: The training data.
+        device: Where batches go.
+
+    Example:
+        >>> source = Streamed(Split(torch.arange(10.0).reshape(5, 2)), torch.device("cpu"))
+        >>> [len(source.batch(x)) for x in source.epoch(2, torch.Generator())]
+        [2, 2, 1]
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.split, self.device = split.to("cpu"), device
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """What :meth:`batch` takes, for one shuffled pass: values on the device, ``(B, ...)``."""
+        order = torch.randperm(len(self.split), generator=generator)
+        with ThreadPoolExecutor(1) as worker:
+            parts = iter(order.split(batch_size))
+            coming = worker.submit(self._sent, next(parts))
+            for part in parts:
+                arrived, coming = coming.result(), worker.submit(self._sent, part)
+                yield arrived
+            yield coming.result()
+
+    def batch(self, x: Tensor) -> Tensor:
+        """A batch, drawn by PyTorch's global generator where the split is dynamic."""
+        return torch.bernoulli(x) if self.split.dynamic else x
+
+    def _sent(self, index: Tensor) -> Tensor:
+        x = self.split.x[index]
+        if self.device.type == "cuda":
+            x = x.pin_memory()
+        return x.to(self.device, non_blocking=True)
+
+
+def feed(split: Split, device: torch.device) -> Resident | Streamed:
+    """The training data as they reach the device, whichever way they fit."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if split.x.nbytes > SHARE * free:
+            return Streamed(split, device)
+    return Resident(split, device)

@@ -1,0 +1,81 @@
+"""The precision of matrix products while a model trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.vae import VAE
+
+__all__ = ["Precision", "check_precision", "trained_in"]
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""How a network's matrix products and convolutions are rounded while it trains.
+
+- ``float32``: as everything else;
+- ``tf32``: with 10 bits of mantissa inside the product, on an NVIDIA GPU;
+- ``bfloat16``: autocast, with 7 bits; what a network gives is float32 again, and so are the
+  densities, the loss and the weights.
+"""
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Refuse what the device does not have.
+
+    Raises:
+        DeclarationError: naming the device.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise DeclarationError(
+            f"precision: tf32 needs an NVIDIA GPU, got the device {device}; choose float32",
+            "How to train",
+        )
+
+
+@contextmanager
+def trained_in(vae: VAE, precision: Precision) -> Iterator[None]:
+    """Train in a precision within the block; what is scored after it is in float32."""
+    with ExitStack() as stack:
+        if precision == "tf32":
+            before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+            stack.callback(_allow_tf32, *before)
+            _allow_tf32(True, True)
+        if precision == "bfloat16":
+            for network in (vae.encoder, vae.decoder):
+                stack.enter_context(_autocast(network))
+        yield
+
+
+def _allow_tf32(products: bool, convolutions: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = products
+    torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextmanager
+def _autocast(network: nn.Module) -> Iterator[None]:
+    """Run one network under autocast, by hooks that go with the block."""
+    casts: list[Any] = []
+
+    def begin(module: nn.Module, inputs: Any) -> None:
+        cast = torch.autocast(inputs[0].device.type, torch.bfloat16)
+        cast.__enter__()
+        casts.append(cast)
+
+    def end(module: nn.Module, inputs: Any, output: Any) -> Any:
+        casts.pop().__exit__(None, None, None)
+        return output.float()
+
+    hooks = (
+        network.register_forward_pre_hook(begin),
+        network.register_forward_hook(end),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
