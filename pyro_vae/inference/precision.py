@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.modes import multiplying
 from pyro_vae.vae import VAE
 
 __all__ = ["Precision", "check_precision", "trained_in"]
@@ -40,20 +41,11 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 @contextmanager
 def trained_in(vae: VAE, precision: Precision) -> Iterator[None]:
     """Train in a precision within the block; what is scored after it is in float32."""
-    with ExitStack() as stack:
-        if precision == "tf32":
-            before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-            stack.callback(_allow_tf32, *before)
-            _allow_tf32(True, True)
+    with multiplying(tf32=precision == "tf32"), ExitStack() as stack:
         if precision == "bfloat16":
             for network in (vae.encoder, vae.decoder):
                 stack.enter_context(_autocast(network))
         yield
-
-
-def _allow_tf32(products: bool, convolutions: bool) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = products
-    torch.backends.cudnn.allow_tf32 = convolutions
 
 
 @contextmanager
@@ -62,17 +54,16 @@ def _autocast(network: nn.Module) -> Iterator[None]:
     casts: list[Any] = []
 
     def begin(module: nn.Module, inputs: Any) -> None:
-        cast = torch.autocast(inputs[0].device.type, torch.bfloat16)
-        cast.__enter__()
-        casts.append(cast)
+        casts.append(torch.autocast(inputs[0].device.type, torch.bfloat16))
+        casts[-1].__enter__()
 
     def end(module: nn.Module, inputs: Any, output: Any) -> Any:
         casts.pop().__exit__(None, None, None)
-        return output.float()
+        return output if output is None else output.float()
 
     hooks = (
         network.register_forward_pre_hook(begin),
-        network.register_forward_hook(end),
+        network.register_forward_hook(end, always_call=True),
     )
     try:
         yield

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pyro
@@ -115,11 +116,13 @@ def values_kept_as_tensors() -> Iterator[None]:
 
     Within the block, for callers in Pyro or among our objectives and nowhere else:
     ``Tensor.item`` gives the tensor itself, detached; ``masked_select``, which Pyro's enumeration
-    uses under a sum, gives zeros in place of what is not selected; and Pyro is told that it is
-    being traced, on which it chooses operations without a look at values. Its validation and its
-    search for NaN, which read values too, are off.
+    uses under a sum, gives zeros in place of what is not selected; ``y[mask] = x[mask]``, which
+    Pyro's splines say, is ``torch.where``; and Pyro is told that it is being traced, on which it
+    chooses operations without a look at values. Its validation and its search for NaN, which read
+    values too, are off.
     """
     item, select, tracing = Tensor.item, Tensor.masked_select, torch._C._get_tracing_state
+    get, put = Tensor.__getitem__, Tensor.__setitem__
 
     def kept(self: Tensor) -> Any:
         return self.detach() if _caller().startswith(READERS) else item(self)
@@ -129,12 +132,23 @@ def values_kept_as_tensors() -> Iterator[None]:
             return select(self, mask)
         return torch.where(mask, self, torch.zeros_like(self))
 
+    def got(self: Tensor, index: Any) -> Any:
+        return _Masked(self) if _is_splines(index) else get(self, index)
+
+    def assigned(self: Tensor, index: Any, value: Any) -> None:
+        if isinstance(value, _Masked):
+            self.copy_(torch.where(index, value.whole, self))
+        else:
+            put(self, index, value)
+
     def told() -> Any:
         return _caller().startswith("pyro.") or tracing()
 
     patches: list[tuple[Any, str, Any]] = [
         (Tensor, "item", kept),
         (Tensor, "masked_select", selected),
+        (Tensor, "__getitem__", got),
+        (Tensor, "__setitem__", assigned),
         (torch._C, "_get_tracing_state", told),
     ]
     for name, module in list(sys.modules.items()):
@@ -154,9 +168,22 @@ def values_kept_as_tensors() -> Iterator[None]:
 CHECKS = ("warn_if_nan", "warn_if_inf")
 
 
-def _caller() -> str:
+@dataclass
+class _Masked:
+    """``x[mask]`` before it is known what it is wanted for."""
+
+    whole: Tensor
+
+
+def _is_splines(index: Any) -> bool:
+    """Whether Pyro's splines ask for what a mask selects."""
+    masks = isinstance(index, Tensor) and index.dtype == torch.bool
+    return masks and _caller(3) == "pyro.distributions.transforms.spline"
+
+
+def _caller(depth: int = 2) -> str:
     """The module that called the function that asks."""
-    return str(sys._getframe(2).f_globals.get("__name__", ""))
+    return str(sys._getframe(depth).f_globals.get("__name__", ""))
 
 
 def _unread(value: Any, *args: Any, **kwargs: Any) -> Any:
