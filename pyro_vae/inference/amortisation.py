@@ -32,7 +32,8 @@ def check_amortisation(vae: VAE, data: DataSet) -> None:
         raise IncompatibleComponents(
             f"{kind} has parameters only for the training data: expected no validation data, got "
             f"{len(data.validation)} of them, which it could not score; set data.validation to "
-            f"0, or use an amortised posterior, such as diagonal_normal"
+            f"0 and leave train.patience out, or use an amortised posterior, such as "
+            f"diagonal_normal"
         )
 
 
