@@ -20,7 +20,7 @@ GOLDEN, FIRST, SECOND = (
     value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
 CHUNK = 1000
-SPEED = 30.0
+SPEED = 20.0
 
 
 def keys_of(x: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class Lookup(BatchedNetwork):
     """A table with one row of free parameters for each training datum, in place of an encoder.
 
     ``initialise`` gives it the data. Until then it knows one datum, zeros, so that a model's
-    shapes can be checked. Equal data share a row. Each number begins at 0, and moves thirty
+    shapes can be checked. Equal data share a row. Each number begins at 0, and moves twenty
     times as fast as a weight does under Adam, since it meets its datum only once an epoch.
 
     A datum that is not in the table raises while Pyro's validation is on. While it is off, as in
