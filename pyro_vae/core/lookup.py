@@ -42,7 +42,8 @@ def keys_of(x: Tensor) -> Tensor:
         True
     """
     size = math.prod(x.shape[1:])
-    bits = (x.reshape(len(x), size).double() + 0.0).view(torch.int64)  # -0.0 + 0.0 is 0.0
+    values = x.reshape(len(x), size).double()
+    bits = torch.where(values == 0, 0.0, values).view(torch.int64)  # -0.0 is 0.0
     mixed = bits + GOLDEN * torch.arange(1, size + 1, device=x.device)
     mixed = _folded(mixed, 30) * FIRST
     mixed = _folded(mixed, 27) * SECOND
