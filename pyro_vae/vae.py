@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared, Problems, parse
-from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
+from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.lookup import Lookup, encoder_for
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import evaluating
-from pyro_vae.core.network import ModuleNetwork, Network, as_network
+from pyro_vae.core.network import ModuleNetwork, Network, network_for
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
-from pyro_vae.core.supports import check_supports
+from pyro_vae.core.supports import check_shapes, check_supports
 
 __all__ = ["VAE"]
 
@@ -53,7 +54,8 @@ class VAE(PyroModule):
         likelihood: p(x|z), given the decoder's output.
         decoder: Network from z to the likelihood's parameters.
         posterior: q(z|x), given the encoder's output.
-        encoder: Network from x to the posterior's parameters.
+        encoder: Network from x to the posterior's parameters; a posterior that is not amortised,
+            ``per_example``, has no use for it.
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
@@ -93,12 +95,12 @@ class VAE(PyroModule):
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = _built(parts["likelihood"], **known)
         self.posterior: Posterior = _built(parts["posterior"], **known)
-        self.encoder: nn.Module = _network(parts["encoder"], shape, self.posterior.parameter_shape)
+        self.encoder: nn.Module = encoder_for(parts["encoder"], shape, self.posterior)
         known |= {"encoder": self.encoder, "posterior": self.posterior}
         self.prior: Prior = _built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # what the decoder reads of z; mostly all of it
         decoded = (len(range(latent_dim)[self.code]),)
-        self.decoder: nn.Module = _network(
+        self.decoder: nn.Module = network_for(
             parts["decoder"], decoded, self.likelihood.parameter_shape
         )
         self._check_shapes()
@@ -124,6 +126,16 @@ class VAE(PyroModule):
         with pyro.plate("data", len(self._data(x)), dim=-1):
             sample: Tensor = pyro.sample("z", self.posterior(self.encoder(x)))
             return sample
+
+    def initialise(self, x: Tensor) -> None:
+        """Take from the training data, ``(N, *event_shape)``, what the parts begin with.
+
+        ``fit`` does it before its first step; in a loop of your own, do it before you make the
+        optimiser. It matters to a posterior that is not amortised and to a prior such as ``vamp``.
+        """
+        if isinstance(self.encoder, Lookup):
+            self.encoder.initialise(self._data(x))
+        self.prior.initialise(self._data(x))
 
     def encode(self, x: Tensor) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""
@@ -227,10 +239,10 @@ class VAE(PyroModule):
         with evaluating(self):
             code, data = (self.latent_dim,), self.event_shape
             prior, posterior = self.prior(), self.encode(x)
-            _check("prior()", prior, (), code)
-            _check("posterior(encoder(x))", posterior, (2,), code)
+            check_shapes("prior()", prior, (), code)
+            check_shapes("posterior(encoder(x))", posterior, (2,), code)
             check_supports(posterior, prior)
-            _check("likelihood(decoder(z))", self.decode(z), (2,), data)
+            check_shapes("likelihood(decoder(z))", self.decode(z), (2,), data)
 
 
 def _read(
@@ -266,24 +278,5 @@ def _built(part: Declared | nn.Module, **known: Any) -> Any:
     return part.build(**known) if isinstance(part, Declared) else part
 
 
-def _network(
-    part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> nn.Module:
-    if isinstance(part, Declared):
-        built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
-        return built
-    return as_network(part, input_shape, output_shape)
-
-
 def _declaration_of(part: Any) -> Any:
     return part.module if isinstance(part, ModuleNetwork) else part.declaration
-
-
-def _check(
-    what: str, d: TorchDistribution, batch: tuple[int, ...], event: tuple[int, ...]
-) -> None:
-    if (tuple(d.batch_shape), tuple(d.event_shape)) != (batch, event):
-        raise IncompatibleComponents(
-            f"{what}: expected a distribution of batch_shape {batch} and event_shape {event}, "
-            f"got {tuple(d.batch_shape)} and {tuple(d.event_shape)}"
-        )

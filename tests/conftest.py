@@ -11,7 +11,7 @@ from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.objectives.objective import Objective
 from tests.commands import command, trained
-from tests.variants import COVERING, small_vae, stirred
+from tests.variants import COVERING, handed_over, small_vae, stirred
 
 __all__ = ["command", "trained"]
 
@@ -59,4 +59,4 @@ def vae(request):
 @pytest.fixture
 def x(vae):
     """Six data that the model's likelihood can have, whichever it is."""
-    return vae.generate(6, sample=True)
+    return handed_over(vae, vae.generate(6, sample=True))

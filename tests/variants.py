@@ -8,6 +8,7 @@ from torch import nn
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.lookup import Lookup
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -29,6 +30,7 @@ VARIANTS = {
     "categorical": [{"categories": 4}],
     "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
     "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
+    "per_example": [{"min_scale": 0.1, "max_scale": 2.0}],
     "vamp": [{"pseudo_inputs": 3}],
     "linear": [{"bias": False}],
     "gated_mlp": [{"hidden": []}],
@@ -92,6 +94,14 @@ def stirred(module, size=0.2):
     return module
 
 
+def handed_over(vae, x):
+    """The data, once a guide without an encoder has parameters for them, not its first ones."""
+    if isinstance(vae.encoder, Lookup):
+        vae.encoder.initialise(x)
+        stirred(vae.encoder, size=0.02)
+    return x
+
+
 def _name(family, kind, arguments):
     return "-".join([family.__name__.lower(), kind, *map(str, arguments.values())])
 
@@ -133,6 +143,12 @@ def _named(prior, likelihood, posterior):
     )
 
 
+def is_known(prior, posterior):
+    """Whether the posterior knows what the prior asks it of."""
+    kinds = [parameter.values[0][1]["kind"] for parameter in (prior, posterior)]
+    return kinds != ["vamp", "per_example"]
+
+
 def _turns(parts, count):
     """The parts in turn, each round beginning one later, so that the neighbours change."""
     return [parts[(i + i // len(parts)) % len(parts)] for i in range(count)]
@@ -144,7 +160,12 @@ def _covering():
         alike = PRIORS[name], LIKELIHOODS, POSTERIORS[name]
         sizes = [len(parts) for parts in (alike if name == "real" else alike[::2])]
         count = 2 * max(sizes)
-        yield from map(triple, *(_turns(parts, count) for parts in alike))
+        for prior, likelihood, posterior in zip(*(_turns(p, count) for p in alike), strict=True):
+            if is_known(prior, posterior):
+                yield triple(prior, likelihood, posterior)
+            else:
+                yield triple(PRIORS[name][0], likelihood, posterior)
+                yield triple(prior, likelihood, POSTERIORS[name][0])
 
 
 EXACT = [
@@ -158,6 +179,7 @@ TRIPLES = [
     triple(*parts)
     for name in PRIORS
     for parts in itertools.product(PRIORS[name], LIKELIHOODS, POSTERIORS[name])
+    if is_known(parts[0], parts[2])
 ]
 COVERING = [*(_named(*names) for names in EXACT), *_covering()]
 UNFIT = [
@@ -165,4 +187,9 @@ UNFIT = [
     for one, other in itertools.permutations(PRIORS, 2)
     for prior, posterior in itertools.product(PRIORS[one], POSTERIORS[other])
     if prior.values[0][1]["kind"] != "vamp"  # which is made of the posterior, whatever it is
+]
+UNKNOWN = [
+    triple(prior, LIKELIHOODS[0], posterior)
+    for prior, posterior in itertools.product(PRIORS["real"], POSTERIORS["real"])
+    if not is_known(prior, posterior)
 ]

@@ -17,7 +17,9 @@ def audit(
     particles: Annotated[
         int, typer.Option(min=100, help="Draws for each datum and route.")
     ] = 1000,
-    data: Annotated[int, typer.Option(min=1, help="How many data of the test split.")] = 64,
+    data: Annotated[
+        int, typer.Option(min=1, help="How many data of the split that it is scored on.")
+    ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the table as HTML, too.")] = None,
     per_datum: Annotated[

@@ -8,9 +8,10 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["ModuleNetwork", "Network", "as_network"]
+__all__ = ["ModuleNetwork", "Network", "as_network", "network_for"]
 
 
 class BatchedNetwork(nn.Module, ABC):
@@ -132,6 +133,16 @@ def as_network(
             f"{have[0]} to {have[1]}"
         )
     return module
+
+
+def network_for(
+    part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+) -> nn.Module:
+    """The network of these shapes that was declared, or a ready module as one."""
+    if isinstance(part, Declared):
+        built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
+        return built
+    return as_network(part, input_shape, output_shape)
 
 
 def _with_batch(shape: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -27,10 +28,14 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
            (:func:`pyro_vae.core.bounds.bounded_scale`).
         6. Where the distribution knows no mean, or its mean is no possible code, ``centre`` says
            which code stands for it.
+        7. ``amortised = False``, and each training datum has free parameters of its own, in place
+           of an encoder's output (:class:`~pyro_vae.core.lookup.Lookup`). Nothing else changes.
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
     """
+
+    amortised: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Where the draws of two distributions lie, compared by structure."""
+"""Whether distributions fit one another: their shapes, and where their draws lie."""
 
 from __future__ import annotations
 
@@ -10,9 +10,24 @@ from torch.distributions.constraints import Constraint, MixtureSameFamilyConstra
 
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["check_supports", "same_support", "support_name"]
+__all__ = ["check_shapes", "check_supports", "same_support", "support_name"]
 
 BOUNDS = ("lower_bound", "upper_bound")
+
+
+def check_shapes(
+    what: str, d: Distribution, batch: tuple[int, ...], event: tuple[int, ...]
+) -> None:
+    """Refuse a distribution that has not the shapes of its contract.
+
+    Raises:
+        IncompatibleComponents: naming both.
+    """
+    if (tuple(d.batch_shape), tuple(d.event_shape)) != (batch, event):
+        raise IncompatibleComponents(
+            f"{what}: expected a distribution of batch_shape {batch} and event_shape {event}, "
+            f"got {tuple(d.batch_shape)} and {tuple(d.event_shape)}"
+        )
 
 
 def check_supports(q: Distribution, p: Distribution) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyro
 import torch
 from torch import Tensor
 
@@ -129,7 +130,7 @@ def evaluate(
         seed: Seed of the draws; they come from it alone.
 
     Raises:
-        DataError: if the split is empty.
+        DataError: if the split is empty, or a guide that is not amortised does not know its data.
         IncompatibleComponents: if the data do not fit the model.
         NoClosedFormKL: if ``kl`` is ``exact`` and there is no closed form.
 
@@ -149,7 +150,8 @@ def evaluate(
         raise DataError(f"Expected data in the {split} split, got none; choose another split")
     device = next(iter([*vae.parameters(), *vae.buffers()]), chosen.x).device
     x = chosen.batch(torch.arange(len(chosen)), torch.Generator().manual_seed(seed)).to(device)
-    terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
+    with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
+        terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
     plural = "" if particles == 1 else "s"
     estimator = f"ELBO with {terms.route} KL, {particles} particle{plural}, seed {seed}"
     return Scores(Score.of(terms.elbo), Score.of(terms.log_likelihood), Score.of(terms.kl), split,

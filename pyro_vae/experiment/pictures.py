@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pyro_vae.data.dataset import DataSet, Split
+from pyro_vae.inference.amortisation import scored_split
 from pyro_vae.inference.result import FitResult
 from pyro_vae.report.plots import latent_scatter, reconstructions, samples
 from pyro_vae.vae import VAE
@@ -22,7 +23,7 @@ Limits = tuple[float, float]
 
 def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     """Every picture of a training, by file name."""
-    split = next(s for s in (data.test, data.validation, data.train) if len(s))
+    split = data.splits[scored_split(result.vae, data)]
     limits = data.identity.value_range
     found = {
         "reconstructions": reconstruction_picture(result.vae, split, limits=limits),

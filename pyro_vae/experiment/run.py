@@ -15,6 +15,7 @@ import pyro
 import torch
 
 from pyro_vae.core.errors import PyroVAEError
+from pyro_vae.core.lookup import Lookup
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
 from pyro_vae.evaluation.audit import audit_elbo
@@ -23,6 +24,7 @@ from pyro_vae.evaluation.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
+from pyro_vae.inference.amortisation import check_amortisation, scored_split
 from pyro_vae.inference.fit import fit
 from pyro_vae.inference.result import FitResult
 from pyro_vae.objectives.objective import Objective
@@ -82,6 +84,10 @@ def run_experiment(
     pyro.set_rng_seed(experiment.train.seed)
     vae = experiment.build()
     check_support(vae.likelihood, data)
+    check_amortisation(vae, data)
+    if isinstance(vae.encoder, Lookup):
+        vae.encoder.initialise(data.train.x)  # now, so that the room for its parameters is taken
+        say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     folder = _prepared(experiment, vae, out)
     try:
         result = _train(experiment, vae, data, folder, show_progress)
@@ -128,8 +134,7 @@ def _finish(result: FitResult, data: DataSet, folder: RunFolder, audit: bool) ->
     folder.release()
     folder.write_weights(result.vae.state_dict())
     folder.write_history(result.history)
-    split = next(name for name in ("test", "validation", "train") if len(data.splits[name]))
-    scores = evaluate(result.vae, data, split=split)  # type: ignore[arg-type]
+    scores = evaluate(result.vae, data, split=scored_split(result.vae, data))
     audited = None
     if audit and not result.interrupted:
         objective = {k: v for k, v in result.objective.items() if k != "kind"}
@@ -154,7 +159,7 @@ def audit_of(
     particles: int = 1000,
     seed: int = 0,
 ) -> ELBOAudit:
-    """The audit of a model on the first data of its test split, and of what it was trained with.
+    """The audit of a model on some data that it is scored on, and of what it was trained with.
 
     Args:
         vae: The model.
@@ -164,7 +169,7 @@ def audit_of(
         particles: Draws for each datum and route.
         seed: Seed of every draw.
     """
-    split = next(s for s in (data.test, data.validation, data.train) if len(s))
+    split = data.splits[scored_split(vae, data)]
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
     x = split.batch(index, torch.Generator().manual_seed(seed))
     loss: Any = None if objective is None else objective.pyro_loss()

@@ -21,6 +21,7 @@ from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support
+from pyro_vae.inference.amortisation import check_amortisation
 from pyro_vae.inference.result import FitResult
 from pyro_vae.inference.settings import TrainSettings, resolve_device
 from pyro_vae.objectives.objective import Objective
@@ -91,7 +92,7 @@ def fit(
     data = data.to(where)
     vae.to(where)
     pyro.set_rng_seed(settings.seed)
-    vae.prior.initialise(_all_of(data))
+    vae.initialise(_all_of(data))
     result = FitResult(vae, settings, maximised.declaration, data.identity, str(where))
     _Loop(data, maximised, result, on_epoch).run(show_progress)
     vae.eval()
@@ -120,6 +121,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
             f"got {tuple(data.event_shape)} from {data.identity.name}"
         )
     check_support(vae.likelihood, data)
+    check_amortisation(vae, data)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(
             "Expected a validation split, since train.patience watches its ELBO, got none; set "

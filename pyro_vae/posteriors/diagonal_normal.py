@@ -50,7 +50,7 @@ class DiagonalNormal(Posterior):
         super().__init__()
         if min_scale >= max_scale:
             raise DeclarationError(
-                f"diagonal_normal.min_scale: must be < max_scale ({max_scale}), got {min_scale}"
+                f"{self.kind}.min_scale: must be < max_scale ({max_scale}), got {min_scale}"
             )
         self.latent_dim, self.min_scale, self.max_scale = latent_dim, min_scale, max_scale
 

@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 
@@ -30,8 +31,11 @@ class Vamp(Prior):
         latent_dim: Size M of the latent code, at least 1.
         event_shape: Shape of one datum.
         encoder: The guide's encoder.
-        posterior: The guide's posterior.
+        posterior: The guide's posterior, an amortised one.
         pseudo_inputs: Number K of pseudo-inputs, at least 1.
+
+    Raises:
+        IncompatibleComponents: if the guide is not amortised.
 
     References:
         | VAE with a VampPrior (Tomczak and Welling, 2018)
@@ -56,6 +60,12 @@ class Vamp(Prior):
         pseudo_inputs: PositiveInt = 500,
     ) -> None:
         super().__init__()
+        if not posterior.amortised:
+            raise IncompatibleComponents(
+                f"vamp is made of q(z|u) at pseudo-inputs u that it learns: expected an amortised "
+                f"posterior, got {posterior.kind}, which knows only the training data; choose "
+                f"another prior, such as gaussian_mixture"
+            )
         self.pseudo_inputs = nn.Parameter(torch.rand(pseudo_inputs, *event_shape))
         self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
         self.__dict__["guide"] = (encoder, posterior)  # the guide's: not parameters of this module

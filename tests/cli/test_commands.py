@@ -183,6 +183,23 @@ class ShiftedNormal(Prior):
 '''
 
 
+def test_a_guide_without_an_encoder_is_scored_on_what_it_was_trained_on(command, tmp_path):
+    run = tmp_path / "r"
+    settings = ["guide.posterior=per_example", "data.validation=0", "train.epochs=1"]
+    status, out, err = command("train", *SMALL, *settings, "--out", run)
+    assert status == 0, err
+    assert "No encoder: per_example has free parameters" in out
+    assert "Audit PASSED" in out
+    assert "Train ELBO:" in out
+    assert {path.stem for path in (run / "pictures").iterdir()} == PICTURES
+    status, out, _ = command("evaluate", run, "--split", "train", "--json")
+    recorded = json.loads((run / "metrics.json").read_text())["scores"]["elbo"]["value"]
+    assert json.loads(out)["elbo"]["value"] == pytest.approx(recorded, rel=1e-6)
+    status, _, err = command("evaluate", run)
+    assert status == 2
+    assert "--split train" in err
+
+
 def test_a_component_of_ones_own_from_a_file(command, tmp_path, registries):
     (tmp_path / "mine.py").write_text(OWN)
     mine = ["--import", tmp_path / "mine.py"]
@@ -203,6 +220,8 @@ BAD = [
     (["train", "model.latent_dim=-2"], "model.latent_dim: must be > 0, got -2"),
     (["train", "missing.yaml"], "No such file"),
     (["train", "model.likelihood=bernoulli"], "data.binarization"),
+    (["train", "guide.posterior=per_example", "--out", "r"], "set data.validation to 0"),
+    (["train", "guide.posterior=per_example", "model.prior=vamp"], "an amortised posterior"),
     (["train", "train.device=cuda:99"], "device: must be"),
     (["train", "data.kind=mnist", "data.root=/nonexistent"], "train-images-idx3-ubyte"),
     (["train", "data.kind=array", "data.path=/nonexistent.npy"], "/nonexistent.npy"),

@@ -15,7 +15,7 @@ from pyro_vae import VAE, PyroVAEError, audit_elbo
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.likelihood import Likelihood
 from tests.evaluation.conftest import stirred
-from tests.variants import COVERING, LIKELIHOODS
+from tests.variants import COVERING, LIKELIHOODS, handed_over
 
 QUICK = {"particles": 300, "gradients": 12}
 
@@ -23,7 +23,7 @@ QUICK = {"particles": 300, "gradients": 12}
 @pytest.mark.parametrize("declared", COVERING)
 def test_every_component_passes(vae, declared):
     model = stirred(vae.swap(**declared))
-    audit = audit_elbo(model, model.generate(12, sample=True), **QUICK)
+    audit = audit_elbo(model, handed_over(model, model.generate(12, sample=True)), **QUICK)
     assert audit.passed, audit.verdict
 
 

@@ -15,7 +15,7 @@ from pyro_vae.core.prior import Prior
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.legality import kl_matrix, pair
-from tests.variants import SHORT, small_vae
+from tests.variants import SHORT, handed_over, small_vae
 
 
 def declared(kind):
@@ -59,7 +59,7 @@ def test_deciding_draws_nothing_from_the_global_generator():
 def test_along_the_matrix_models_train_and_keep_to_their_route(prior, posterior):
     """20 steps by the route that is announced, every loss finite; exact only where it is."""
     vae = small_vae(prior=declared(prior), posterior=declared(posterior), likelihood="bernoulli")
-    x = torch.rand(8, 3).round()
+    x = handed_over(vae, torch.rand(8, 3).round())
     route = pair(declared(prior), declared(posterior)).route
     loss = ELBO(kl="auto").pyro_loss()
     svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-2}), loss)
@@ -79,5 +79,6 @@ def test_a_column_of_the_matrix_is_audited(posterior):
     turn = list(Posterior.kinds()).index(posterior)
     for prior in {legal[turn % len(legal)], legal[(turn + 5) % len(legal)]}:
         vae = small_vae(prior=declared(prior), posterior=declared(posterior))
-        audit = audit_elbo(vae, vae.generate(8, sample=True), particles=200, gradients=10)
+        x = handed_over(vae, vae.generate(8, sample=True))
+        audit = audit_elbo(vae, x, particles=200, gradients=10)
         assert audit.passed, f"{prior}: {audit.verdict}"

@@ -1,0 +1,45 @@
+"""The diagonal normal of each training datum, without an encoder."""
+
+from __future__ import annotations
+
+from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
+
+__all__ = ["PerExample"]
+
+
+class PerExample(DiagonalNormal):
+    r"""Independent normals, their means and scales free for each training datum: no encoder.
+
+    .. math:: q(z_n \mid x_n) = N(z_n \mid \mu_n, \mathrm{diag}(\sigma_n^2))
+
+    Classical (non-amortised) variational inference: each (mu_n, sigma_n) is a parameter of its
+    own, found by the values of x_n (:class:`~pyro_vae.core.lookup.Lookup`), so that equal data
+    share one. What the declaration says of the encoder has no use, and is kept for the next swap.
+
+    There are parameters only for the training data, which ``fit`` hands over, or
+    ``vae.initialise(x)``: nothing else can be encoded or scored, ``fit`` takes no validation split
+    and no data that are redrawn for every batch, and the prior ``vamp`` is refused.
+
+    Shapes:
+        maps ``(*, 2, latent_dim)`` to batch_shape ``(*,)`` and event_shape ``(latent_dim,)``;
+        ``log_prob`` is in nats.
+
+    Args:
+        latent_dim: Size M of the latent code, at least 1.
+        min_scale: Lower bound of each scale, above 0.
+        max_scale: Upper bound of each scale.
+
+    References:
+        | Variational inference: a review for statisticians (Blei, Kucukelbir and McAuliffe, 2017)
+        | https://arxiv.org/abs/1601.00670
+
+    Example:
+        >>> import torch
+        >>> from pyro_vae import VAE
+        >>> vae, x = VAE((4,), 2, posterior="per_example"), torch.randn(5, 4)
+        >>> vae.initialise(x)
+        >>> vae.encode(x[3:]).batch_shape
+        torch.Size([2])
+    """
+
+    amortised = False
