@@ -15,7 +15,7 @@ from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.terms import elbo_terms
 from pyro_vae.vae import VAE
 
-__all__ = ["gradient_checks"]
+__all__ = ["directions_of", "gradient_checks", "groups_of", "objective_gradient_checks"]
 
 GROUPS = ("prior", "likelihood", "decoder", "posterior", "encoder")
 RANDOM_DIRECTIONS = 3
@@ -35,10 +35,9 @@ def gradient_checks(vae: VAE, x: Tensor, repeats: int, seed: int, eps: float) ->
         seed: Seed of the draws.
         eps: Relative rounding error below which two gradients are equal.
     """
-    groups = {name: _trainable(getattr(vae, name)) for name in GROUPS}
-    groups = {name: parameters for name, parameters in groups.items() if parameters}
+    groups = groups_of(vae)
     by_hand, route = _by_hand(vae, x)
-    directions = _directions(by_hand, groups, seed, 1 if "closed" in route else 8)
+    directions = directions_of(by_hand, groups, seed, 1 if "closed" in route else 8)
     seeds = range(seed + 1000, seed + 1000 + repeats)
     expected = _projections(by_hand, groups, directions, seeds)
     measured = {
@@ -50,6 +49,46 @@ def gradient_checks(vae: VAE, x: Tensor, repeats: int, seed: int, eps: float) ->
         for group in groups
         for name, rows in measured.items()
     ]
+
+
+def objective_gradient_checks(
+    vae: VAE,
+    x: Tensor,
+    loss: Any,
+    by_hand: Loss,
+    name: str,
+    repeats: int,
+    seed: int,
+    eps: float,
+) -> list[Check]:
+    """Hold the gradient of a loss against that of what it minimises, written by hand.
+
+    Args:
+        vae: The model.
+        x: Data, ``(N, *event_shape)``.
+        loss: A Pyro loss.
+        by_hand: The same in nats per datum, with the same draws from the same seed.
+        name: What the loss maximises, for the table.
+        repeats: How many gradients of each are drawn, at least 2.
+        seed: Seed of the draws.
+        eps: Relative rounding error below which two gradients are equal.
+    """
+    groups = groups_of(vae)
+    directions = directions_of(by_hand, groups, seed, 8)
+    seeds = range(seed + 1000, seed + 1000 + repeats)
+    expected = _projections(by_hand, groups, directions, seeds)
+    measured = _projections(_by_pyro(vae, x, loss), groups, directions, seeds)
+    return [
+        _check(group, f"the training's {type(loss).__name__}", "by hand, the same seeds",
+               measured[group], expected[group], eps, of=f" of the {name}")
+        for group in groups
+    ]  # fmt: skip
+
+
+def groups_of(vae: VAE) -> dict[str, list[nn.Parameter]]:
+    """The parameters that are trained, by the component that they belong to."""
+    groups = {name: _trainable(getattr(vae, name)) for name in GROUPS}
+    return {name: parameters for name, parameters in groups.items() if parameters}
 
 
 def _trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -82,7 +121,7 @@ def _gradient(loss: Loss, groups: dict[str, list[nn.Parameter]]) -> dict[str, Te
     return {name: torch.cat([next(flat) for _ in group]) for name, group in groups.items()}
 
 
-def _directions(
+def directions_of(
     loss: Loss, groups: dict[str, list[nn.Parameter]], seed: int, draws: int
 ) -> dict[str, Tensor]:
     """Unit vectors to compare along, ``(1 + RANDOM_DIRECTIONS, D)`` for each group."""
@@ -113,7 +152,13 @@ def _projections(
 
 
 def _check(
-    group: str, route: str, reference: str, measured: Tensor, expected: Tensor, eps: float
+    group: str,
+    route: str,
+    reference: str,
+    measured: Tensor,
+    expected: Tensor,
+    eps: float,
+    of: str = "",
 ) -> Check:
     gaps = (measured - expected)[:, :-1]  # (R, directions)
     norm = expected[:, 0].mean().abs().item()
@@ -126,7 +171,7 @@ def _check(
     bias, error = gaps[:, 0].mean().item() / length, stderr[0].item() / length
     noise = variance**0.5 / length
     return Check(
-        f"gradient: {group}", route, measured[:, 0].mean().item(), reference,
+        f"gradient{of}: {group}", route, measured[:, 0].mean().item(), reference,
         gaps[:, 0].mean().item(), stderr[0].item(), z[0].item(), tests=len(z), worst_z=worst,
         note=f"bias {bias:+.2%} ± {error:.2%}; noise/signal {noise:.2g}",
     )  # fmt: skip
