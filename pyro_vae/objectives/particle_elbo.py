@@ -15,7 +15,8 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.objectives.estimators import Estimator, without_score
-from pyro_vae.objectives.pyro_elbos import Trace_ELBO, _check_finite, _same, _samples
+from pyro_vae.objectives import pyro_elbos
+from pyro_vae.objectives.pyro_elbos import Trace_ELBO, _same, _samples
 
 __all__ = ["Draws", "ParticleELBO"]
 
@@ -125,7 +126,7 @@ class ParticleELBO(Trace_ELBO):
             _check_reparameterised(draws)
         value, surrogate = self.value_and_surrogate(draws)
         loss = util.torch_item(-value.detach())
-        _check_finite(loss, model_trace, guide_trace)
+        pyro_elbos._check_finite(loss, model_trace, guide_trace)
         return self.num_particles * loss, -self.num_particles * surrogate
 
 
