@@ -14,8 +14,8 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.objectives.estimators import Estimator, without_score
 from pyro_vae.objectives import pyro_elbos
+from pyro_vae.objectives.estimators import Estimator, without_score
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO, _same, _samples
 
 __all__ = ["Draws", "ParticleELBO"]
