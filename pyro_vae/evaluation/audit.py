@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pyro
 import pyro.infer
 import torch
 from torch import Tensor
 from torch.distributions import TransformedDistribution
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.evaluation.apart import apart
 from pyro_vae.evaluation.audit_result import ELBOAudit
 from pyro_vae.evaluation.checks import Check, compare, critical_z, numerical
 from pyro_vae.evaluation.exact import LinearGaussian, linear_gaussian
@@ -85,7 +81,7 @@ def audit_elbo(
     x = vae._data(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
-    with _apart(vae, dtype, seed) as model:
+    with apart(vae, dtype, seed) as model:
         linear = linear_gaussian(model)
         routes, seen = _routes(model, x, particles, linear)
         eps = TOLERANCE.get(dtype, 1e-2)
@@ -104,20 +100,6 @@ def audit_elbo(
     for check in checks:
         check.judge(critical)
     return ELBOAudit(checks, routes, particles, false_alarm, critical, seed, str(dtype))
-
-
-@contextmanager
-def _apart(vae: VAE, dtype: torch.dtype, seed: int) -> Iterator[VAE]:
-    """A copy of the model to work on, with every other state kept as it was."""
-    device = next(iter([*vae.parameters(), *vae.buffers()]), torch.empty(0)).device
-    devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        pyro.validation_enabled(True),
-        torch.no_grad(),
-    ):
-        torch.manual_seed(seed)
-        yield copy.deepcopy(vae).to(dtype).eval()
 
 
 def _routes(
