@@ -71,7 +71,8 @@ class Experiment:
         """Check a mapping of sections; what it does not say has a default.
 
         Raises:
-            DeclarationError: with every problem at once, each with its path.
+            DeclarationError: with every problem at once, each with its path; or if the objective
+                has no meaning in itself, or for a run of this length.
         """
         schema = experiment_schema()
         try:
@@ -79,6 +80,8 @@ class Experiment:
         except ValidationError as error:
             raise DeclarationError(readable(error, schema)) from None
         model, guide = read.model, read.guide
+        objective = parsed(Objective, read.objective)
+        objective.build().check(read.train.epochs)
         return cls(
             data=parsed(Source, read.data),
             latent_dim=model.latent_dim,
@@ -89,7 +92,7 @@ class Experiment:
                 "posterior": parsed(Posterior, guide.posterior),
                 "encoder": parsed(Network, guide.encoder),
             },
-            objective=parsed(Objective, read.objective),
+            objective=objective,
             train=read.train,
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
         )

@@ -64,7 +64,9 @@ def override(
 ) -> dict[str, Any]:
     """A copy of a mapping with ``path=value`` set, one after another.
 
-    A component given by name becomes a mapping when a path goes below it.
+    A component given by name becomes a mapping when a path goes below it. Another ``kind`` begins
+    a component anew: what the mapping said of the old one goes, and what the assignments say,
+    before or after it, stays.
 
     Args:
         mapping: What a file says, or nothing.
@@ -80,7 +82,10 @@ def override(
     """
     changed = _merged(defaults or {}, mapping)
     problems: list[str] = []
-    for assignment in assignments:
+    kinds_first = sorted(
+        assignments, key=lambda text: not text.partition("=")[0].endswith(".kind")
+    )
+    for assignment in kinds_first:
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
             problems.append(f"{assignment}: expected path=value, such as train.epochs=10")
@@ -112,6 +117,8 @@ def _assign(mapping: dict[str, Any], path: list[str], value: Any) -> str | None:
             return f"{'.'.join(path[:depth])} is {shown(below)}, which has nothing below it"
         mapping[step] = below
         mapping = below
+    if path[-1] == "kind" and mapping.get("kind", value) != value:
+        mapping.clear()
     mapping[path[-1]] = value
     return None
 

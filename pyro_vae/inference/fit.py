@@ -71,7 +71,7 @@ def fit(
         on_epoch: Called with the result so far after each epoch.
 
     Raises:
-        DeclarationError: if a setting is not sound.
+        DeclarationError: if a setting is not sound, or a warm-up is longer than the run.
         IncompatibleComponents: if the data do not fit the model.
         NonFiniteLoss: if the loss becomes NaN or infinite; the weights stay those of the last
             good step.
@@ -87,6 +87,7 @@ def fit(
     )
     where = resolve_device(settings.device)
     maximised = _objective(objective)
+    maximised.check(settings.epochs)
     data = load_data(data)
     _check_fits(vae, data, settings)
     data = data.to(where)
@@ -184,25 +185,33 @@ class _Loop:
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
         self.vae.train()
-        sums = torch.zeros(2)
+        self.loss.begin_epoch(epoch)
+        sums = torch.zeros(3)
         seen = 0
         for step, x in enumerate(self.data.batches(self.settings.batch_size, self.order)):
             try:
                 self.svi.step(x)
             except NonFiniteLoss as error:
                 raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {step})") from None
-            sums += torch.stack([self.loss.log_likelihood, self.loss.kl]).cpu()
+            sums += self._last_terms()
             seen += len(x)
-            log_likelihood, kl = (sums / seen).tolist()
-            bar.advance(len(x), elbo=log_likelihood - kl, log_likelihood=log_likelihood, kl=kl)
-        record: dict[str, float] = {"epoch": epoch, "elbo": log_likelihood - kl,
-                  "log_likelihood": log_likelihood, "kl": kl}  # fmt: skip
+            log_likelihood, kl, bound = (sums / seen).tolist()
+            terms = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
+            own = {} if self.loss.bound is None else {"objective": bound}
+            bar.advance(len(x), **terms, **own)
+        record: dict[str, float] = {"epoch": epoch, **terms, **own}
         record |= self._validate()
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
         self._keep(record)
         if self.on_epoch is not None:
             self.on_epoch(self.result)
+
+    def _last_terms(self) -> Tensor:
+        """The last step's terms of the ELBO, and what it maximised if that is another thing."""
+        terms = [self.loss.log_likelihood, self.loss.kl]
+        bound = terms[0] - terms[1] if self.loss.bound is None else self.loss.bound
+        return torch.stack([*terms, bound]).cpu()
 
     def _validate(self) -> dict[str, float]:
         if not len(self.data.validation):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.data.identity import Identity
 from pyro_vae.inference.settings import TrainSettings
+from pyro_vae.report.numbers import MISSING
 from pyro_vae.report.plots import elbo_curves
 from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
@@ -25,7 +26,8 @@ class FitResult:
         vae: The model, trained, on the device that it was trained on.
         history: One record for each epoch, in nats per datum: ``epoch``, ``elbo``,
             ``log_likelihood``, ``kl`` (running means over the epoch's steps), the same with
-            ``validation_`` before them where there is a validation split, and ``seconds``.
+            ``validation_`` before them where there is a validation split, ``objective`` (what
+            was maximised) where that is not the plain ELBO, and ``seconds``.
         settings: How it was trained.
         objective: The declaration of what was maximised.
         identity: The identity of the data.
@@ -68,12 +70,15 @@ class FitResult:
             f"{endings[self.ended]} in {self.seconds:.1f} s on {self.device}; weights of epoch "
             f"{self.best_epoch}; {self.identity}"
         )
-        table = Table("Training", ["", "ELBO", "log-likelihood", "KL"], caption=caption)
+        columns = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
+        if self.history and "objective" in self.history[0]:
+            columns["objective"] = f"objective ({self.objective['kind']})"
+        table = Table("Training", ["", *columns.values()], caption=caption)
         for name, prefix in (("train", ""), ("validation", "validation_")):
             for record in self.history:
                 if record["epoch"] == self.best_epoch and f"{prefix}elbo" in record:
-                    terms = ("elbo", "log_likelihood", "kl")
-                    table.add(name, *(f"{record[prefix + term]:.3f}" for term in terms))
+                    values = (record.get(prefix + term) for term in columns)
+                    table.add(name, *(MISSING if v is None else f"{v:.3f}" for v in values))
         return table
 
     def __str__(self) -> str:

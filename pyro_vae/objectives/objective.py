@@ -17,9 +17,19 @@ class Objective(Declarable, home="pyro_vae.objectives"):
         1. One class in one file of ``pyro_vae/objectives``. Its name in snake case is its
            ``kind``, and its constructor's annotated arguments are its schema.
         2. ``pyro_loss()`` returns a Pyro ELBO whose loss is in nats, summed over the batch, to
-           be minimised, and which remembers its terms.
+           be minimised, and which remembers the ELBO's terms in ``log_likelihood`` and ``kl``,
+           and what was maximised in ``bound`` where that is another thing than their difference.
+        3. A schedule is the loss's: ``begin_epoch`` changes a tensor in place.
+        4. ``check`` refuses a run that the objective has no meaning for, before it begins.
     """
 
     @abstractmethod
     def pyro_loss(self) -> Trace_ELBO:
         """A new Pyro loss for ``SVI(model, guide, optim, loss)``."""
+
+    def check(self, epochs: int) -> None:
+        """Refuse a run of so many epochs, if it makes no sense.
+
+        Raises:
+            DeclarationError: saying why.
+        """

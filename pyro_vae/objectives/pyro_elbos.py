@@ -33,10 +33,15 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         NonFiniteLoss: naming the site, the term and the rows of the batch.
     """
 
+    bound: Tensor | None = None  # what was maximised, where that is not log_likelihood - kl
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.log_likelihood: Tensor = torch.zeros(())
         self.kl: Tensor = torch.zeros(())
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Told before each epoch, from 1 on; a loss with a schedule changes its tensors here."""
 
     def _get_traces(
         self, model: Any, guide: Any, args: Any, kwargs: Any

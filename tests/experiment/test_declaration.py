@@ -117,6 +117,31 @@ def test_an_override_does_not_change_what_it_is_laid_over():
     assert DEFAULTS["data"] == "digits"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_another_kind_begins_a_component_anew(order):
+    mapping = {"objective": {"kind": "elbo", "kl": "exact"}, "data": {"kind": "digits", "seed": 3}}
+    given = ["objective.kind=iwae", "objective.particles=7", "data.kind=digits"][::order]
+    changed = override(mapping, given, DEFAULTS)
+    assert changed["objective"] == {"kind": "iwae", "particles": 7}
+    assert changed["data"] == {"kind": "digits", "seed": 3}
+    assert Experiment.read(changed).objective.mapping["estimator"] == "pathwise"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            {"objective": {"kind": "elbo", "warm_up": 9}, "train": {"epochs": 8}},
+            r"objective.warm_up: must be <= train.epochs.*got 9 epochs of warm-up in a run of 8",
+        ),
+        ({"objective": {"kind": "renyi", "alpha": 1.0}}, "renyi.alpha: must not be 1"),
+    ],
+)
+def test_an_objective_without_meaning_is_refused_when_it_is_read(mapping, message):
+    with pytest.raises(DeclarationError, match=message):
+        Experiment.read(mapping)
+
+
 @pytest.mark.parametrize("bad", ["train.epochs", "=3", "train..lr=1", ".x=1"])
 def test_what_is_no_override(bad):
     with pytest.raises(DeclarationError, match="expected path=value"):

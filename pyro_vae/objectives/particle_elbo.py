@@ -1,0 +1,225 @@
+"""What losses of our own have in common: the particles of one vectorised trace, datum by datum."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import pyro.infer.enum
+import torch
+from pyro.distributions.util import scale_and_mask
+from pyro.infer import util
+from pyro.poutine import Trace
+from torch import Tensor
+
+from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.objectives import pyro_elbos
+from pyro_vae.objectives.estimators import Estimator, without_score
+from pyro_vae.objectives.pyro_elbos import Trace_ELBO, _same, _samples
+
+__all__ = ["Draws", "ParticleELBO"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The log-densities of one trace, in nats, each ``(K, N)``: K particles of each datum.
+
+    A mask has been applied; the scale has not, since it belongs outside any nonlinear function
+    of the weights.
+
+    Args:
+        log_likelihood: log p(x|z).
+        log_prior: log p(z).
+        log_posterior: log q(z|x).
+        latents: Each latent site's name, and its node in the model's and in the guide's trace.
+        scale: That of every site, a number or a tensor that broadcasts with ``(N,)``.
+    """
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_posterior: Tensor
+    latents: list[tuple[str, Any, Any]]
+    scale: Any
+
+    @property
+    def log_weights(self) -> Tensor:
+        """log p(x, z) - log q(z|x), ``(K, N)``."""  # noqa: D403
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def summed(self, per_datum: Tensor) -> Tensor:
+        """The batch's total of what is known for each datum, ``(N,)``, scaled."""
+        return (per_datum * self.scale).sum()
+
+
+class ParticleELBO(Trace_ELBO):
+    """Base of the losses that need each particle of each datum.
+
+    How to write one: ``value_and_surrogate(draws)`` returns what is maximised, and what has its
+    gradient, each in nats and summed over the batch with ``draws.summed``.
+
+    After each loss ``log_likelihood`` and ``kl`` hold the ELBO's terms, as for ``Trace_ELBO``,
+    and ``bound`` what was maximised, in nats, summed over the batch, detached.
+
+    Args:
+        num_particles: Number K of draws for each datum, vectorised.
+        estimator: Of the gradient with respect to the guide.
+        max_plate_nesting: That of model and guide, without the plate of the particles.
+
+    Raises:
+        IncompatibleComponents: if model and guide do not sample the same sites, all of them in
+            one plate over the data and scaled alike; or if the estimator needs a
+            reparameterised guide, or one of a single site, and has none.
+        NonFiniteLoss: naming the site, the term and the rows of the batch.
+    """
+
+    def __init__(
+        self,
+        num_particles: int = 1,
+        estimator: Estimator = "pathwise",
+        max_plate_nesting: int = 1,
+    ) -> None:
+        super().__init__(
+            num_particles=num_particles,
+            vectorize_particles=num_particles > 1,
+            max_plate_nesting=max_plate_nesting,
+        )
+        self.estimator: Estimator = estimator
+        self.bound: Tensor | None = torch.zeros(())
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What is maximised, in words."""
+
+    @abstractmethod
+    def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """What is maximised, and what has its gradient: in nats, summed over the batch."""
+
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """What is minimised, in nats, summed over the batch."""
+        with torch.no_grad():
+            return self.differentiable_loss(model, guide, *args, **kwargs).item()
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        if self.estimator != "score_function":
+            return super()._get_trace(model, guide, args, kwargs)
+        return pyro.infer.enum.get_importance_trace(
+            "flat", self.max_plate_nesting, model, guide, args, kwargs, detach=True
+        )
+
+    def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
+        """Nothing yet: the terms are known when the loss is."""
+
+    def remember(self, draws: Draws, kl: Tensor, value: Tensor) -> None:
+        """Keep the ELBO's terms, whose KL is ``(K, N)``, and what was maximised."""
+        self.log_likelihood = draws.summed(draws.log_likelihood.detach().mean(0))
+        self.kl = draws.summed(kl.detach().mean(0))
+        self.bound = value.detach()
+
+    def _differentiable_loss_particle(
+        self, model_trace: Trace, guide_trace: Trace
+    ) -> tuple[Any, Any]:
+        """Both times K, since Pyro divides by the number of particles."""
+        draws = _draws(model_trace, guide_trace, self.num_particles)
+        if self.estimator != "score_function":
+            _check_reparameterised(draws)
+        value, surrogate = self.value_and_surrogate(draws)
+        loss = util.torch_item(-value.detach())
+        pyro_elbos._check_finite(loss, model_trace, guide_trace)
+        return self.num_particles * loss, -self.num_particles * surrogate
+
+
+def _draws(model_trace: Trace, guide_trace: Trace, particles: int) -> Draws:
+    model, guide = dict(_samples(model_trace)), dict(_samples(guide_trace))
+    latents = [name for name, site in model.items() if not site["is_observed"]]
+    if set(latents) != set(guide):
+        raise IncompatibleComponents(
+            f"Expected model and guide to sample the same sites, got {latents} and {list(guide)}; "
+            f"use Trace_ELBO, whose sites may be any"
+        )
+    sites = [*model.items(), *guide.items()]
+    _check_alike(sites, particles)
+    likelihoods = [site for site in model.values() if site["is_observed"]]
+    return Draws(
+        log_likelihood=_total(likelihoods, particles),
+        log_prior=_total([model[name] for name in latents], particles),
+        log_posterior=_total([guide[name] for name in latents], particles),
+        latents=[(name, model[name], guide[name]) for name in latents],
+        scale=sites[0][1]["scale"],
+    )
+
+
+def _check_alike(sites: list[tuple[str, Any]], particles: int) -> None:
+    first = sites[0][1]
+    for name, site in sites:
+        if site["unscaled_log_prob"].numel() != first["unscaled_log_prob"].numel():
+            raise IncompatibleComponents(
+                f"Site {name!r}: expected every site within one plate over the data, so that each "
+                f"datum has weights of its own, got log-probabilities of shape "
+                f"{tuple(site['log_prob'].shape)} beside {tuple(first['log_prob'].shape)}: use "
+                f"Trace_ELBO"
+            )
+        if not _same(site["scale"], first["scale"]):
+            raise IncompatibleComponents(
+                f"Site {name!r}: expected one scale for every site of model and guide, got "
+                f"others; a datum's weight has no meaning there: scale both alike"
+            )
+    if first["unscaled_log_prob"].numel() % particles:
+        raise IncompatibleComponents(
+            f"Expected {particles} particles of each datum, got log-probabilities of shape "
+            f"{tuple(first['log_prob'].shape)}"
+        )
+
+
+def _check_reparameterised(draws: Draws) -> None:
+    for name, _, site in draws.latents:
+        q: Any = site["fn"]
+        if not q.has_rsample:
+            raise IncompatibleComponents(
+                f"Site {name!r}: expected a reparameterised guide, got {type(q).__name__}, which "
+                f"has no rsample: choose estimator: score_function"
+            )
+
+
+def _total(sites: list[Any], particles: int) -> Tensor:
+    """The sites' log-probabilities together, ``(K, N)``, masked but not scaled."""
+    total: Any = 0.0
+    for site in sites:
+        masked = scale_and_mask(site["unscaled_log_prob"], 1.0, site["mask"])
+        total = total + masked.reshape(particles, -1)
+    return total
+
+
+def only_latent(draws: Draws, estimator: Estimator) -> tuple[str, Any, Any]:
+    """The one latent site, of which the score and the path can be told apart.
+
+    Raises:
+        IncompatibleComponents: if there are several.
+    """
+    if len(draws.latents) != 1:
+        raise IncompatibleComponents(
+            f"Expected a guide with one latent site for estimator: {estimator}, got "
+            f"{[name for name, *_ in draws.latents]}: choose estimator: pathwise"
+        )
+    return draws.latents[0]
+
+
+def path_of_log_posterior(draws: Draws, estimator: Estimator, *, through_z: bool) -> Tensor:
+    """log q(z|x), ``(K, N)``, with the gradient that passes through z alone.
+
+    Args:
+        draws: Those of one trace.
+        estimator: Who asks, for the message.
+        through_z: Evaluate it at a copy of z. A flow's own draw takes the noise from its cache,
+            and then no gradient would pass through the tensor z.
+    """  # noqa: D403
+    _, _, site = only_latent(draws, estimator)
+    z, whole = site["value"], draws.log_posterior
+
+    def log_density(value: Tensor) -> Tensor:
+        unmasked = site["fn"].log_prob(value)
+        return scale_and_mask(unmasked, 1.0, site["mask"]).reshape(whole.shape)
+
+    whole = log_density(z.clone()) if through_z else whole
+    return without_score(whole, log_density(z.detach()))
