@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
+    from pyro_vae.inference.compiled import CompiledSVI as CompiledSVI
     from pyro_vae.inference.fit import fit as fit
     from pyro_vae.objectives.legality import kl_matrix as kl_matrix
     from pyro_vae.objectives.terms import elbo_terms as elbo_terms
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "VAE": "vae",
+    "CompiledSVI": "inference.compiled",
     "Prior": "core.prior",
     "Likelihood": "core.likelihood",
     "Posterior": "core.posterior",

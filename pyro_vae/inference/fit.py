@@ -11,19 +11,22 @@ from typing import Any
 
 import pyro
 import torch
-from pyro.infer import SVI
 from pyro.optim import Adam  # type: ignore[attr-defined]
 from torch import Tensor
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
 from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.feed import feed
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support
 from pyro_vae.inference.amortisation import check_amortisation
+from pyro_vae.inference.precision import Precision, check_precision, trained_in
 from pyro_vae.inference.result import FitResult
 from pyro_vae.inference.settings import TrainSettings, resolve_device
+from pyro_vae.inference.stepper import StepKind, Stepper
+from pyro_vae.inference.sums import Sums
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
@@ -45,6 +48,8 @@ def fit(
     batch_size: int = 128,
     lr: float = 1e-3,
     patience: int | None = None,
+    step: StepKind = "auto",
+    precision: Precision = "float32",
     device: str = "auto",
     seed: int = 0,
     show_progress: bool = True,
@@ -65,6 +70,11 @@ def fit(
         lr: Adam's learning rate. The loss is summed over the batch, as Pyro does.
         patience: Stop after this many epochs without a better validation ELBO, and keep the
             best epoch's weights.
+        step: ``compiled`` captures the whole step once and replays it
+            (:class:`~pyro_vae.inference.compiled.CompiledSVI`), ``pyro`` takes Pyro's own, and
+            ``auto`` captures where the run is long enough for that to pay. The steps are the same
+            ones, to rounding; the result says which was taken.
+        precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
         device: ``auto`` takes CUDA where there is one.
         seed: Seeds Pyro, PyTorch, NumPy and Python.
         show_progress: Whether to show a progress bar.
@@ -73,6 +83,7 @@ def fit(
     Raises:
         DeclarationError: if a setting is not sound, or a warm-up is longer than the run.
         IncompatibleComponents: if the data do not fit the model.
+        NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
         NonFiniteLoss: if the loss becomes NaN or infinite; the weights stay those of the last
             good step.
 
@@ -83,19 +94,20 @@ def fit(
         ['elbo', 'epoch', 'kl']
     """
     settings = TrainSettings.checked(
-        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, device=device, seed=seed
-    )
+        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, step=step,
+        precision=precision, device=device, seed=seed,
+    )  # fmt: skip
     where = resolve_device(settings.device)
+    check_precision(settings.precision, where)
     maximised = _objective(objective)
     maximised.check(settings.epochs)
     data = load_data(data)
     _check_fits(vae, data, settings)
-    data = data.to(where)
     vae.to(where)
     pyro.set_rng_seed(settings.seed)
-    vae.initialise(_all_of(data))
+    vae.initialise(_all_of(data).to(where))
     result = FitResult(vae, settings, maximised.declaration, data.identity, str(where))
-    _Loop(data, maximised, result, on_epoch).run(show_progress)
+    _Loop(data, maximised, result, where, on_epoch).run(show_progress)
     vae.eval()
     return result
 
@@ -150,27 +162,32 @@ class _Loop:
         data: DataSet,
         objective: Objective,
         result: FitResult,
+        device: torch.device,
         on_epoch: Callable[[FitResult], None] | None,
     ) -> None:
-        self.vae, self.data, self.result, self.on_epoch = result.vae, data, result, on_epoch
+        self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
         self.settings = result.settings
         self.loss: Trace_ELBO = objective.pyro_loss()
-        optimiser = Adam({"lr": self.settings.lr})
-        self.svi = SVI(self.vae.model, self.vae.guide, optimiser, self.loss)
+        self.data = feed(data.train, device)
+        self.size = len(data.train)
+        self.validation = data.validation.to(device)
+        self.steps = -(-self.size // self.settings.batch_size) * self.settings.epochs
         self.order = torch.Generator().manual_seed(self.settings.seed)
         self.best: tuple[float, dict[str, Tensor]] | None = None
 
     def run(self, show_progress: bool) -> None:
         """Train until the last epoch, early stopping or an interrupt."""
-        total = self.settings.epochs * len(self.data.train)
+        total = self.settings.epochs * self.size
         try:
             with (
                 _threads(self.vae, self.settings.batch_size),
+                trained_in(self.vae, self.settings.precision),
                 progress(total, "Training", unit="data", enabled=show_progress) as bar,
                 pyro.validation_enabled(False),  # slow; the data have been checked
                 warnings.catch_warnings(),
             ):
                 warnings.filterwarnings("ignore", "Encountered NaN|Encountered \\+?-?inf")
+                self.stepper = self._stepper(bar)
                 for epoch in range(1, self.settings.epochs + 1):
                     self._epoch(epoch, bar)
                     if self._no_better():
@@ -182,24 +199,29 @@ class _Loop:
         if self.best is not None:
             self.vae.load_state_dict(self.best[1])
 
+    def _stepper(self, bar: Progress) -> Stepper:
+        def say(choice: str) -> None:
+            self.result.step = choice
+            bar.note(choice)
+
+        optimiser = Adam({"lr": self.settings.lr})
+        kind = self.settings.step
+        return Stepper(kind, self.steps, self.vae, self.data, optimiser, self.loss, say)
+
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
         self.vae.train()
         self.loss.begin_epoch(epoch)
-        sums = torch.zeros(3)
-        seen = 0
-        for step, x in enumerate(self.data.batches(self.settings.batch_size, self.order)):
+        sums = Sums(self.loss)
+        for batch, given in enumerate(self.data.epoch(self.settings.batch_size, self.order)):
             try:
-                self.svi.step(x)
+                self.stepper.step(given)
             except NonFiniteLoss as error:
-                raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {step})") from None
-            sums += self._last_terms()
-            seen += len(x)
-            log_likelihood, kl, bound = (sums / seen).tolist()
-            terms = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
-            own = {} if self.loss.bound is None else {"objective": bound}
-            bar.advance(len(x), **terms, **own)
-        record: dict[str, float] = {"epoch": epoch, **terms, **own}
+                raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {batch})") from None
+            sums.add(len(given))
+            bar.advance(len(given), **sums.live)
+        self._check_finite(epoch)
+        record: dict[str, float] = {"epoch": epoch, **sums.means()}
         record |= self._validate()
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
@@ -207,16 +229,25 @@ class _Loop:
         if self.on_epoch is not None:
             self.on_epoch(self.result)
 
-    def _last_terms(self) -> Tensor:
-        """The last step's terms of the ELBO, and what it maximised if that is another thing."""
-        terms = [self.loss.log_likelihood, self.loss.kl]
-        bound = terms[0] - terms[1] if self.loss.bound is None else self.loss.bound
-        return torch.stack([*terms, bound]).cpu()
+    def _check_finite(self, epoch: int) -> None:
+        """Let a compiled step's loss that was not finite be named by Pyro's own."""
+        try:
+            self.stepper.check()
+        except NonFiniteLoss as error:
+            with torch.no_grad():
+                for given in self.data.epoch(self.settings.batch_size, self.order):
+                    try:
+                        self.loss.loss_and_grads(
+                            self.vae.model, self.vae.guide, self.data.batch(given)
+                        )
+                    except NonFiniteLoss as named:
+                        raise NonFiniteLoss(f"{named} (epoch {epoch})") from None
+            raise NonFiniteLoss(f"{error} (epoch {epoch})") from None
 
     def _validate(self) -> dict[str, float]:
-        if not len(self.data.validation):
+        if not len(self.validation):
             return {}
-        terms = elbo_terms_of_data(self.vae, self.data.validation.x, seed=self.settings.seed)
+        terms = elbo_terms_of_data(self.vae, self.validation.x, seed=self.settings.seed)
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
 
     def _keep(self, record: dict[str, float]) -> None:

@@ -34,6 +34,7 @@ class FitResult:
         device: Where it was trained.
         ended: Why training ended: ``finished``, ``early`` or ``interrupted``.
         best_epoch: The epoch whose weights the model has.
+        step: Which form of the SVI step was taken, and why.
     """
 
     vae: VAE
@@ -44,6 +45,7 @@ class FitResult:
     history: list[dict[str, float]] = field(default_factory=list)
     ended: str = "finished"
     best_epoch: int = 0
+    step: str = ""
 
     @property
     def seconds(self) -> float:

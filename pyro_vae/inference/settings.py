@@ -10,6 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Validati
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import readable
 from pyro_vae.core.schema import Section
+from pyro_vae.inference.precision import Precision
+from pyro_vae.inference.stepper import StepKind
 
 __all__ = ["TrainSettings", "resolve_device"]
 
@@ -27,6 +29,20 @@ class TrainSettings(Section):
             "the best epoch's weights; none trains every epoch and keeps the last."
         ),
     ] = None
+    step: Annotated[
+        StepKind,
+        Field(
+            description="compiled (captured once and replayed), pyro (Pyro's own), or auto: "
+            "compiled where the run is long enough to pay for the capture."
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Of the networks' matrix products while training: float32, tf32 (NVIDIA "
+            "GPUs), or bfloat16 autocast."
+        ),
+    ] = "float32"
     device: Annotated[
         str, Field(description="auto (CUDA where there is one), cpu, cuda, cuda:1, ...")
     ] = "auto"

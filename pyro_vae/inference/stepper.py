@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pyro.infer import SVI
-from pyro.optim import PyroOptim  # type: ignore[attr-defined]
+from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.core.errors import NotCapturable
@@ -33,10 +34,10 @@ class Stepper:
         data: Where batches come from.
         optimiser: Pyro's optimiser.
         loss: What is minimised.
+        say: Told, as a sentence, which form was taken and why.
 
     Attributes:
         svi: The SVI that makes the steps.
-        choice: Which form was taken, and why, as a sentence.
     """
 
     def __init__(
@@ -47,22 +48,23 @@ class Stepper:
         data: Resident | Streamed,
         optimiser: PyroOptim,
         loss: Trace_ELBO,
+        say: Callable[[str], None],
     ) -> None:
-        self.kind, self.data = kind, data
+        self.kind, self.data, self.say = kind, data, say
         self.parts: Any = (vae.model, vae.guide, optimiser, loss)
         self.svi: SVI
-        if kind == "compiled" or kind == "auto" and steps >= WORTHWHILE:
+        if kind == "compiled" or (kind == "auto" and steps >= WORTHWHILE):
             self.svi = CompiledSVI(*self.parts, batch=lambda given: (data.batch(given),))
-            self.choice = "Step: compiled, " + (
-                "as declared" if kind == "compiled" else f"which pays in {steps:,} steps"
-            )
         else:
             self.svi = SVI(*self.parts)
-            self.choice = "Step: Pyro's own, " + (
-                "as declared"
-                if kind == "pyro"
-                else f"since {steps:,} steps are too few for a capture to pay ({WORTHWHILE:,})"
-            )
+        why = {
+            ("compiled", True): "compiled, as declared",
+            ("auto", True): f"compiled, which pays in {steps:,} steps",
+            ("pyro", False): "Pyro's own, as declared",
+            ("auto", False): f"Pyro's own, since {steps:,} steps are too few for a capture to pay "
+            f"(from {WORTHWHILE:,})",
+        }
+        say(f"Step: {why[kind, isinstance(self.svi, CompiledSVI)]}")
 
     def step(self, given: Tensor) -> None:
         """Make one step on what the data give for a batch.
@@ -79,7 +81,7 @@ class Stepper:
             if self.kind == "compiled":
                 raise
             self.svi = SVI(*self.parts)
-            self.choice = f"Step: Pyro's own, since it cannot be captured. {error}"
+            self.say(f"Step: Pyro's own, since this one cannot be captured. {error}")
             self.step(given)
 
     def check(self) -> None:

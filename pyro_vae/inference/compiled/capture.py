@@ -176,9 +176,7 @@ def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
     return left
 
 
-def _update(
-    rule: Rule, parameter: Tensor, gradient: Tensor, rate: Tensor, good: Tensor
-) -> None:
+def _update(rule: Rule, parameter: Tensor, gradient: Tensor, rate: Tensor, good: Tensor) -> None:
     """Write the new parameter and state where they lie, unless a loss was not finite."""
     new, state = rule.updated(parameter.detach(), gradient, rule.state, rate)
     parameter.copy_(torch.where(good, new, parameter))

@@ -13,7 +13,7 @@ from pyro import poutine
 from pyro.infer import SVI
 from pyro.infer.elbo import ELBO
 from pyro.infer.util import zero_grads
-from pyro.optim import PyroOptim  # type: ignore[attr-defined]
+from pyro.optim import PyroOptim
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -140,7 +140,8 @@ class CompiledSVI(SVI):
         self._kinds.clear()
         with poutine.trace(param_only=True) as seen:
             loss = super().step(*self._arguments(args), **kwargs)
-        found = [site["value"].unconstrained() for site in seen.trace.nodes.values()]
+        sites: list[Any] = list(seen.trace.nodes.values())
+        found = [site["value"].unconstrained() for site in sites]
         parameters = list({id(parameter): parameter for parameter in found}.values())
         optimisers = [self.optim.optim_objs[p] for p in parameters]
         optimisers = [getattr(optimiser, "optimizer", optimiser) for optimiser in optimisers]
@@ -152,7 +153,7 @@ class CompiledSVI(SVI):
         self._rates = [0.0] * len(parameters)
         rates = torch.tensor(self._rates, dtype=torch.float64, device=device)
         good = torch.ones((), dtype=torch.bool, device=device)
-        self._names = [pyro.get_param_store().param_name(p) for p in parameters]
+        self._names = [str(pyro.get_param_store().param_name(p)) for p in parameters]
         self._places = [p.data_ptr() for p in parameters]
         self._step = Step(self._loss, parameters, clips, rules, rates, good)
         return pytree.tree_map(_as_tensor, loss)
@@ -186,7 +187,7 @@ class CompiledSVI(SVI):
         taken as long as a capture does.
         """
         done = sum(other.replay is not None for other in self._kinds.values())
-        return kind.first or done > 0 and kind.seconds > self.capture_seconds / done
+        return kind.first or (done > 0 and kind.seconds > self.capture_seconds / done)
 
     def _plain(self, kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step."""
@@ -203,14 +204,14 @@ class CompiledSVI(SVI):
             return self.loss_and_grads(self.model, self.guide, *self._arguments(args), **kwargs)
 
         began = time.perf_counter()
-        before = [rule and rule.plain_state() for rule in self._step.rules]
+        rules = [rule for rule in self._step.rules if rule is not None]
+        before = [rule.plain_state() for rule in rules]
         self._advance()
         try:
             traced = capture(self._step, loss_and_grads, tensors_of(args, kwargs))
         except NotCapturable:
-            for rule, plain in zip(self._step.rules, before, strict=True):
-                if rule is not None and plain is not None:
-                    rule.restore(plain)
+            for rule, plain in zip(rules, before, strict=True):
+                rule.restore(plain)
             raise
         kind.outputs = traced.outputs
         loss = self._finished(traced.outputs, traced.values)

@@ -159,7 +159,7 @@ def rule_of(parameter: Tensor, optimiser: torch.optim.Optimizer) -> Rule | None:
     """
     make = RULES.get(type(optimiser))
     strange = any(optimiser.param_groups[0].get(name) for name in ("maximize", "differentiable"))
-    if make is None or strange or not optimiser.state[parameter] and make is not _SGD:
+    if make is None or strange or (not optimiser.state[parameter] and make is not _SGD):
         return None
     return make(parameter, optimiser)
 

@@ -1,4 +1,4 @@
-"""What a Pyro program does while it is captured: at which site it is, and what no graph can hold."""
+"""Watches a Pyro program while it is captured: where it is, and what no graph can hold."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _line_of_program() -> str:
     """The innermost line that is not a library's, as ``file:line``."""
     for frame, line in traceback.walk_stack(None):
         module = frame.f_globals.get("__name__", "")
-        if not f"{module}.".startswith(LIBRARIES) and not frame.f_code.co_filename[0] == "<":
+        if not f"{module}.".startswith(LIBRARIES) and frame.f_code.co_filename[0] != "<":
             return f"{frame.f_code.co_filename}:{line}"
     return ""
 

@@ -61,4 +61,3 @@ def same(make: Callable[[], Program], **options: Any) -> CompiledSVI:
     assert_equal(ours, pyros)
     assert isinstance(ours[2], CompiledSVI)
     return ours[2]
-

@@ -1,4 +1,4 @@
-"""Pyro programs that are not VAEs, each with its guide, its loss and the arguments of its steps."""
+"""Pyro programs that are not VAEs, each with its guide, its loss and its arguments."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def mixture() -> Program:
         with pyro.plate("components", 2):
             locs = pyro.sample("locs", dist.Normal(0.0, 5.0))
         with pyro.plate("data", len(x)):
-            which = pyro.sample("which", dist.Categorical(weights), infer={"enumerate": "parallel"})
+            which = pyro.sample(
+                "which", dist.Categorical(weights), infer={"enumerate": "parallel"}
+            )
             pyro.sample("x", dist.Normal(locs[which], 1.0), obs=x)
 
     guide = AutoDelta(poutine.block(model, hide=["which"]))

@@ -72,6 +72,11 @@ LOSSES = {
 }
 
 
+def steps(svi, arguments):
+    for given in arguments:
+        svi.step(*given)
+
+
 def with_loss(make):
     def program():
         made = normal_mean()
@@ -101,7 +106,7 @@ def test_the_loss_is_captured(name):
 def test_what_a_loss_remembers_is_that_of_the_last_step():
     def remembered(kind):
         seen = []
-        trained(kind, with_loss(lambda: RememberingELBO()), steps=10,
+        trained(kind, with_loss(RememberingELBO), steps=10,
                 each=lambda _, svi: seen.append(svi_loss(svi).kl.item()))  # fmt: skip
         return seen
 
@@ -188,7 +193,9 @@ def test_the_gather_is_captured_and_a_short_batch_is_made():
 def test_optimiser_state_is_the_one_that_pyro_saves():
     def state(kind):
         saved = {}
-        trained(kind, regression, steps=20, each=lambda _, svi: saved.update(svi.optim.get_state()))
+        trained(
+            kind, regression, steps=20, each=lambda _, svi: saved.update(svi.optim.get_state())
+        )
         return saved
 
     ours, theirs = state(CompiledSVI), state(SVI)
@@ -268,8 +275,7 @@ def test_a_program_that_changes_between_steps_is_refused():
 
     svi = CompiledSVI(model, program.guide, adam(), Trace_ELBO())
     with pytest.raises(NotCapturable, match="does the same at every step, but it did"):
-        for _ in range(5):
-            svi.step(*program.arguments)
+        steps(svi, [program.arguments] * 5)
 
 
 def test_a_tensor_made_anew_of_other_values_is_refused():
@@ -282,8 +288,7 @@ def test_a_tensor_made_anew_of_other_values_is_refused():
 
     svi = CompiledSVI(model, program.guide, adam(), Trace_ELBO())
     with pytest.raises(NotCapturable, match="made a new tensor of other values"):
-        for _ in range(5):
-            svi.step(*program.arguments)
+        steps(svi, [program.arguments] * 5)
 
 
 def test_a_number_that_changes_at_every_step_is_refused():
@@ -292,8 +297,7 @@ def test_a_number_that_changes_at_every_step_is_refused():
         lambda x, by: program.model(x * by), lambda x, by: program.guide(x), adam(), Trace_ELBO()
     )
     with pytest.raises(NotCapturable, match="give numbers that change as tensors"):
-        for number in range(20):
-            svi.step(*program.arguments, 1.0 + number)
+        steps(svi, [(*program.arguments, 1.0 + number) for number in range(20)])
 
 
 def test_a_loss_that_is_not_finite_changes_nothing_from_then_on():

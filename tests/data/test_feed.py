@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from pyro_vae.data.dataset import Split
+from pyro_vae.data.feed import Resident, Streamed, feed
+
+CPU = torch.device("cpu")
+X = torch.arange(22.0).reshape(11, 2)
+
+
+@pytest.mark.parametrize("kind", [Resident, Streamed])
+def test_an_epoch_has_every_datum_once_in_an_order_of_its_own(kind):
+    source = kind(Split(X), CPU)
+    generator = torch.Generator().manual_seed(0)
+    passes = [[source.batch(g) for g in source.epoch(4, generator)] for _ in range(2)]
+    for batches in passes:
+        assert [len(batch) for batch in batches] == [4, 4, 3]
+        assert sorted(torch.cat(batches)[:, 0].tolist()) == X[:, 0].tolist()
+    assert not torch.equal(torch.cat(passes[0]), torch.cat(passes[1]))
+
+
+def test_streamed_and_resident_give_the_same_batches():
+    both = []
+    for kind in (Resident, Streamed):
+        torch.manual_seed(0)
+        source = kind(Split(X / 22, dynamic=True), CPU)
+        generator = torch.Generator().manual_seed(0)
+        both.append(torch.cat([source.batch(g) for g in source.epoch(4, generator)]))
+    assert torch.equal(*both)
+    assert set(both[0].flatten().tolist()) == {0.0, 1.0}
+
+
+def test_a_dynamic_split_is_drawn_again_at_every_use():
+    source = Resident(Split(torch.full((1, 200), 0.5), dynamic=True), CPU)
+    index = torch.tensor([0])
+    assert not torch.equal(source.batch(index), source.batch(index))
+
+
+def test_a_pass_that_is_left_early_ends_its_worker():
+    source = Streamed(Split(X), CPU)
+    for _ in source.epoch(4, torch.Generator()):
+        break
+
+
+def test_on_the_host_data_are_resident():
+    assert isinstance(feed(Split(X), CPU), Resident)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_what_does_not_fit_on_the_gpu_is_streamed(monkeypatch):
+    device = torch.device("cuda")
+    assert isinstance(feed(Split(X), device), Resident)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 100))
+    source = feed(Split(X), device)
+    assert isinstance(source, Streamed)
+    batches = list(source.epoch(4, torch.Generator().manual_seed(0)))
+    assert {batch.device.type for batch in batches} == {"cuda"}
+    assert sorted(torch.cat(batches)[:, 0].tolist()) == X[:, 0].tolist()
