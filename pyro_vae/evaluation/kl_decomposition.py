@@ -69,10 +69,10 @@ class KLDecomposition:
             f"{math.log(self.count):.2f}, and so too low where it comes near"
         )
         part = (
-            f"q(z) is estimated from {self.batch_size:,} or more of {self.count:,} data at a time; that "
-            f"is unbiased, but its logarithm is too low on average, so that I_q(x; z) is too "
-            f"high and KL(q(z) || p(z)) too low by as much; total correlation and dimension-wise "
-            f"KL are biased too"
+            f"q(z) is estimated from {self.batch_size:,} or more of {self.count:,} data at a "
+            f"time; that is unbiased, but its logarithm is too low on average, so that I_q(x; z) "
+            f"is too high and KL(q(z) || p(z)) too low by as much; total correlation and "
+            f"dimension-wise KL are biased too"
         )
         return whole if self.batch_size == self.count else part
 
