@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
     from pyro_vae.evaluation.compare_gradients import compare_gradients as compare_gradients
     from pyro_vae.evaluation.evaluate import evaluate as evaluate
+    from pyro_vae.evaluation.kl_decomposition import kl_decomposition as kl_decomposition
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
@@ -44,6 +45,7 @@ _HOMES = {
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
+    "kl_decomposition": "evaluation.kl_decomposition",
     "kl_matrix": "objectives.legality",
     "load_data": "data.loading",
     "load": "experiment.checkpoint",

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.evaluation.apart import apart, device_of
 from pyro_vae.evaluation.checks import critical_z, z_score
 from pyro_vae.evaluation.gradient_comparison import GradientComparison, GradientRow, Interval
-from pyro_vae.evaluation.gradients import (
-    by_pyro,
-    directions_of,
-    elbo_by_hand,
-    gradient_of,
-    groups_of,
+from pyro_vae.evaluation.gradient_draws import (
+    ALL,
+    Loss,
+    Measured,
+    Reference,
+    mean_variance,
+    measure,
+    median,
+    reference_of,
+    stderr_of,
 )
+from pyro_vae.evaluation.gradients import by_pyro, elbo_by_hand, groups_of
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.objectives.estimators import Estimator
 from pyro_vae.objectives.iwae import IWAE
@@ -32,10 +35,6 @@ from pyro_vae.vae import VAE
 
 __all__ = ["compare_gradients"]
 
-Loss = Callable[[], Tensor]
-Groups = dict[str, list[nn.Parameter]]
-ALL = "all"
-
 
 @dataclass
 class _Contestant:
@@ -43,25 +42,6 @@ class _Contestant:
     estimator: Estimator
     kl: str
     objective: Objective
-
-
-@dataclass
-class _Reference:
-    """The gradient that estimators of one bound are held against, along each direction."""
-
-    name: str
-    mean: dict[str, Tensor]
-    stderr: dict[str, Tensor]
-    directions: dict[str, Tensor]
-
-
-@dataclass
-class _Measured:
-    """Draws along the directions, squared half-distances of pairs, and seconds."""
-
-    along: dict[str, Tensor]
-    variances: dict[str, Tensor]
-    seconds: list[float]
 
 
 def compare_gradients(
@@ -172,15 +152,15 @@ def _rows(
     seed: int,
 ) -> tuple[list[GradientRow], dict[str, str]]:
     groups = groups_of(vae)
-    references: dict[str, _Reference] = {}
+    references: dict[str, Reference] = {}
     for contestant in contestants:
         if contestant.bound not in references:
             loss, name = _reference_loss(vae, x, contestant, particles)
-            references[contestant.bound] = _reference(loss, name, groups, reference_draws, seed)
+            references[contestant.bound] = reference_of(loss, name, groups, reference_draws, seed)
     losses = [by_pyro(vae, x, each.objective.pyro_loss()) for each in contestants]
     targets = [references[each.bound] for each in contestants]
     seeds = range(seed + 2_000_000, seed + 2_000_000 + 2 * math.ceil(draws / 2))
-    measured = _measure(losses, targets, groups, seeds)
+    measured = measure(losses, targets, groups, seeds)
     rows = [
         _row(contestant, group, measured[i], targets[i], confidence)
         for group in (ALL, *groups)
@@ -203,82 +183,15 @@ def _reference_loss(
     return (lambda: -elbo_terms(vae, x, particles=particles).elbo.mean()), name
 
 
-def _reference(loss: Loss, name: str, groups: Groups, count: int, seed: int) -> _Reference:
-    everything = {ALL: [p for group in groups.values() for p in group]}
-    exact = name == "exact"
-    pilot = 1 if exact else 8
-    directions = {**directions_of(loss, everything, seed, pilot),
-                  **directions_of(loss, groups, seed, pilot)}  # fmt: skip
-    rows: dict[str, list[Tensor]] = {group: [] for group in directions}
-    for draw in range(1 if exact else count):
-        torch.manual_seed(seed + 1_000_000 + draw)
-        for group, gradient in _with_all(gradient_of(loss, groups)).items():
-            rows[group].append(directions[group] @ gradient)
-    along = {group: torch.stack(values) for group, values in rows.items()}
-    return _Reference(
-        name.format(count=f"{count:,}"),
-        {group: values.mean(0) for group, values in along.items()},
-        {group: _stderr(values) for group, values in along.items()},
-        directions,
-    )
-
-
-def _with_all(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {ALL: torch.cat(list(gradients.values())), **gradients}
-
-
-def _stderr(values: Tensor) -> Tensor:
-    return (
-        values.std(0) / math.sqrt(len(values)) if len(values) > 1 else torch.zeros_like(values[0])
-    )
-
-
-def _measure(
-    losses: list[Loss], targets: list[_Reference], groups: Groups, seeds: Iterable[int]
-) -> list[_Measured]:
-    """Each estimator in turn on each seed, so that what slows the machine slows them all."""
-    names = [ALL, *groups]
-    along = [{name: [] for name in names} for _ in losses]  # type: ignore[var-annotated]
-    squares = [{name: [] for name in names} for _ in losses]  # type: ignore[var-annotated]
-    seconds: list[list[float]] = [[] for _ in losses]
-    before: list[dict[str, Tensor] | None] = [None for _ in losses]
-    for loss in losses:
-        gradient_of(loss, groups)  # what is slow only once
-    for seed in seeds:
-        for i, (loss, target) in enumerate(zip(losses, targets, strict=True)):
-            torch.manual_seed(seed)
-            began = _now(groups)
-            gradient = gradient_of(loss, groups)
-            seconds[i].append(_now(groups) - began)
-            gradient, last = _with_all(gradient), before[i]
-            for name, value in gradient.items():
-                along[i][name].append(target.directions[name] @ value)
-                if last is not None:
-                    squares[i][name].append((value - last[name]).square().sum() / 2)
-            before[i] = gradient if last is None else None
-    return [
-        _Measured({name: torch.stack(v) for name, v in a.items()},
-                  {name: torch.stack(v) for name, v in s.items()}, t)
-        for a, s, t in zip(along, squares, seconds, strict=True)
-    ]  # fmt: skip
-
-
-def _now(groups: Groups) -> float:
-    device = next(iter(groups.values()))[0].device
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
 def _row(
     contestant: _Contestant,
     group: str,
-    measured: _Measured,
-    target: _Reference,
+    measured: Measured,
+    target: Reference,
     confidence: float,
 ) -> GradientRow:
     along, expected = measured.along[group].double(), target.mean[group].double()
-    stderr = (_stderr(along).square() + target.stderr[group].double().square()).sqrt()
+    stderr = (stderr_of(along).square() + target.stderr[group].double().square()).sqrt()
     gap = along.mean(0) - expected
     rounding = torch.finfo(measured.along[group].dtype).eps ** 0.75
     z = z_score(gap, stderr, len(along) - 1, rounding * max(expected.abs().max().item(), 1.0))
@@ -289,25 +202,6 @@ def _row(
         contestant.bound, contestant.estimator, contestant.kl, group, signal=length,
         bias=Interval(bias, bias - wide * error, bias + wide * error),
         worst_z=z[z.abs().argmax()].item(), tests=len(z),
-        variance=_variance(measured.variances[group].double(), confidence, rounding * length**2),
-        seconds=_median(measured.seconds, confidence),
+        variance=mean_variance(measured.variances[group].double(), confidence, rounding * length),
+        seconds=median(measured.seconds, confidence),
     )  # fmt: skip
-
-
-def _variance(values: Tensor, confidence: float, rounding: float) -> Interval:
-    """The mean of independent unbiased estimates, its interval on the logarithmic scale."""
-    mean = values.mean().item()
-    if mean <= rounding**2 or mean == 0:
-        return Interval(0.0, 0.0, 0.0)
-    wide = float(stats.t.isf((1 - confidence) / 2, len(values) - 1))
-    factor = math.exp(wide * _stderr(values.unsqueeze(-1)).item() / mean)
-    return Interval(mean, mean / factor, mean * factor)
-
-
-def _median(values: list[float], confidence: float) -> Interval:
-    """The median, and the order statistics that hold the true one with this confidence."""
-    ordered = sorted(values)
-    count = len(ordered)
-    lowest = max(int(stats.binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
-    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    return Interval(middle, ordered[lowest], ordered[count - 1 - lowest])

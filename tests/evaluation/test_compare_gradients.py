@@ -11,7 +11,7 @@ import torch
 
 from pyro_vae import compare_gradients
 from pyro_vae.core.errors import DataError, PyroVAEError
-from pyro_vae.evaluation.compare_gradients import _median, _variance
+from pyro_vae.evaluation.gradient_draws import mean_variance, median
 from pyro_vae.objectives import beta_elbo, importance_elbo
 from tests.evaluation.conftest import stirred
 
@@ -119,10 +119,10 @@ def test_intervals_hold_what_they_say():
     for _ in range(400):
         pairs = torch.randn(60, 2, 50).double()
         squares = (pairs[:, 0] - pairs[:, 1]).square().sum(-1) / 2
-        variance = _variance(squares, 0.9, 0.0)
+        variance = mean_variance(squares, 0.9, 0.0)
         inside[0] += variance.low <= 50 <= variance.high
-        median = _median(torch.rand(60).exp().tolist(), 0.9)
-        inside[1] += median.low <= math.exp(0.5) <= median.high
+        middle = median(torch.rand(60).exp().tolist(), 0.9)
+        inside[1] += middle.low <= math.exp(0.5) <= middle.high
     spread = 4.42 * math.sqrt(400 * 0.9 * 0.1)
     assert abs(inside[0] - 360) < spread
     assert 360 - spread < inside[1] <= 400

@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_names_site_epoch_and_batch_and_keeps_the_weig
         ({"device": "tpu"}, "device: must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (
             {"objective": "elbow"},
-            "unknown objective 'elbow'; known: elbo, iwae, renyi; did you mean 'elbo'",
+            "unknown objective 'elbow'; known: elbo, .*; did you mean 'elbo'",
         ),
         ({"objective": {"kind": "elbo", "particles": 0}}, "particles: must be > 0, got 0"),
     ],

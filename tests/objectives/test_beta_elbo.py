@@ -1,5 +1,7 @@
 """The weighted ELBO: its weight, its warm-up, its free bits, and what is refused."""
 
+import math
+
 import pyro
 import pytest
 import torch
@@ -12,8 +14,10 @@ from pyro_vae import fit
 from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, NoClosedFormKL
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
 from pyro_vae.objectives.elbo import ELBO
+from pyro_vae.objectives.iwae import IWAE
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.renyi import Renyi
 from pyro_vae.objectives.terms import elbo_terms
 from tests.objectives.common import exact_or_skip
 from tests.objectives.test_pyro_elbos import loss_and_gradients
@@ -214,3 +218,17 @@ def test_what_has_no_meaning_is_refused(arguments, message):
 def test_declarations_come_back(objective):
     declared = objective.declaration
     assert ELBO(**{k: v for k, v in declared.items() if k != "kind"}).declaration == declared
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu(seeded):
+    vae, x = stirred(small_vae()).cuda(), torch.randn(5, 3).cuda()
+    loss = ELBO(kl="exact", beta=2.0, warm_up=2, free_bits=0.1).pyro_loss()
+    for epoch in (1, 2):
+        loss.begin_epoch(epoch)
+        on_gpu = seeded(loss.loss_and_grads, vae.model, vae.guide, x)
+        assert loss.bound.item() == pytest.approx(-on_gpu, rel=1e-5)
+    assert loss.beta.is_cuda
+    for objective in (IWAE(3, "doubly_reparameterised"), IWAE(3, "score_function"), Renyi(0.5)):
+        assert math.isfinite(objective.pyro_loss().loss_and_grads(vae.model, vae.guide, x))
