@@ -223,9 +223,20 @@ class CompiledSVI(SVI):
                 f"what changes in tensors, or train with Pyro's step"
             )
         else:
-            kind.replay, kind.traced = replay_of(traced), None
+            self._compile(kind, traced)
         self.capture_seconds += time.perf_counter() - began
         return loss
+
+    def _compile(self, kind: _Kind, traced: Capture) -> None:
+        try:
+            kind.replay, kind.traced = replay_of(traced), None
+        except Exception as error:  # whatever the compiler raises, the step has been made
+            first = next(iter(str(error).splitlines()), "")
+            kind.refused = (
+                f"Expected the captured step to compile, got {type(error).__name__}: {first}; on "
+                f"a CPU a C++ compiler and room in the temporary folder are needed; or train with "
+                f"Pyro's step"
+            )
 
     def _replayed(self, kind: _Kind, given: list[Tensor]) -> Any:
         assert kind.replay is not None

@@ -317,6 +317,20 @@ def test_a_loss_that_is_not_finite_changes_nothing_from_then_on():
     assert not torch.equal(pyro.param("middle"), before["middle"])
 
 
+def test_a_compiler_that_fails_is_reported_at_the_next_step(monkeypatch):
+    def fail(capture, options):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(backends, "_compiled", fail)
+    program = normal_mean()
+    svi = CompiledSVI(program.model, program.guide, adam(), Trace_ELBO())
+    steps(svi, [program.arguments] * 3)
+    before = pyro.param("middle").item()
+    with pytest.raises(NotCapturable, match="RuntimeError: no compiler here; .* C\\+\\+ compiler"):
+        svi.step(*program.arguments)
+    assert pyro.param("middle").item() == before
+
+
 def test_training_mode_is_part_of_the_graph():
     from pyro.nn import PyroModule
 
