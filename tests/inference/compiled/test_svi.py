@@ -326,7 +326,7 @@ def test_a_compiler_that_fails_is_reported_at_the_next_step(monkeypatch):
     svi = CompiledSVI(program.model, program.guide, adam(), Trace_ELBO())
     steps(svi, [program.arguments] * 3)
     before = pyro.param("middle").item()
-    with pytest.raises(NotCapturable, match="RuntimeError: no compiler here; .* C\\+\\+ compiler"):
+    with pytest.raises(NotCapturable, match=r"RuntimeError: no compiler here; .* C\+\+ compiler"):
         svi.step(*program.arguments)
     assert pyro.param("middle").item() == before
 
