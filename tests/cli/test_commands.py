@@ -107,6 +107,19 @@ def test_evaluate(trained, command):
     assert "digits [sha256" in table
 
 
+def test_evaluate_on_part_of_a_split_with_its_likelihood(trained, command):
+    options = ["--nll", 50, "--data-count", 20, "--per-dimension"]
+    status, out, _ = command("evaluate", trained, *options)
+    assert status == 0
+    assert "Importance sampling: 20/20 (100 %)" in out
+    assert "importance sampling from q, K = 50, seed 0" in out
+    assert "Active units: " in out
+    status, out, _ = command("evaluate", trained, *options, "--json")
+    scores = json.loads(out)
+    assert (scores["count"], scores["available"]) == (20, 359)
+    assert scores["nll"]["importance_sampling"]["value"] < -scores["elbo"]["value"]
+
+
 def test_evaluate_refuses_other_data(trained, command, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained, other)
@@ -211,6 +224,9 @@ BAD = [
     (["audit", "/nonexistent"], "expected a run folder"),
     (["audit", "/nonexistent", "--particles", "5"], "particles"),
     (["evaluate", "/nonexistent", "--split", "tset"], "tset"),
+    (["evaluate", "/nonexistent", "--nnl", "5000"], "--nnl"),
+    (["evaluate", "/nonexistent", "--nll", "1"], "--nll"),
+    (["evaluate", "/nonexistent", "--device", "cuda:99"], "device: must be"),
     (["generate", "/nonexistent", "--out", "x.jpg"], ".png or .npy"),
     (["list", "priors"], "did you mean 'prior'"),
     (["frobnicate"], "frobnicate"),
