@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyro_vae.data.prepare import as_dataset as as_dataset
     from pyro_vae.data.source import Source as Source
     from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
+    from pyro_vae.evaluation.comparison import compare as compare
     from pyro_vae.evaluation.evaluate import evaluate as evaluate
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
@@ -37,6 +38,7 @@ _HOMES = {
     "as_dataset": "data.prepare",
     "audit_elbo": "evaluation.audit",
     "catalogue": "experiment.catalogue",
+    "compare": "evaluation.comparison",
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -93,41 +92,6 @@ def test_an_audit_that_fails_is_exit_status_1(trained, command, monkeypatch):
     assert status == 1
     assert "DISAGREES" in out
     assert "Audit FAILED" in out
-
-
-def test_evaluate(trained, command):
-    status, out, _ = command("evaluate", trained, "--json", "--split", "validation")
-    assert status == 0
-    scores = json.loads(out)
-    assert (scores["split"], scores["count"]) == ("validation", 180)
-    assert scores["elbo"]["stderr"] > 0
-    assert scores["data"]["sha256"]
-    table = command("evaluate", trained)[1]
-    assert "ELBO" in table
-    assert "digits [sha256" in table
-
-
-def test_evaluate_on_part_of_a_split_with_its_likelihood(trained, command):
-    options = ["--nll", 50, "--data-count", 20, "--per-dimension"]
-    status, out, _ = command("evaluate", trained, *options)
-    assert status == 0
-    assert "Importance sampling: 20/20 (100 %)" in out
-    assert "importance sampling from q, K = 50, seed 0" in out
-    assert "Active units: " in out
-    status, out, _ = command("evaluate", trained, *options, "--json")
-    scores = json.loads(out)
-    assert (scores["count"], scores["available"]) == (20, 359)
-    assert scores["nll"]["importance_sampling"]["value"] < -scores["elbo"]["value"]
-
-
-def test_evaluate_refuses_other_data(trained, command, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(trained, other)
-    text = (other / "experiment.yaml").read_text().replace("validation: 0.1", "validation: 0.2")
-    (other / "experiment.yaml").write_text(text)
-    status, _, err = command("evaluate", other)
-    assert status == 2
-    assert "Expected the data of the run" in err
 
 
 def test_generate(trained, command, tmp_path):
