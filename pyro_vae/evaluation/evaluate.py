@@ -13,7 +13,10 @@ from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import digest
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
+from pyro_vae.evaluation.evidence.annealed import Annealing, annealed_importance_sampling
+from pyro_vae.evaluation.evidence.bidirectional import bidirectional
 from pyro_vae.evaluation.evidence.estimate import EvidenceEstimate
+from pyro_vae.evaluation.evidence.hmc import check_real_codes
 from pyro_vae.evaluation.evidence.importance import SAMPLES, importance_sampling
 from pyro_vae.evaluation.latent_units import latent_units
 from pyro_vae.evaluation.scores import Score, Scores
@@ -25,6 +28,7 @@ __all__ = ["Score", "Scores", "Split", "evaluate"]
 
 Split = Literal["train", "validation", "test"]
 BATCH = 1000
+SIMULATED = 100
 
 
 def evaluate(
@@ -35,6 +39,8 @@ def evaluate(
     kl: KL = "auto",
     particles: int = 1,
     nll: bool | int = False,
+    ais: bool | int | Annealing = False,
+    sandwich: bool | int = False,
     data_count: int | None = None,
     seed: int = 0,
     show_progress: bool = True,
@@ -42,7 +48,8 @@ def evaluate(
     """Score a model on a split of a data set, in evaluation mode, on the model's device.
 
     Always: the ELBO and its terms, the squared error of the reconstruction, the active units and
-    the KL of each dimension. When asked for: -log p(x).
+    the KL of each dimension. When asked for: -log p(x), by importance sampling from q(z|x), or by
+    annealing from the prior, which needs no guide.
 
     Args:
         vae: The model.
@@ -52,6 +59,10 @@ def evaluate(
         particles: Draws from q(z|x) for each datum, in the ELBO.
         nll: Also estimate -log p(x) with this many importance samples for each datum; True takes
             5,000.
+        ais: Also estimate it by annealed importance sampling, with this many temperatures; True
+            takes 1,000, and an :class:`~pyro_vae.evaluation.evidence.annealed.Annealing` says all.
+        sandwich: Also draw this many data from the model, and hold annealing between a lower and
+            an upper bound there; True takes 100.
         data_count: Score only so many data, evenly spaced over the split.
         seed: Seed of the draws; they come from it alone.
         show_progress: Whether to show a progress bar over what takes long.
@@ -59,9 +70,10 @@ def evaluate(
     Raises:
         DataError: if the split is empty, or has fewer data than ``data_count``, or a number of
             draws is too small.
-        IncompatibleComponents: if the data do not fit the model.
+        IncompatibleComponents: if the data do not fit the model, or its codes are no real vectors
+            and annealing is asked for.
         NoClosedFormKL: if ``kl`` is ``exact`` and there is no closed form.
-        NonFiniteLoss: if an importance weight is NaN or infinite.
+        NonFiniteLoss: if a weight is NaN or infinite.
 
     Example:
         >>> scores = evaluate(
@@ -77,6 +89,9 @@ def evaluate(
     """
     if particles < 1:
         raise DataError(f"particles: expected at least 1, got {particles}")
+    how = _annealing(ais)
+    if how is not None or sandwich is not False:
+        check_real_codes(vae, "Annealing")
     data = load_data(data)
     if tuple(data.event_shape) != tuple(vae.event_shape):
         raise IncompatibleComponents(
@@ -95,12 +110,29 @@ def evaluate(
         estimates["importance_sampling"] = importance_sampling(
             vae, x, samples=samples, seed=seed, show_progress=show_progress
         )
+    if how is not None:
+        estimates["annealed_importance_sampling"] = annealed_importance_sampling(
+            vae, x, how=how, seed=seed, show_progress=show_progress
+        )
+    between = None
+    if sandwich is not False:
+        count = SIMULATED if sandwich is True else sandwich
+        between = bidirectional(vae, count, how=how, seed=seed, show_progress=show_progress)
     discrete = vae.likelihood.support.is_discrete
     return Scores(
         Score.of(terms.elbo), Score.of(terms.log_likelihood), Score.of(terms.kl),
         Score.of(error), units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
+        between,
     )  # fmt: skip
+
+
+def _annealing(ais: bool | int | Annealing) -> Annealing | None:
+    if ais is False:
+        return None
+    if ais is True:
+        return Annealing()
+    return ais if isinstance(ais, Annealing) else Annealing(temperatures=ais)
 
 
 def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from pyro_vae.data.identity import Identity
+from pyro_vae.evaluation.evidence.bidirectional import Sandwich
 from pyro_vae.evaluation.evidence.estimate import EvidenceEstimate
 from pyro_vae.evaluation.latent_units import LatentUnits
 from pyro_vae.objectives.terms import Terms
@@ -72,6 +73,7 @@ class Scores:
         measure: ``probability`` for a likelihood of discrete data, ``density`` for any other.
         terms: The ELBO and its terms for each datum.
         estimates: log p(x) for each datum, by the name of its estimator.
+        sandwich: Annealing held between two bounds, on data drawn from the model.
     """
 
     elbo: Score
@@ -89,6 +91,7 @@ class Scores:
     measure: str
     terms: Terms
     estimates: dict[str, EvidenceEstimate]
+    sandwich: Sandwich | None = None
 
     @property
     def estimator(self) -> str:
@@ -129,6 +132,10 @@ class Scores:
             assert score is not None
             table.add("-log p(x)", str(score), number(score.monte_carlo, 2), estimate.estimator)
             table.add("  effective sample size", estimate.effective_note, "", "of its weights")
+        if self.sandwich is not None:
+            between = self.sandwich
+            name = f"upper less lower bound, {len(between.x)} simulated data"
+            table.add(name, nats(*between.gap), "", between.estimator)
         error = nats(self.reconstruction.value, self.reconstruction.stderr)
         table.add(
             "squared error (no nats)", error, "", "mean of p(x|z) at q's centre, a dimension"
@@ -154,6 +161,7 @@ class Scores:
             "kl_route": self.terms.route,
             "seed": self.seed,
             "nll": {name: self._estimate(name) for name in self.estimates},
+            "sandwich": None if self.sandwich is None else self.sandwich.to_dict(),
             "squared_error_per_dimension": self.reconstruction.to_dict(),
             "latent_units": self.units.to_dict(),
             "measure": self.measure,

@@ -92,3 +92,14 @@ def test_bad_input_is_one_message(command, arguments, message):
     assert status == 2
     assert message in " ".join(err.split())
     assert err.count("error:") == 1
+
+
+def test_evaluate_by_annealing_with_its_sandwich(trained, command):
+    options = ["--ais", 5, "--chains", 4, "--data-count", 4, "-q"]
+    status, out, _ = command("evaluate", trained, *options, "--sandwich", 3)
+    assert status == 0
+    assert "T = 5 temperatures, 4 chains" in out
+    assert "upper less lower bound, 3 simulated data" in out
+    status, _, err = command("evaluate", trained, "--sandwich", 3)
+    assert status == 2
+    assert "expected --ais T beside it" in err
