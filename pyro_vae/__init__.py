@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyro_vae.data.source import Source as Source
     from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
     from pyro_vae.evaluation.compare_gradients import compare_gradients as compare_gradients
+    from pyro_vae.evaluation.comparison import compare as compare
     from pyro_vae.evaluation.evaluate import evaluate as evaluate
     from pyro_vae.evaluation.kl_decomposition import kl_decomposition as kl_decomposition
     from pyro_vae.experiment.catalogue import catalogue as catalogue
@@ -42,6 +43,7 @@ _HOMES = {
     "audit_elbo": "evaluation.audit",
     "catalogue": "experiment.catalogue",
     "compare_gradients": "evaluation.compare_gradients",
+    "compare": "evaluation.comparison",
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, evaluate, generate, listing, schema, train
+from pyro_vae.cli import audit, compare, evaluate, generate, listing, schema, train
 
 __all__ = ["app", "main"]
 
@@ -25,7 +25,8 @@ app = typer.Typer(
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("train", context_settings=EXTRA)(train.train)
 app.command("audit")(audit.audit)
-app.command("evaluate", context_settings=EXTRA)(evaluate.evaluate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("generate")(generate.generate)
 app.command("list")(listing.list_components)
 app.command("schema")(schema.schema)

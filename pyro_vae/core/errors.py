@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DeclarationError",
     "IncompatibleComponents",
+    "IncompatibleScores",
     "NoClosedFormKL",
     "NonFiniteLoss",
     "NotCapturable",
@@ -41,6 +42,10 @@ class DeclarationError(PyroVAEError):
 
 class IncompatibleComponents(PyroVAEError):
     """Components, or a component and the data, that do not fit one another."""
+
+
+class IncompatibleScores(PyroVAEError):
+    """Scores that cannot be compared: of unlike data, or by unlike estimators."""
 
 
 class NoClosedFormKL(PyroVAEError):

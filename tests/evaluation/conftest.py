@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pyro
 import pytest
 import torch
 
 from pyro_vae import VAE
+from pyro_vae.core.bounds import MAX_SCALE
+from pyro_vae.evaluation.exact import linear_gaussian
 
 NET = {"kind": "mlp", "hidden": [16], "activation": "tanh"}
 
@@ -39,3 +43,37 @@ def stirred(model: VAE) -> VAE:
             size = 0.03 if name.startswith("likelihood") else 0.3
             parameter.add_(size * torch.randn_like(parameter))
     return model
+
+
+@pytest.fixture
+def known(linear):
+    """The linear-Gaussian model in double precision, its guide somewhat off and too wide."""
+    return near_exact(linear.swap(encoder="linear"), linear)
+
+
+@torch.no_grad()
+def near_exact(model, weights, shift=0.1, wider=1.3):
+    """A diagonal guide about the exact posterior's means, with its scales times ``wider``."""
+    for part in ("prior", "likelihood", "decoder"):
+        getattr(model, part).load_state_dict(getattr(weights, part).state_dict())
+    model.double().eval()
+    exact, affine = linear_gaussian(model), model.encoder.affine
+    data = math.prod(model.event_shape)
+    x = torch.cat([torch.zeros(1, data), torch.eye(data)]).double().reshape(-1, *model.event_shape)
+    q = exact.posterior(x)
+    raw = (wider * q.variance[0].sqrt()).log() / math.log(MAX_SCALE)
+    affine.bias.copy_(torch.cat([q.mean[0] + shift, math.log(MAX_SCALE) * raw.atanh()]))
+    affine.weight.zero_()
+    affine.weight[: model.latent_dim] = (q.mean[1:] - q.mean[0]).mT
+    return model
+
+
+@pytest.fixture
+def data(known):
+    """Twelve data of the model's own."""
+    return known.generate(12, sample=True)
+
+
+@pytest.fixture
+def evidence(known, data):
+    return linear_gaussian(known).log_evidence(data).detach()

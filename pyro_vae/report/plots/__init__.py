@@ -6,6 +6,7 @@ from pyro_vae.report.plots.intervals import Difference, forest
 from pyro_vae.report.plots.latent import latent_scatter
 from pyro_vae.report.plots.pictures import image_grid, reconstructions, samples
 from pyro_vae.report.plots.style import Picture
+from pyro_vae.report.plots.units import unit_bars
 
 __all__ = [
     "Difference",
@@ -18,4 +19,5 @@ __all__ = [
     "monte_carlo_error",
     "reconstructions",
     "samples",
+    "unit_bars",
 ]

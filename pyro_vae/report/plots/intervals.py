@@ -58,17 +58,22 @@ def forest(
     critical: float = Z_CRIT,
     title: str = "Differences between routes",
     unit: str = "nats per datum",
+    *,
+    in_units: bool = False,
 ) -> Picture:
-    """Each difference in standard errors, with an interval of one either way, against 0.
+    """Differences against 0: in standard errors, to see which agree, or in their own unit.
 
-    The critical band is shaded. A row that does not agree is red; one that lies beyond the axis
-    stands at its edge as an arrow; one between exact values is a hollow diamond.
+    In standard errors each has an interval of one either way, and the critical band is shaded. A
+    row that does not agree is red; one that lies beyond the axis stands at its edge as an arrow;
+    one between exact values is a hollow diamond. In units the interval is of ``critical``
+    standard errors either way, and a row whose interval holds 0 is grey.
 
     Args:
         rows: From top to bottom.
-        critical: Half the width of the band, in standard errors.
+        critical: Half the width of the band, or of each interval, in standard errors.
         title: Stands above.
         unit: Of the differences, written out at the right.
+        in_units: Draw the differences in their unit.
 
     Raises:
         DataError: if there are no rows.
@@ -81,20 +86,40 @@ def forest(
         raise DataError("rows: nothing to draw, there are none")
     picture = Picture(9.0, 1.5 + 0.3 * len(rows))
     axes = picture.subplots()
-    edge = 1.6 * critical
-    axes.axvspan(-critical, critical, color=BLUE, alpha=0.09, lw=0)
     axes.axvline(0, color=INK, lw=0.9)
-    for place, row in enumerate(rows):
-        _row(axes, place, row, critical, edge)
-    axes.set(xlim=(-edge, edge), ylim=(len(rows) - 0.4, -0.6))
+    if in_units:
+        _draw_in_units(axes, rows, critical, unit)
+        note(picture, f"intervals: {critical:.3g} standard errors either way; grey: holds 0")
+    else:
+        _draw_in_errors(axes, rows, critical)
+        note(picture, f"shaded: within {critical:g} standard errors of 0")
+    axes.set(ylim=(len(rows) - 0.4, -0.6), title=title)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set(title=title, xlabel="difference in standard errors (z)")
     _columns(axes, -0.85, f"difference ({unit})", "z", GREY)
-    note(picture, f"shaded: within {critical:g} standard errors of 0")
     return picture
+
+
+def _draw_in_errors(axes: Axes, rows: Sequence[Difference], critical: float) -> None:
+    edge = 1.6 * critical
+    axes.axvspan(-critical, critical, color=BLUE, alpha=0.09, lw=0)
+    for place, row in enumerate(rows):
+        _row(axes, place, row, critical, edge)
+    axes.set(xlim=(-edge, edge), xlabel="difference in standard errors (z)")
+
+
+def _draw_in_units(axes: Axes, rows: Sequence[Difference], critical: float, unit: str) -> None:
+    for place, row in enumerate(rows):
+        z = row.z
+        if math.isfinite(row.value) and math.isfinite(row.stderr):
+            colour = BLUE if row.value and not abs(z) <= critical else GREY
+            axes.errorbar(row.value, place, xerr=critical * row.stderr, fmt="o", color=colour,
+                          ms=5.5, elinewidth=1.4)  # fmt: skip
+        _columns(axes, place, _difference(row), MISSING if math.isnan(z) else f"{z:+.1f}", INK)
+    widest = max((abs(edge) for edge in axes.get_xlim()), default=1.0)
+    axes.set(xlim=(-widest, widest), xlabel=f"difference ({unit})")
 
 
 def _row(axes: Axes, place: int, row: Difference, critical: float, edge: float) -> None:

@@ -81,3 +81,16 @@ def test_the_rows_read_from_top_to_bottom():
 def test_no_rows():
     with pytest.raises(DataError, match="nothing to draw"):
         forest([])
+
+
+def test_in_units_the_axis_is_the_difference_itself():
+    rows = [Difference("a", 0.5, 0.1), Difference("b", -0.1, 0.2), Difference("c", math.nan, 0.1)]
+    axes = forest(rows, 1.96, unit="nats", in_units=True).axes[0]
+    assert axes.get_xlabel() == "difference (nats)"
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [point.get_xdata()[0] for point in points] == [0.5, -0.1]
+    assert points[0].get_color() != points[1].get_color()
+    low, high = axes.get_xlim()
+    assert low == -high
+    assert high >= 0.5 + 1.96 * 0.1
+    assert any("not finite" in text.get_text() for text in axes.texts)

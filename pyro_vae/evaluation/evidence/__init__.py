@@ -1,0 +1,1 @@
+"""Estimates of the evidence log p(x): by sampling, by annealing, and by quadrature."""

@@ -1,0 +1,105 @@
+"""``pyro-vae evaluate``: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.commands import SMALL
+
+
+def test_evaluate(trained, command):
+    status, out, _ = command("evaluate", trained, "--json", "--split", "validation")
+    assert status == 0
+    scores = json.loads(out)
+    assert (scores["split"], scores["count"]) == ("validation", 180)
+    assert scores["elbo"]["stderr"] > 0
+    assert scores["data"]["sha256"]
+    table = command("evaluate", trained)[1]
+    assert "ELBO" in table
+    assert "digits [sha256" in table
+
+
+def test_evaluate_on_part_of_a_split_with_its_likelihood(trained, command):
+    options = ["--nll", 50, "--data-count", 20, "--per-dimension"]
+    status, out, _ = command("evaluate", trained, *options)
+    assert status == 0
+    assert "Importance sampling: 20/20 (100 %)" in out
+    assert "importance sampling from q, K = 50, seed 0" in out
+    assert "Active units: " in out
+    status, out, _ = command("evaluate", trained, *options, "--json")
+    scores = json.loads(out)
+    assert (scores["count"], scores["available"]) == (20, 359)
+    assert scores["nll"]["importance_sampling"]["value"] < -scores["elbo"]["value"]
+
+
+def test_evaluate_refuses_other_data(trained, command, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    text = (other / "experiment.yaml").read_text().replace("validation: 0.1", "validation: 0.2")
+    (other / "experiment.yaml").write_text(text)
+    status, _, err = command("evaluate", other)
+    assert status == 2
+    assert "Expected the data of the run" in err
+
+
+@pytest.fixture
+def other(command, tmp_path):
+    """Another run on the same data."""
+    out = tmp_path / "other"
+    arguments = ["train", *SMALL, "model.prior=laplace", "train.epochs=2", "--no-audit"]
+    assert command(*arguments, "--out", out)[0] == 0
+    return out
+
+
+def test_compare(trained, other, command, tmp_path):
+    picture = tmp_path / "differences.png"
+    status, out, _ = command("compare", trained, other, "--nll", 20, "--picture", picture)
+    assert status == 0
+    assert "Difference: model less digits" in " ".join(out.split())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    status, out, _ = command("compare", trained, other, "--json", "--data-count", 30)
+    found = json.loads(out)
+    assert [gap["model"] for gap in found["differences"]] == ["other"]
+    assert found["scores"]["digits"]["count"] == 30
+
+
+def test_compare_refuses_other_data(trained, other, command):
+    text = (other / "experiment.yaml").read_text().replace("validation: 0.1", "validation: 0.2")
+    (other / "experiment.yaml").write_text(text)
+    (other / "metrics.json").unlink()
+    status, _, err = command("compare", trained, other)
+    assert status == 2
+    assert "data.validation: 180 in digits, 359 in other" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "RUN"),
+        (["/nonexistent"], "two runs or more"),
+        (["/nonexistent", "/nonexistent"], "each once"),
+        (["/nonexistent", "/other"], "expected a run folder"),
+        (["/nonexistent", "/other", "--picture", "x.jpg"], "ends in .png"),
+        (["/nonexistent", "/other", "--confidence", "95"], "confidence"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_message(command, arguments, message):
+    status, _, err = command("compare", *arguments)
+    assert status == 2
+    assert message in " ".join(err.split())
+    assert err.count("error:") == 1
+
+
+def test_evaluate_by_annealing_with_its_sandwich(trained, command):
+    options = ["--ais", 5, "--chains", 4, "--data-count", 4, "-q"]
+    status, out, _ = command("evaluate", trained, *options, "--sandwich", 3)
+    assert status == 0
+    assert "T = 5 temperatures, 4 chains" in out
+    assert "upper less lower bound, 3 simulated data" in out
+    status, _, err = command("evaluate", trained, "--sandwich", 3)
+    assert status == 2
+    assert "expected --ais T beside it" in err
