@@ -1,6 +1,7 @@
 """Time this package's training step and its peers' side by side: ``python -m benchmarks``.
 
-``--quick`` takes a minute or two once what it compiles is cached. Only a whole run writes benchmarks/RESULTS.md and its pictures.
+``--quick`` takes a minute or two, once what it compiles is cached. Only a whole run writes
+benchmarks/RESULTS.md and its pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pyro_vae.report.plots.style import Picture
 from pyro_vae.report.table import Table
 
 FULL = Effort()
-QUICK = Effort(rounds=5, seconds=0.1, check=6)
+QUICK = Effort(rounds=5, seconds=0.1, check=160)
 QUICK_ROWS = 16 * MNIST_MLP.batch
 PARTS = (*BY_KEY, "growth", "epochs")
 

@@ -1,4 +1,4 @@
-"""Binary data of any of the sizes, the same on every machine, and nothing to download."""
+"""What every contender begins with: the same data, and the same weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MNIST_ROOT", "binary_digits", "mnist_folder"]
+from benchmarks.sizes import Size
+
+__all__ = ["MNIST_ROOT", "Weights", "binary_digits", "first_weights", "mnist_folder"]
 
 MNIST_ROOT = "BENCHMARK_MNIST"
 """Names the folder that holds ``MNIST/raw``, in the environment of the workers."""
 
 Array = NDArray[np.float32]
+Weights = dict[str, Array]
+"""Weights ``NAME.w``, laid out as PyTorch does, and biases ``NAME.b``."""
 
 
 def binary_digits(event_shape: Sequence[int]) -> Array:
@@ -25,6 +29,18 @@ def binary_digits(event_shape: Sequence[int]) -> Array:
     """
     grey = _digits(28 if np.prod(event_shape) == 784 else 8)
     return (grey > 0.5).astype(np.float32).reshape(-1, *event_shape)
+
+
+def first_weights(size: Size, seed: int = 0) -> Weights:
+    """Where training begins, drawn as PyTorch draws by default."""
+    random = np.random.default_rng(seed)
+    drawn: Weights = {}
+    for layer in size.layers():
+        bound = layer.fan_in**-0.5
+        for what, shape in (("w", layer.shape), ("b", (layer.biases,))):
+            values = random.uniform(-bound, bound, shape)
+            drawn[f"{layer.name}.{what}"] = values.astype(np.float32)
+    return drawn
 
 
 def _digits(side: int) -> Array:

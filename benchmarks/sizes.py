@@ -10,7 +10,7 @@ from typing import Any, Self
 
 __all__ = ["BY_KEY", "GROWTH", "SIZES", "Layer", "Size"]
 
-CHUNK_FLOPS = 3.2e10  # in one chunk of steps, beyond which a chunk is made shorter
+CHUNK_FLOPS = 1.4e10  # in one chunk of steps, beyond which a chunk is made shorter
 LONGEST_CHUNK = 32  # steps
 
 
@@ -19,16 +19,38 @@ class Layer:
     """An affine map or a convolution, as a matrix product ``(batch * rows, k) @ (k, n)``.
 
     Args:
+        name: What its weights are called.
+        shape: Of its weights, as PyTorch lays them out.
+        biases: How many.
         rows: Positions of the picture that one datum contributes; 1 for an affine map.
-        inputs: k, the inner size of the product.
-        outputs: n, the columns of the product.
-        parameters: Weights and biases.
+        transposed: Whether it is a transposed convolution.
     """
 
-    rows: int
-    inputs: int
-    outputs: int
-    parameters: int
+    name: str
+    shape: tuple[int, ...]
+    biases: int
+    rows: int = 1
+    transposed: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """k, the inner size of the product."""
+        return self.shape[0] if self.transposed else self.fan_in
+
+    @property
+    def outputs(self) -> int:
+        """n, the columns of the product."""
+        return self.fan_in if self.transposed else self.shape[0]
+
+    @property
+    def fan_in(self) -> int:
+        """What bounds the first weights, as PyTorch counts it."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return math.prod(self.shape) + self.biases
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,11 @@ class Size:
         """Width of the hidden layer of each of the flow's masked networks."""
         return max(32, 4 * self.latent)
 
+    @property
+    def inner(self) -> int:
+        """Size of a conv net's innermost pictures."""
+        return self.channels[-1] * self.sides()[-1] ** 2
+
     def sides(self) -> list[int]:
         """Side of a conv net's square picture at each level, from the picture inwards."""
         sides = [self.event_shape[-1]]
@@ -93,34 +120,39 @@ class Size:
             sides.append(-(-sides[-1] // 2))
         return sides
 
-    def encoder_layers(self) -> Iterator[Layer]:
-        """The encoder's layers, the one that reads the data first."""
-        if self.channels:
-            channels = (self.event_shape[0], *self.channels)
-            for (before, after), side in zip(pairwise(channels), self.sides()[1:], strict=True):
-                yield Layer(side**2, 9 * before, after, 9 * before * after + after)
-            yield _affine(self.channels[-1] * self.sides()[-1] ** 2, self.encoded)
-        else:
-            yield from _mlp(self.pixels, *self.hidden, self.encoded)
+    def layers(self) -> list[Layer]:
+        """All of them; the first is the one that reads the data."""
+        return [*self._encoder(), *self._flow(), *self._decoder()]
 
-    def decoder_layers(self) -> Iterator[Layer]:
-        """The flow's layers, if there are any, and the decoder's."""
-        for _ in range(self.flow_steps):
-            yield from _mlp(self.latent + self.context, self.flow_hidden, 2 * self.latent)
-        if self.channels:
-            yield _affine(self.latent, self.channels[-1] * self.sides()[-1] ** 2)
-            channels = (*reversed(self.channels), self.event_shape[0])
-            sides = reversed(self.sides()[1:])
-            for (before, after), side in zip(pairwise(channels), sides, strict=True):
-                yield Layer(side**2, before, 16 * after, 16 * before * after + after)
-        else:
-            yield from _mlp(self.latent, *reversed(self.hidden), self.pixels)
+    def _encoder(self) -> Iterator[Layer]:
+        if not self.channels:
+            yield from _mlp("encoder", self.pixels, *self.hidden, self.encoded)
+            return
+        pairs = pairwise((self.event_shape[0], *self.channels))
+        for level, (before, after) in enumerate(pairs):
+            rows = self.sides()[level + 1] ** 2
+            yield Layer(f"encoder.{level}", (after, before, 3, 3), after, rows)
+        yield _affine(f"encoder.{len(self.channels)}", self.inner, self.encoded)
+
+    def _flow(self) -> Iterator[Layer]:
+        for step in range(self.flow_steps):
+            widths = (self.latent + self.context, self.flow_hidden, 2 * self.latent)
+            yield from _mlp(f"flow{step}", *widths)
+
+    def _decoder(self) -> Iterator[Layer]:
+        if not self.channels:
+            yield from _mlp("decoder", self.latent, *reversed(self.hidden), self.pixels)
+            return
+        yield _affine("decoder.0", self.latent, self.inner)
+        pairs = pairwise((*reversed(self.channels), self.event_shape[0]))
+        for level, (before, after) in enumerate(pairs, 1):
+            rows = self.sides()[-level] ** 2
+            yield Layer(f"decoder.{level}", (before, after, 4, 4), after, rows, transposed=True)
 
     @property
     def parameters(self) -> int:
         """How many numbers are learned: what every contender must have, to the last one."""
-        layers = (*self.encoder_layers(), *self.decoder_layers())
-        return sum(layer.parameters for layer in layers)
+        return sum(layer.parameters for layer in self.layers())
 
     def products(self) -> list[tuple[int, int, int]]:
         """The matrix products of one step, forward and backward, as sizes ``(m, k, n)``.
@@ -128,9 +160,8 @@ class Size:
         A layer takes three of them, of equally many operations: its output, the gradient of its
         weights and that of its input. The first layer's input is the data, which need none.
         """
-        layers = [*self.encoder_layers(), *self.decoder_layers()]
         found = []
-        for place, layer in enumerate(layers):
+        for place, layer in enumerate(self.layers()):
             m, k, n = self.batch * layer.rows, layer.inputs, layer.outputs
             found += [(m, k, n), (k, m, n)] + ([(m, n, k)] if place else [])
         return found
@@ -146,13 +177,13 @@ class Size:
         return max(2, min(LONGEST_CHUNK, int(CHUNK_FLOPS / self.flops)))
 
 
-def _affine(inputs: int, outputs: int) -> Layer:
-    return Layer(1, inputs, outputs, inputs * outputs + outputs)
+def _affine(name: str, inputs: int, outputs: int) -> Layer:
+    return Layer(name, (outputs, inputs), outputs)
 
 
-def _mlp(*widths: int) -> Iterator[Layer]:
-    for inputs, outputs in pairwise(widths):
-        yield _affine(inputs, outputs)
+def _mlp(name: str, *widths: int) -> Iterator[Layer]:
+    for place, (inputs, outputs) in enumerate(pairwise(widths)):
+        yield _affine(f"{name}.{place}", inputs, outputs)
 
 
 MNIST_MLP = Size("mnist", "MNIST MLP, 784-400-20, batch 128", (784,), 20, 128, (400,))

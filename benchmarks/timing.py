@@ -17,7 +17,7 @@ from benchmarks.workers import Workers
 
 __all__ = ["TOLERANCE", "Effort", "Result", "check_losses", "grown", "measure", "save_data"]
 
-TOLERANCE = 0.05  # of a contender's loss, from the median of all
+TOLERANCE = 0.03  # of a contender's loss, from the median of all
 SLOWER = 1.5  # times as slow in the check: a thread count that is not timed further
 SEED = 0
 
@@ -29,12 +29,12 @@ class Effort:
     Args:
         rounds: Turns that each contender takes.
         seconds: About how long a turn lasts.
-        check: Chunks of steps that each contender trains before it is timed.
+        check: Steps that each contender trains, from the same weights, before it is timed.
     """
 
     rounds: int = 15
     seconds: float = 0.3
-    check: int = 10
+    check: int = 160
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Result:
         note: Why there is nothing more to say; empty where there is.
         threads: The thread count that was best for it.
         parameters: How many numbers it learns.
-        loss: Mean training loss in the last two chunks of the check, in nats per datum.
+        loss: Mean training loss over the check, in nats per datum.
         agrees: Whether that loss, and the parameters, are those of the others.
         start: Seconds to build it and train the first chunk, compiling included.
         times: Seconds a step (or an epoch) in each round.
@@ -107,7 +107,9 @@ def grown(
     for contender in contenders:
         runs = []
         for threads in workers.threads:
-            run = _start(contender, threads, size, workers, data, replace(effort, check=2))
+            run = _start(
+                contender, threads, size, workers, data, replace(effort, check=2 * size.steps)
+            )
             run.agrees = run.parameters == size.parameters
             if not run.note:
                 workers.ask(contender, threads, "reset_peak")
@@ -150,19 +152,20 @@ def _start(
 ) -> Result:
     run = Result(contender, threads=threads)
     name = contender.variant
+    chunks = max(2, -(-effort.check // size.steps))
     try:
         built = workers.ask(
             contender, threads, "build", variant=name, size=size.json(), data=data, seed=SEED
         )
         first = workers.ask(contender, threads, "train", variant=name, chunks=1)
-        rest = workers.ask(contender, threads, "train", variant=name, chunks=effort.check - 1)
+        rest = workers.ask(contender, threads, "train", variant=name, chunks=chunks - 1)
     except Unavailable as reason:
         run.note = str(reason)
         return run
     run.parameters = built["parameters"]
     run.start = built["seconds"] + sum(first["seconds"])
     run.times = [seconds / size.steps for seconds in rest["seconds"]]
-    run.loss = float(np.mean([*first["losses"], *rest["losses"]][-2 * size.steps :]))
+    run.loss = float(np.mean([*first["losses"], *rest["losses"]]))
     return run
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders.training import Rows, Training, Unavailable
+from benchmarks.data import first_weights
 from benchmarks.sizes import Size
 
 __all__ = ["THREADS", "main"]
@@ -61,9 +62,10 @@ class Worker:
         """Build a contender; how many numbers it learns."""
         self._seed(seed)
         x = np.load(data)
-        began = time.perf_counter()
         sized = Size.of(size)
-        training = self.module.build(variant, sized, x, self.device)
+        weights = first_weights(sized)
+        began = time.perf_counter()
+        training = self.module.build(variant, sized, x, weights, self.device)
         self.benches[variant] = Bench(training, sized, len(x), np.random.default_rng(seed))
         return {"parameters": training.parameters, "seconds": time.perf_counter() - began}
 

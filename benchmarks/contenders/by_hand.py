@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.contenders import nets
 from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 __all__ = ["Loop", "NegativeELBO", "build"]
@@ -47,10 +48,12 @@ class NegativeELBO(nn.Module):
 class Loop(Training):
     """Zero the gradients, go back through the loss, step; nothing waits for the device."""
 
-    def __init__(self, variant: str, size: Size, data: Any, device: str) -> None:
+    def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.data = torch.from_numpy(data).to(device)
         self.device, self.batch = device, size.batch
-        module = NegativeELBO(size).to(device)
+        module = NegativeELBO(size)
+        nets.begin_all(module, weights)
+        module.to(device)
         self.parameters = nets.count(module)
         fused = {} if variant == "eager" else {"fused": True}
         self.optimiser = torch.optim.Adam(module.parameters(), lr=1e-3, **fused)
@@ -78,6 +81,6 @@ class Loop(Training):
         return nets.in_nats(losses, self.batch, self.device)
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``eager``, ``fused``, ``compile`` or ``autotune``."""
-    return Loop(variant, size, data, device)
+    return Loop(variant, size, data, weights, device)

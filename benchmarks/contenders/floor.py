@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 __all__ = ["adam_bytes", "build"]
@@ -61,7 +62,7 @@ class Bytes(Products):
         self.written[: self.part].copy_(self.read[: self.part])
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``products`` or ``bytes``."""
     with torch.no_grad():
         return Products(size, device) if variant == "products" else Bytes(size, device)

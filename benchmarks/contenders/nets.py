@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from pyro.nn import ConditionalAutoRegressiveNN
 from torch import Tensor, nn
 
 from benchmarks.contenders.training import Losses
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
-__all__ = ["count", "decoder", "encoder", "flow_networks", "in_nats", "on_device"]
+__all__ = [
+    "begin",
+    "begin_all",
+    "count",
+    "decoder",
+    "encoder",
+    "flow_networks",
+    "in_nats",
+    "on_device",
+]
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -53,6 +65,30 @@ def flow_networks(size: Size) -> nn.ModuleList:
             )
             for step in range(size.flow_steps)
         )  # fmt: skip
+
+
+@torch.no_grad()
+def begin(weights: Weights, **modules: Iterable[nn.Module]) -> None:
+    """Give layers their first weights.
+
+    Args:
+        weights: By name, such as ``encoder.0.w``.
+        modules: The layers of ``encoder`` and so on, in the order in which data pass them; what
+            has no weights is passed over.
+    """
+    for name, layers in modules.items():
+        place = 0
+        for layer in layers:
+            if hasattr(layer, "weight"):
+                layer.weight.copy_(torch.from_numpy(weights[f"{name}.{place}.w"]))
+                layer.bias.copy_(torch.from_numpy(weights[f"{name}.{place}.b"]))
+                place += 1
+
+
+def begin_all(module: Any, weights: Weights) -> None:
+    """Give a module's ``encoder``, ``flow`` and ``decoder`` their first weights."""
+    flow = {f"flow{step}": network.layers for step, network in enumerate(module.flow)}
+    begin(weights, encoder=module.encoder, decoder=module.decoder, **flow)
 
 
 def count(*modules: nn.Module) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from jax import lax
 from numpyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
 from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 __all__ = ["build"]
@@ -24,37 +24,35 @@ PICTURES = ("NHWC", "HWIO", "NHWC")
 
 
 class Net:
-    """The networks, whose weights begin as PyTorch's do; pictures are (B, H, W, C)."""
+    """The networks; pictures are (B, H, W, C), as XLA has them fastest."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, weights: Weights) -> None:
         self.size = size
         self.act: Callable[[Any], Any] = ACTIVATIONS[size.activation]
         self.masks = [_masks(size, step) for step in range(size.flow_steps)]
+        self.first = _laid_out(size, weights)
 
     def encode(self, x: Any) -> Any:
         """Means, log scales and context, ``(B, encoded)``."""
         size = self.size
         if not size.channels:
-            return self._mlp("encoder", x, size.pixels, *size.hidden, size.encoded)
-        channels = (size.event_shape[0], *size.channels)
-        for level, (before, after) in enumerate(pairwise(channels)):
-            w = _weights(f"encoder.conv{level}", (3, 3, before, after), (after,), 9 * before)
+            return self._mlp("encoder", x, len(size.hidden) + 1)
+        for level in range(len(size.channels)):
+            w = self._weights(f"encoder.{level}")
             x = lax.conv_general_dilated(x, w["w"], (2, 2), [(1, 1), (1, 1)],
                                          dimension_numbers=PICTURES)  # fmt: skip
             x = self.act(x + w["b"])
-        return _affine("encoder.out", x.reshape(len(x), -1), size.encoded)
+        return self._affine(f"encoder.{len(size.channels)}", x.reshape(len(x), -1))
 
     def decode(self, z: Any) -> Any:
         """Logits, of the data's shape."""
         size = self.size
         if not size.channels:
-            return self._mlp("decoder", z, size.latent, *reversed(size.hidden), size.pixels)
+            return self._mlp("decoder", z, len(size.hidden) + 1)
         side = size.sides()[-1]
-        h = _affine("decoder.in", z, size.channels[-1] * side**2)
-        h = h.reshape(len(z), side, side, size.channels[-1])
-        channels = (*reversed(size.channels), size.event_shape[0])
-        for level, (before, after) in enumerate(pairwise(channels)):
-            w = _weights(f"decoder.conv{level}", (4, 4, before, after), (after,), 16 * after)
+        h = self._affine("decoder.0", z).reshape(len(z), side, side, size.channels[-1])
+        for level in range(1, len(size.channels) + 1):
+            w = self._weights(f"decoder.{level}")
             h = lax.conv_transpose(self.act(h), w["w"], (2, 2), "SAME", dimension_numbers=PICTURES)
             h = h + w["b"]
         return h
@@ -62,16 +60,57 @@ class Net:
     def flow(self, step: int, z: Any, context: Any) -> tuple[Any, Any]:
         """One step of the inverse autoregressive flow: the new z, and its log scales."""
         first, last = self.masks[step]
-        h = jnp.tanh(_affine(f"flow{step}.0", jnp.concatenate([context, z], -1), len(first.T),
-                             first))  # fmt: skip
-        mean, raw = jnp.split(_affine(f"flow{step}.1", h, 2 * self.size.latent, last), 2, -1)
+        h = self._affine(f"flow{step}.0", jnp.concatenate([context, z], -1), first)
+        mean, raw = jnp.split(self._affine(f"flow{step}.1", jnp.tanh(h), last), 2, -1)
         log_scale = jnp.clip(raw, -5, 3)
         return mean + jnp.exp(log_scale) * z, log_scale
 
-    def _mlp(self, name: str, x: Any, *widths: int) -> Any:
-        for layer, (_, after) in enumerate(pairwise(widths)):
-            x = _affine(f"{name}.{layer}", self.act(x) if layer else x, after)
+    def _mlp(self, name: str, x: Any, layers: int) -> Any:
+        for layer in range(layers):
+            x = self._affine(f"{name}.{layer}", self.act(x) if layer else x)
         return x
+
+    def _affine(self, name: str, x: Any, mask: Any = None) -> Any:
+        w = self._weights(name)
+        return x @ (w["w"] if mask is None else w["w"] * mask) + w["b"]
+
+    def _weights(self, name: str) -> Any:
+        return numpyro.param(name, self.first[name])
+
+
+def _laid_out(size: Size, weights: Weights) -> dict[str, dict[str, Any]]:
+    """The first weights as JAX multiplies with them: inputs before outputs, channels last."""
+    found = {}
+    for layer in size.layers():
+        w, b = weights[f"{layer.name}.w"], weights[f"{layer.name}.b"]
+        if layer.transposed:
+            w = w.transpose(2, 3, 0, 1)[::-1, ::-1]
+        elif len(layer.shape) == 4:
+            w = w.transpose(2, 3, 1, 0)
+        else:
+            w, b = _channels_last(size, layer.name, w.T, b)
+        found[layer.name] = {"w": jnp.asarray(w.copy()), "b": jnp.asarray(b.copy())}
+    return found
+
+
+def _channels_last(size: Size, name: str, w: Any, b: Any) -> tuple[Any, Any]:
+    """An affine map between a vector and a conv net's innermost pictures."""
+    if not size.channels:
+        return w, b
+    side = size.sides()[-1]
+    order = np.arange(size.inner).reshape(-1, side, side).transpose(1, 2, 0).ravel()
+    return (w[order], b) if name.startswith("encoder") else (w[:, order], b[order])
+
+
+def _masks(size: Size, step: int) -> tuple[Any, Any]:
+    """MADE's masks ``(inputs, hidden)`` and ``(hidden, outputs)``, turned at odd steps."""
+    degrees = np.arange(1, size.latent + 1)
+    degrees = degrees[::-1] if step % 2 else degrees
+    hidden = np.round(np.linspace(1, size.latent, size.flow_hidden)) - 1
+    inputs = np.concatenate([np.zeros(size.context), degrees])
+    first = hidden >= inputs[:, None]
+    last = np.tile(degrees, 2) > hidden[:, None]
+    return first.astype(np.float32), last.astype(np.float32)
 
 
 class AutoregressiveFlow(dist.transforms.Transform):  # type: ignore[misc]
@@ -96,39 +135,11 @@ class AutoregressiveFlow(dist.transforms.Transform):  # type: ignore[misc]
         return (), ((), {"apply": self.apply})
 
 
-def _masks(size: Size, step: int) -> tuple[Any, Any]:
-    """MADE's masks ``(inputs, hidden)`` and ``(hidden, outputs)``, turned at odd steps."""
-    degrees = np.arange(1, size.latent + 1)
-    degrees = degrees[::-1] if step % 2 else degrees
-    hidden = np.round(np.linspace(1, size.latent, size.flow_hidden)) - 1
-    inputs = np.concatenate([np.zeros(size.context), degrees])
-    first = hidden >= inputs[:, None]
-    last = np.tile(degrees, 2) > hidden[:, None]
-    return first.astype(np.float32), last.astype(np.float32)
-
-
-def _weights(name: str, shape: tuple[int, ...], bias: tuple[int, ...], fan_in: int) -> Any:
-    def begin(key: Any) -> dict[str, Any]:
-        bound = fan_in**-0.5
-        one, other = jax.random.split(key)
-        return {
-            "w": jax.random.uniform(one, shape, minval=-bound, maxval=bound),
-            "b": jax.random.uniform(other, bias, minval=-bound, maxval=bound),
-        }
-
-    return numpyro.param(name, begin)
-
-
-def _affine(name: str, x: Any, outputs: int, mask: Any = None) -> Any:
-    w = _weights(name, (x.shape[-1], outputs), (outputs,), x.shape[-1])
-    return x @ (w["w"] if mask is None else w["w"] * mask) + w["b"]
-
-
 class NumPyroTraining(Training):
     """The state is donated, so that it is updated in place."""
 
-    def __init__(self, variant: str, size: Size, data: Any) -> None:
-        self.size, self.net, self.batch = size, Net(size), size.batch
+    def __init__(self, variant: str, size: Size, data: Any, weights: Weights) -> None:
+        self.size, self.net, self.batch = size, Net(size, weights), size.batch
         self.scanned = variant == "scan"
         if size.channels:
             data = np.moveaxis(data, 1, -1)
@@ -180,9 +191,9 @@ class NumPyroTraining(Training):
         return np.asarray(jax.device_get(losses), np.float64) / self.batch
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``jit`` or ``scan``."""
     if device == "cuda" and jax.default_backend() != "gpu":
         raise Unavailable("not on this GPU: jax has no CUDA plugin here (pip install 'jax[cuda]')")
     jax.config.update("jax_default_matmul_precision", "float32")  # as PyTorch has it
-    return NumPyroTraining(variant, size, data)
+    return NumPyroTraining(variant, size, data, weights)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.contenders import nets
 from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 __all__ = ["PyroVAE", "SVITraining", "build"]
@@ -67,11 +68,13 @@ class SVITraining(Training):
         return nets.in_nats(losses, self.batch, self.device)
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``Trace_ELBO``, with validation off, as it is fastest."""
     pyro.enable_validation(False)
     pyro.clear_param_store()
-    vae = PyroVAE(size).to(device)
+    vae = PyroVAE(size)
+    nets.begin_all(vae, weights)
+    vae.to(device)
     loss = getattr(pyro.infer, variant)(max_plate_nesting=1)
     svi = pyro.infer.SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}), loss)
     return SVITraining(svi, vae, size, data, device)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.contenders import nets
 from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
+from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # its trainer always shows a bar
@@ -53,12 +54,13 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
 class PythaeTraining(Training):
     """``train_step``, which is pythae's pass over a loader of its own, data included."""
 
-    def __init__(self, size: Size, data: Any, device: str) -> None:
+    def __init__(self, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.data, self.batch = torch.from_numpy(data), size.batch
         config = VAEConfig(
             input_dim=size.event_shape, latent_dim=size.latent, reconstruction_loss="bce"
         )
         vae = VAE(config, encoder=Encoder(size), decoder=Decoder(size))
+        nets.begin(weights, encoder=vae.encoder.net, decoder=vae.decoder.net)
         self.parameters = nets.count(vae)
         self.folder = tempfile.TemporaryDirectory(prefix="pythae-")
         self.trainer = BaseTrainer(
@@ -95,9 +97,9 @@ class PythaeTraining(Training):
         return losses, time.perf_counter() - began
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``train_step``."""
     if size.flow_steps:
         raise Unavailable("no such model: pythae's flow takes no context from the encoder")
     logging.disable(logging.INFO)
-    return PythaeTraining(size, data, device)
+    return PythaeTraining(size, data, weights, device)

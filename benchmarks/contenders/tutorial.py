@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Subset
 
 from benchmarks.contenders import by_hand, pyro_svi
 from benchmarks.contenders.training import Losses, Rows, Training
-from benchmarks.data import MNIST_ROOT
+from benchmarks.data import MNIST_ROOT, Weights
 from benchmarks.sizes import Size
 
 __all__ = ["build"]
@@ -21,7 +21,7 @@ __all__ = ["build"]
 class Tutorial(Training):
     """An epoch over torchvision's MNIST, as pictures that are made into tensors one by one."""
 
-    def __init__(self, variant: str, size: Size, data: Any, device: str) -> None:
+    def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
         from torchvision import datasets, transforms
 
         mnist = datasets.MNIST(
@@ -34,10 +34,10 @@ class Tutorial(Training):
         self.device, self.batch, self.shape = device, size.batch, size.event_shape
         few = data[: size.batch]
         if variant == "by hand":
-            inner: Any = by_hand.build("eager", size, few, device)
+            inner: Any = by_hand.build("eager", size, few, weights, device)
             self.step = lambda x: inner.step(x).item()
         else:
-            inner = pyro_svi.build("Trace_ELBO", size, few, device)
+            inner = pyro_svi.build("Trace_ELBO", size, few, weights, device)
             self.step = inner.svi.step
         self.parameters = inner.parameters
 
@@ -59,6 +59,6 @@ class Tutorial(Training):
         return np.array(losses), time.perf_counter() - began
 
 
-def build(variant: str, size: Size, data: Any, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
     """``pyro``, ``pyro, 1 worker`` or ``by hand``."""
-    return Tutorial(variant, size, data, device)
+    return Tutorial(variant, size, data, weights, device)
