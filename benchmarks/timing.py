@@ -103,26 +103,32 @@ def grown(
 ) -> list[Result]:
     """Time a step of each contender in a process of its own, with its peak memory."""
     data = save_data(size, workers.folder)
+    short = replace(effort, check=2 * size.steps)
     results = []
     for contender in contenders:
         runs = []
         for threads in workers.threads:
-            run = _start(
-                contender, threads, size, workers, data, replace(effort, check=2 * size.steps)
-            )
-            run.agrees = run.parameters == size.parameters
-            if not run.note:
-                workers.ask(contender, threads, "reset_peak")
-                chunks = _chunks(run, size, effort)
-                run.times.clear()
-                for _ in range(effort.rounds):
-                    _turn(run, chunks, size, workers)
-                if not run.note:
-                    run.megabytes = workers.ask(contender, threads, "peak")["megabytes"]
-            runs.append(run)
+            runs.append(_alone(contender, threads, size, workers, data, short))
             workers.end()
         results.append(_best(runs))
     return results
+
+
+def _alone(
+    contender: Contender, threads: int, size: Size, workers: Workers, data: str, effort: Effort
+) -> Result:
+    run = _start(contender, threads, size, workers, data, effort)
+    run.agrees = bool(run.note) or run.parameters == size.parameters
+    if run.note:
+        return run
+    chunks = _chunks(run, size, effort)
+    run.times.clear()
+    workers.ask(contender, threads, "reset_peak")
+    for _ in range(effort.rounds):
+        _turn(run, chunks, size, workers)
+    if not run.note:
+        run.megabytes = workers.ask(contender, threads, "peak")["megabytes"]
+    return run
 
 
 def check_losses(results: Sequence[Result], parameters: int) -> None:

@@ -130,5 +130,6 @@ def _threads(threads: int) -> dict[str, str]:
     return dict.fromkeys(names, str(threads)) | {
         "XLA_FLAGS": flags,
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leave the GPU's memory to the others, too
+        "TQDM_DISABLE": "1",  # of pythae's trainer, which always shows a bar
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes beside the worker
     }

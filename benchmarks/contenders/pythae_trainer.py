@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from typing import Any
 
 import numpy as np
 import torch
+from pythae.data.datasets import BaseDataset
+from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
 from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
-
-os.environ.setdefault("TQDM_DISABLE", "1")  # its trainer always shows a bar
-
-from pythae.data.datasets import BaseDataset
-from pythae.models import VAE, VAEConfig
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseEncoder
-from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
 __all__ = ["build"]
 
