@@ -1,7 +1,7 @@
 # make demo   train a VAE on real handwriting, and read the audit of its ELBO
 # make test   the tests, doctests included
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
-# make bench  the benchmark
+# make bench  the benchmark beside its peers; BENCH=--quick for a short one
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
 
@@ -21,8 +21,8 @@ test: .venv/dev
 check: .venv/dev format lint types layers test notebooks
 	@echo "make check: all passed"
 
-bench: .venv/installed
-	$(BIN)/python -m benchmarks
+bench: .venv/bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 format: .venv/dev
 	$(BIN)/ruff format --check .
@@ -50,6 +50,10 @@ notebooks: .venv/dev
 
 .venv/dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

@@ -1,88 +1,190 @@
-"""Run the benchmark, print it, and write benchmarks/RESULTS.md: ``python -m benchmarks``."""
+"""Time this package's training step and its peers' side by side: ``python -m benchmarks``.
+
+``--quick`` takes a minute or two, once what it compiles is cached. Only a whole run writes
+benchmarks/RESULTS.md and its pictures.
+"""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import platform
-import statistics
-import time
-from importlib.metadata import version
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyro
-import torch
-
-from benchmarks.contenders import CONTENDERS, SIZES, Size, Step
+from benchmarks import epochs, picture, report
+from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROUPS, GROWING, Contender
+from benchmarks.data import MNIST_ROOT
+from benchmarks.sizes import BY_KEY, GROWTH, MNIST_MLP, SIZES
+from benchmarks.timing import Effort, Result, grown, measure
+from benchmarks.workers import Workers, thread_counts
+from pyro_vae.report.plots.style import Picture
 from pyro_vae.report.table import Table
 
-REFERENCE = "Pyro SVI.step, Trace_ELBO"
-RESULTS = Path(__file__).with_name("RESULTS.md")
+FULL = Effort()
+QUICK = Effort(rounds=5, seconds=0.1, check=160)
+QUICK_ROWS = 16 * MNIST_MLP.batch
+PARTS = (*BY_KEY, "growth", "epochs")
 
 
-def timed(step: Step, x: torch.Tensor, steps: int) -> float:
-    """Milliseconds of a step, over a run of some."""
-    began = time.perf_counter()
-    for _ in range(steps):
-        step(x)
-    if x.is_cuda:
-        torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - began) / steps
+@dataclass
+class Findings:
+    """What a run has found so far."""
+
+    tables: list[Table] = field(default_factory=list)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, *tables: Table) -> None:
+        """Keep tables, and show them."""
+        for table in tables:
+            self.tables.append(table)
+            print(table, end="\n\n", flush=True)
 
 
-def measure(size: Size, device: torch.device, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Milliseconds a step of each contender, in turn so that drift strikes all alike."""
-    pyro.set_rng_seed(0)
-    x = torch.rand(size.batch, size.data, device=device).round()
-    contenders = {name: make(size, device) for name, make in CONTENDERS.items()}
-    for step in contenders.values():
-        timed(step, x, steps)
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, step in contenders.items():
-            times[name].append(timed(step, x, steps))
-    return times
+@dataclass(frozen=True)
+class Run:
+    """What was asked for.
 
+    Args:
+        parts: Keys of sizes, ``growth`` and ``epochs``.
+        peers: The groups that take part.
+        device: ``cpu`` or ``cuda``.
+        quick: Whether to do little.
+        effort: How much to do.
+    """
 
-def table(size: Size, times: dict[str, list[float]]) -> Table:
-    """Medians, and the median of the ratios to Pyro's step, round by round."""
-    result = Table(size.name, ["step", "ms, median", "min to max", "Pyro's time / its time"])
-    for name, values in times.items():
-        pairs = zip(times[REFERENCE], values, strict=True)
-        ratio = statistics.median(reference / value for reference, value in pairs)
-        span = f"{min(values):.2f} to {max(values):.2f}"
-        result.add(name, f"{statistics.median(values):.2f}", span, f"{ratio:.2f}")
-    return result
+    parts: Sequence[str]
+    peers: Sequence[str]
+    device: str
+    quick: bool
+    effort: Effort
 
+    def whole(self) -> bool:
+        """Whether everything was asked for, so that the results may be kept."""
+        return not self.quick and set(self.parts) == set(PARTS) and set(self.peers) == set(GROUPS)
 
-def machine(device: torch.device) -> str:
-    """What it ran on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "pyro-ppl"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU only"
-    threads = torch.get_num_threads()
-    return (
-        f"{datetime.date.today()}; {name}; {platform.machine()}, {threads} threads; "
-        f"Python {platform.python_version()}, {packages}"
-    )
+    def taking_part(self, contenders: Sequence[Contender]) -> list[Contender]:
+        """Those of the groups that were asked for; a quick run leaves out the slow to start."""
+        return [
+            c for c in contenders
+            if c.group in {*self.peers, "floor"} and not (self.quick and c.slow_to_start)
+        ]  # fmt: skip
 
+    def __call__(self, folder: Path) -> Findings:
+        """Do everything, in turn."""
+        found = Findings()
+        # A whole run compiles everything anew, so that all begin alike.
+        environment = {} if self.quick else {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
+        data = None
+        if "epochs" in self.parts:
+            data = epochs.prepare(folder, QUICK_ROWS if self.quick else epochs.ROWS)
+            environment[MNIST_ROOT] = data.root
+        threads = (1,) if self.quick else thread_counts(self.device)
+        with Workers(self.device, threads, folder, environment) as workers:
+            self._sizes(found, workers)
+            if data is not None:
+                self._epochs(found, workers, data)
+            if "growth" in self.parts:
+                workers.end()
+                self._growth(found, workers)
+        return found
 
-def main() -> None:
-    """Time every contender at every size."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=15)
-    options.add_argument("--steps", type=int, default=40)
-    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    chosen = options.parse_args()
-    device = torch.device(chosen.device)
-    parts = ["# Benchmark results", "", "Written by `make bench`.", "", machine(device), ""]
-    with pyro.validation_enabled(False):
+    def _sizes(self, found: Findings, workers: Workers) -> None:
+        panels: list[tuple[str, list[Result]]] = []
         for size in SIZES:
-            result = table(size, measure(size, device, chosen.rounds, chosen.steps))
-            print(result, end="\n\n")
-            parts += [result.markdown(), ""]
-    RESULTS.write_text("\n".join(parts))
-    print(f"Written to {RESULTS}")
+            if size.key in self.parts:
+                contenders = [*self.taking_part(CONTENDERS), *FLOORS]
+                results = measure(size, contenders, workers, self.effort)
+                found.add(report.size_table(size, results))
+                found.problems += report.disagreements(results)
+                panels.append((size.name, results))
+        if panels:
+            found.pictures["steps"] = picture.bars(panels)
+
+    def _growth(self, found: Findings, workers: Workers) -> None:
+        effort = replace(self.effort, rounds=min(5, self.effort.rounds))
+        axes = {axis: points[:1] for axis, points in GROWTH.items()} if self.quick else GROWTH
+        contenders = self.taking_part(GROWING)
+        measured = {
+            axis: [(n, grown(size, contenders, workers, effort)) for n, size in points]
+            for axis, points in axes.items()
+        }
+        found.add(*report.growth_tables(measured))
+        for points in measured.values():
+            found.problems += [p for _, results in points for p in report.disagreements(results)]
+        found.pictures["growth"] = picture.growth(measured)
+
+    def _epochs(self, found: Findings, workers: Workers, data: epochs.EpochData) -> None:
+        rounds = 1 if self.quick else 3
+        results = epochs.epochs(self.taking_part(EPOCHS), workers, data, rounds)
+        found.add(report.epochs_table(data.name, results))
+        found.problems += report.disagreements(results)
+        found.pictures["epochs"] = picture.bars([("an epoch of MNIST", results)], "s an epoch")
+
+
+def options() -> argparse.ArgumentParser:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="the digits and a short epoch, with one thread"
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART",
+                        help=f"of {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument("--peers", nargs="+", choices=GROUPS, metavar="PEER", default=GROUPS,
+                        help=f"who takes part, of {', '.join(GROUPS)}")  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--rounds", type=int, help=f"turns of each contender ({FULL.rounds})")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="a folder for RESULTS.md and its pictures; "
+        "by default benchmarks/ for a whole run, and nothing for a part",
+    )
+    return parser
+
+
+def chosen(arguments: Sequence[str] | None = None) -> tuple[Run, Path | None]:
+    """The run that the command line asks for, and where its results go."""
+    given = options().parse_args(arguments)
+    device = given.device
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    effort = QUICK if given.quick else FULL
+    if given.rounds is not None:
+        effort = replace(effort, rounds=max(1, given.rounds))
+    parts = given.only or (("digits", "epochs") if given.quick else PARTS)
+    run = Run(parts, given.peers, device, given.quick, effort)
+    folder = given.results or (Path(__file__).parent if run.whole() else None)
+    return run, folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print, and write what there is to keep; 1 if a contender trains another model."""
+    run, kept = chosen(arguments)
+    print(report.machine(run.device), end="\n\n", flush=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+            found = run(Path(folder))
+    except KeyboardInterrupt:
+        print("\nInterrupted; nothing was written.", file=sys.stderr)
+        return 130
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, drawn in found.pictures.items():
+            paths.append(kept / f"{name}.png")
+            drawn.savefig(paths[-1])
+        text = report.document(run.device, run.effort, found.tables, paths)
+        (kept / "RESULTS.md").write_text(text)
+        print(f"Written to {kept / 'RESULTS.md'}")
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

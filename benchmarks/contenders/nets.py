@@ -1,0 +1,121 @@
+"""The networks in plain PyTorch, for the contenders that are written by hand."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from pyro.nn import ConditionalAutoRegressiveNN
+from torch import Tensor, nn
+
+from benchmarks.contenders.training import Losses
+from benchmarks.data import Weights
+from benchmarks.sizes import Size
+
+__all__ = [
+    "begin",
+    "begin_all",
+    "count",
+    "decoder",
+    "encoder",
+    "flow_networks",
+    "in_nats",
+    "on_device",
+]
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+def encoder(size: Size) -> nn.Sequential:
+    """From ``(B, *event_shape)`` to means, log scales and context, ``(B, encoded)``."""
+    if not size.channels:
+        return _mlp(size, size.pixels, *size.hidden, size.encoded)
+    layers: list[nn.Module] = []
+    for before, after in pairwise((size.event_shape[0], *size.channels)):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), _activation(size)]
+    inner = size.channels[-1] * size.sides()[-1] ** 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(inner, size.encoded))
+
+
+def decoder(size: Size) -> nn.Sequential:
+    """From codes ``(B, M)`` to logits ``(B, *event_shape)``."""
+    if not size.channels:
+        return _mlp(size, size.latent, *reversed(size.hidden), size.pixels)
+    side = size.sides()[-1]
+    inner = (size.channels[-1], side, side)
+    layers = [nn.Linear(size.latent, math.prod(inner)), nn.Unflatten(1, inner)]
+    for before, after in pairwise((*reversed(size.channels), size.event_shape[0])):
+        layers += [_activation(size), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+    return nn.Sequential(*layers)
+
+
+def flow_networks(size: Size) -> nn.ModuleList:
+    """Pyro's masked networks of the inverse autoregressive flow, one for each step."""
+    order = torch.arange(size.latent)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="ConditionalAutoRegressiveNN input_dim = 1")
+        return nn.ModuleList(
+            ConditionalAutoRegressiveNN(
+                size.latent, size.context, [size.flow_hidden], nonlinearity=nn.Tanh(),
+                permutation=order.flip(0) if step % 2 else order,
+            )
+            for step in range(size.flow_steps)
+        )  # fmt: skip
+
+
+@torch.no_grad()
+def begin(weights: Weights, **modules: Iterable[nn.Module]) -> None:
+    """Give layers their first weights.
+
+    Args:
+        weights: By name, such as ``encoder.0.w``.
+        modules: The layers of ``encoder`` and so on, in the order in which data pass them; what
+            has no weights is passed over.
+    """
+    for name, layers in modules.items():
+        place = 0
+        for layer in layers:
+            if hasattr(layer, "weight"):
+                layer.weight.copy_(torch.from_numpy(weights[f"{name}.{place}.w"]))
+                layer.bias.copy_(torch.from_numpy(weights[f"{name}.{place}.b"]))
+                place += 1
+
+
+def begin_all(module: Any, weights: Weights) -> None:
+    """Give a module's ``encoder``, ``flow`` and ``decoder`` their first weights."""
+    flow = {f"flow{step}": network.layers for step, network in enumerate(module.flow)}
+    begin(weights, encoder=module.encoder, decoder=module.decoder, **flow)
+
+
+def count(*modules: nn.Module) -> int:
+    """How many numbers they learn."""
+    return sum(weights.numel() for module in modules for weights in module.parameters())
+
+
+def on_device(rows: torch.Tensor, device: str) -> list[Tensor]:
+    """The rows of each batch, on the device."""
+    return list(rows.to(device))
+
+
+def in_nats(losses: list[Tensor] | list[float], batch: int, device: str) -> Losses:
+    """Losses summed over their batches as nats per datum, once the device has done its work."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    values = torch.stack([torch.as_tensor(loss) for loss in losses])
+    found: Losses = (values.double().cpu() / batch).numpy()
+    return found
+
+
+def _mlp(size: Size, *widths: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), _activation(size)]
+    return nn.Sequential(*layers[:-1])
+
+
+def _activation(size: Size) -> nn.Module:
+    return ACTIVATIONS[size.activation]()

@@ -1,0 +1,135 @@
+"""The processes that the contenders run in, one for each group and thread count."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.contenders import Contender
+from benchmarks.contenders.training import Unavailable
+from benchmarks.worker import THREADS
+
+__all__ = ["Workers", "thread_counts"]
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 5  # seconds in which a worker may end by itself
+
+
+def thread_counts(device: str) -> tuple[int, ...]:
+    """One and all; on a GPU only all, since its work is done elsewhere."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    every = count or 1
+    return (every,) if device == "cuda" or every == 1 else (1, every)
+
+
+class Workers:
+    """Starts workers when they are first asked, and ends them all.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        threads: The thread counts that each contender is timed with.
+        folder: Where they write what they have to say.
+        environment: What is added to theirs.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        threads: tuple[int, ...],
+        folder: Path,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.device, self.threads, self.folder = device, threads, folder
+        self.environment = environment or {}
+        self.running: dict[tuple[str, int], subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def ask(self, contender: Contender, threads: int, do: str, **request: Any) -> dict[str, Any]:
+        """What a contender's worker answers.
+
+        Raises:
+            Unavailable: if the contender cannot be timed here, with the reason.
+        """
+        if contender.package and find_spec(contender.package) is None:
+            raise Unavailable("not installed: pip install 'pyro-vae[bench]'")
+        worker = self._running(contender.group, threads)
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            worker.stdin.flush()
+            line = worker.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            del self.running[contender.group, threads]
+            code = worker.wait()
+            raise Unavailable(f"failed: its process ended with {code}; {self._last_words(worker)}")
+        answer: dict[str, Any] = json.loads(line)
+        if "unavailable" in answer:
+            raise Unavailable(answer["unavailable"])
+        return answer
+
+    def forget(self) -> None:
+        """Let every worker that runs let go of its contenders."""
+        for group, threads in list(self.running):
+            self.ask(Contender("", group, ""), threads, "forget")
+
+    def end(self) -> None:
+        """End every worker."""
+        for worker in self.running.values():
+            assert worker.stdin is not None
+            worker.stdin.close()
+        for worker in self.running.values():
+            try:
+                worker.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self.running.clear()
+
+    def _running(self, group: str, threads: int) -> subprocess.Popen[str]:
+        if (group, threads) not in self.running:
+            with (self.folder / f"{group}-{threads}.log").open("a") as log:
+                self.running[group, threads] = subprocess.Popen(
+                    [sys.executable, "-m", "benchmarks.worker", group, self.device],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                    cwd=ROOT, env=os.environ | _threads(threads) | self.environment,
+                )  # fmt: skip
+        return self.running[group, threads]
+
+    def _last_words(self, worker: subprocess.Popen[str]) -> str:
+        group, _ = worker.args[-2:]  # type: ignore[index]
+        logs = sorted(self.folder.glob(f"{group}-*.log"))
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        return (lines or ["it said nothing"])[-1][:120]
+
+
+def _threads(threads: int) -> dict[str, str]:
+    """The environment in which every library takes this many threads."""
+    names = (THREADS, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # the last one is XLA's
+    flags = os.environ.get("XLA_FLAGS", "")
+    if threads == 1:
+        flags = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    return dict.fromkeys(names, str(threads)) | {
+        "XLA_FLAGS": flags,
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leave the GPU's memory to the others, too
+        "TQDM_DISABLE": "1",  # of pythae's trainer, which always shows a bar
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes beside the worker
+    }
