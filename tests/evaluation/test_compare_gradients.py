@@ -34,7 +34,7 @@ def compared():
     net = {"kind": "mlp", "hidden": [16], "activation": "tanh"}
     vae = stirred(VAE((2, 3), 2, prior="diagonal_normal", decoder="linear", encoder=net))
     x = torch.randn(12, 2, 3, generator=torch.Generator().manual_seed(3))
-    return compare_gradients(vae, x, particles=3, draws=60, reference_draws=300)
+    return compare_gradients(vae, x, particles=3, draws=40, reference_draws=100)
 
 
 def named(compared, group, bound="ELBO"):
@@ -47,7 +47,7 @@ def test_every_estimator_is_there_for_every_group(compared):
         assert list(named(compared, group)) == ELBOS
         assert [name for name, _ in named(compared, group, "IWAE")] == IWAES
     assert compared.references["ELBO"] == "exact"
-    assert compared.references["IWAE, K = 3"] == "mean of 300 pathwise gradients"
+    assert compared.references["IWAE, K = 3"] == "mean of 100 pathwise gradients"
 
 
 def test_what_is_unbiased_is_not_called_biased(compared):
@@ -94,22 +94,15 @@ def test_where_nothing_is_exact_the_reference_is_a_mean(vae, x):
     assert [(r.estimator, r.kl) for r in compared.of() if r.bound == "ELBO"] == ELBOS[:3]
 
 
-PLANTED = {
-    "iwae": (importance_elbo, "_weigh_gradient", lambda *_: None, "doubly_reparameterised"),
-    "vimco": (importance_elbo, "vimco_baseline", lambda w: w, "score_function"),
-    "elbo": (beta_elbo, "leave_one_out", lambda values: values, "score_function"),
-}
-
-
-@pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_bias_shows(name, linear, x, monkeypatch):
-    home, part, mistake, estimator = PLANTED[name]
-    monkeypatch.setattr(home, part, mistake)
+def test_planted_biases_show(linear, x, monkeypatch):
+    """One in each of three estimators, and in no other is a bias seen."""
+    monkeypatch.setattr(importance_elbo, "_weigh_gradient", lambda *_: None)
+    monkeypatch.setattr(importance_elbo, "vimco_baseline", lambda weights: weights)
+    monkeypatch.setattr(beta_elbo, "leave_one_out", lambda values: values)
     compared = compare_gradients(linear, 4 * x, particles=4, draws=60, reference_draws=100)
-    wrong = {(row.bound[:4].lower(), row.estimator) for row in compared.biased}
-    bound = "elbo" if name == "elbo" else "iwae"
-    assert wrong == {(bound, estimator)}
-    assert "+" in str(compared) or "-" in str(compared)
+    assert {(row.bound[:4], row.estimator) for row in compared.biased} == {
+        ("ELBO", "score_function"), ("IWAE", "doubly_reparameterised"), ("IWAE", "score_function")
+    }  # fmt: skip
 
 
 def test_intervals_hold_what_they_say():
@@ -142,18 +135,16 @@ def test_the_model_and_the_generators_are_left_as_they_were(vae, x):
     assert all(parameter.grad is None for parameter in vae.parameters())
     again = compare_gradients(vae, x, **least)
     assert [r.bias for r in first.rows] == [r.bias for r in again.rows]
-    other = compare_gradients(vae, x, seed=1, **least)
-    assert [r.bias for r in first.rows] != [r.bias for r in other.rows]
     assert not [name for name in pyro.get_param_store() if not name.startswith(vae._pyro_name)]
 
 
 def test_shown_in_terminal_jupyter_and_json(compared):
     text = str(compared)
     assert "sticking_the_landing" in text
-    assert "Reference: ELBO: exact; IWAE, K = 3: mean of 300 pathwise gradients" in text
+    assert "Reference: ELBO: exact; IWAE, K = 3: mean of 100 pathwise gradients" in text
     assert compared._repr_html_().count("<tr>") == 1 + 8
     assert len(compared.table("encoder").rows) == 8
-    assert json.loads(json.dumps(compared.to_dict()))["draws"] == 60
+    assert json.loads(json.dumps(compared.to_dict()))["draws"] == 40
     for group in compared.groups:
         assert len(compared.figure(group).axes) == 3
 

@@ -17,7 +17,7 @@ from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO
 from pyro_vae.objectives.iwae import IWAE
 from pyro_vae.objectives.renyi import Renyi
 
-QUICK = {"particles": 200, "gradients": 20}
+QUICK = {"particles": 100, "gradients": 10}
 RIGHT = {
     "iwae": IWAE(5),
     "iwae, one particle": IWAE(1),
@@ -112,7 +112,7 @@ MISTAKEN = [Fewer(num_particles=5), ScaleInside(), WholeBatches(), NegativeWeigh
 
 @pytest.mark.parametrize("loss", MISTAKEN, ids=lambda loss: type(loss).__name__)
 def test_mistakes_in_the_value_are_caught(loss, vae, x):
-    value, *_ = audited(vae, 4 * x, loss, particles=3000, gradients=0)
+    value, *_ = audited(vae, 4 * x, loss, particles=2000, gradients=0)
     assert not value.passed
 
 

@@ -67,11 +67,9 @@ def test_of_the_importance_weighted_bounds(name):
     assert max(found.values()) < critical, found
 
 
-@pytest.mark.parametrize("kind", ["vamp", "diagonal_normal"])
-def test_the_guides_parameters_in_the_prior_meet_one_weight(kind):
+def test_the_guides_parameters_in_the_prior_meet_one_weight():
     """VampPrior's prior is made of the encoder, whose direct share is not doubly weighted."""
-    prior = {"kind": "vamp", "pseudo_inputs": 2} if kind == "vamp" else kind
-    vae, x = linear.tiny(prior=prior), linear.data()
+    vae, x = linear.tiny(prior={"kind": "vamp", "pseudo_inputs": 2}), linear.data()
     found, critical = worst(vae, IWAE(2, "doubly_reparameterised").pyro_loss(), x,
                             linear.quadrature(vae, x, 2, nodes=401))  # fmt: skip
     assert max(found.values()) < critical, found
@@ -161,7 +159,7 @@ def test_the_doubly_reparameterised_gradient_keeps_its_signal_as_particles_grow(
 
     def signal_to_noise(estimator, particles):
         loss = IWAE(particles, estimator).pyro_loss()
-        drawn = linear.drawn_gradients(vae, loss, x, repeats=300, copies=1)[:, encoder]
+        drawn = linear.drawn_gradients(vae, loss, x, repeats=150, copies=1)[:, encoder]
         return (drawn.mean(0).norm() / drawn.var(0).sum().sqrt()).item()
 
     few, many = (signal_to_noise("doubly_reparameterised", k) for k in (4, 64))
