@@ -30,7 +30,7 @@ def steps(kind, make, x):
     """The losses, and the state, after steps from one seed."""
     pyro.set_rng_seed(1)
     vae = stirred(make(), size=0.05).train()
-    vae.prior.initialise(x)
+    vae.initialise(x)
     order = torch.Generator().manual_seed(0)
     optimiser = pyro.optim.Adam({"lr": 1e-3})
     loss = ELBO(kl="auto").pyro_loss()
