@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import TransformedDistribution
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.modes import multiplying
 from pyro_vae.evaluation.apart import apart
 from pyro_vae.evaluation.audit_result import ELBOAudit
 from pyro_vae.evaluation.checks import Check, compare, critical_z, numerical
@@ -32,6 +33,7 @@ TERMS = ("log_likelihood", "kl", "elbo")
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
+@multiplying(tf32=False)
 def audit_elbo(
     vae: VAE,
     x: Tensor,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.modes import multiplying
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import digest
@@ -32,6 +33,7 @@ BATCH = 1000
 SIMULATED = 100
 
 
+@multiplying(tf32=False)
 def evaluate(
     vae: VAE,
     data: DataSet | Any,
