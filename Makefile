@@ -1,6 +1,7 @@
 # make demo   train a VAE on real handwriting, and read the audit of its ELBO
 # make test   the tests, doctests included
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
+# make slow   the tests that compile every component and program: half an hour
 # make bench  the benchmark beside its peers; BENCH=--quick for a short one
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
@@ -10,7 +11,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check bench format lint types layers notebooks clean
+.PHONY: demo test check slow bench format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -20,6 +21,9 @@ test: .venv/dev
 
 check: .venv/dev format lint types layers test notebooks
 	@echo "make check: all passed"
+
+slow: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(BENCH)

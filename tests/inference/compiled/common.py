@@ -13,7 +13,7 @@ from torch import Tensor
 from pyro_vae.inference.compiled import CompiledSVI
 from tests.inference.compiled.programs import Program
 
-STEPS = 200
+STEPS = 60
 
 
 def adam() -> Any:

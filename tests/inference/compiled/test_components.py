@@ -1,4 +1,8 @@
-"""The compiled step is Pyro's step, for every component of the registry."""
+"""The compiled step is Pyro's step, for every component of the registry.
+
+Compiling takes ten seconds or more, so that most of these run the graph as it was captured, and
+``make slow`` compiles them all.
+"""
 
 import pyro
 import pytest
@@ -7,11 +11,9 @@ from pyro.infer import SVI
 
 from pyro_vae import VAE
 from pyro_vae.core.network import Network
-from pyro_vae.inference.compiled import CompiledSVI
+from pyro_vae.inference.compiled import CompiledSVI, backends
 from pyro_vae.objectives.elbo import ELBO
 from tests.variants import COVERING, PICTURES, small_vae, stirred, variants
-
-STEPS = 200
 
 
 def each_once():
@@ -26,7 +28,7 @@ def each_once():
         yield best
 
 
-def steps(kind, make, x):
+def steps(kind, make, x, count):
     """The losses, and the state, after steps from one seed."""
     pyro.set_rng_seed(1)
     vae = stirred(make(), size=0.05).train()
@@ -37,30 +39,47 @@ def steps(kind, make, x):
     gathered = {"batch": lambda index: (x[index],)} if kind is CompiledSVI else {}
     svi = kind(vae.model, vae.guide, optimiser, loss, **gathered)
     losses = []
-    for _ in range(STEPS):
+    for _ in range(count):
         index = torch.randint(len(x), (8,), generator=order)
         losses.append(float(svi.step(index if gathered else x[index])))
     return torch.tensor(losses), vae.state_dict(), svi
 
 
-def assert_same_steps(make):
+def assert_same_steps(make, count):
     pyro.set_rng_seed(0)
     x = stirred(make(), size=0.05).generate(24, sample=True)
-    pyros, its_state, _ = steps(SVI, make, x)
-    ours, our_state, svi = steps(CompiledSVI, make, x)
+    pyros, its_state, _ = steps(SVI, make, x, count)
+    ours, our_state, svi = steps(CompiledSVI, make, x, count)
     assert svi.compiled
     torch.testing.assert_close(ours, pyros, rtol=1e-3, atol=1e-3)
     for name, value in its_state.items():
         torch.testing.assert_close(our_state[name], value, rtol=2e-3, atol=2e-3, msg=name)
 
 
-@pytest.mark.parametrize("parts", list(each_once()))
-def test_of_prior_likelihood_and_posterior(parts):
-    assert_same_steps(lambda: small_vae(**parts))
-
-
-@pytest.mark.parametrize("part", variants(Network))
-def test_of_network(part):
-    _, declared = part
+def of_network(declared):
     shape = (2, 5, 6) if declared["kind"] in PICTURES else (4,)
-    assert_same_steps(lambda: VAE(shape, 2, encoder=declared, decoder=declared))
+    return VAE(shape, 2, encoder=declared, decoder=declared)
+
+
+TRIPLES = list(each_once())
+MAKERS = [
+    *(pytest.param(lambda parts=p.values[0]: small_vae(**parts), id=p.id) for p in TRIPLES),
+    *(pytest.param(lambda d=p.values[0][1]: of_network(d), id=p.id) for p in variants(Network)),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_as_captured(make, monkeypatch):
+    monkeypatch.setattr(backends, "_compiled", lambda capture, options: capture.graph)
+    assert_same_steps(make, 40)
+
+
+@pytest.mark.parametrize("make", [MAKERS[1], MAKERS[-5]])
+def test_as_compiled(make):
+    assert_same_steps(make, 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", MAKERS)
+def test_every_one_as_compiled(make):
+    assert_same_steps(make, 200)

@@ -52,7 +52,7 @@ def test_a_schedule_reaches_the_captured_optimiser():
         return pyro.optim.ExponentialLR(settings)
 
     def fall(number, svi):
-        if number % 40 == 39:
+        if number % 12 == 11:
             svi.optim.step()
 
     same(regression, optimiser=scheduled, each=fall)
