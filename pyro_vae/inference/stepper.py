@@ -64,7 +64,9 @@ class Stepper:
             ("auto", False): f"Pyro's own, since {steps:,} steps are too few for a capture to pay "
             f"(from {WORTHWHILE:,})",
         }
-        say(f"Step: {why[kind, isinstance(self.svi, CompiledSVI)]}")
+        self.taken = f"Step: {why[kind, isinstance(self.svi, CompiledSVI)]}"
+        self.told = False
+        say(self.taken)
 
     def step(self, given: Tensor) -> None:
         """Make one step on what the data give for a batch.
@@ -77,6 +79,9 @@ class Stepper:
             return
         try:
             self.svi.step(given)
+            if not self.told and self.svi.compiled:
+                self.told = True
+                self.say(f"{self.taken}; captured in {self.svi.capture_seconds:.1f} s")
         except NotCapturable as error:
             if self.kind == "compiled":
                 raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -34,9 +36,21 @@ def replay_of(capture: Capture) -> Replay:
 
 
 def _compiled(capture: Capture, options: dict[str, Any]) -> Any:
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.utils.cpp_extension"):
         warnings.simplefilter("ignore")  # about the compiler's own code
         return torch._inductor.compile(capture.graph, list(capture.inputs), options=options)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Leave out what a logger warns of; this one's is that a machine has CUDA but no GPU."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Inductor:
