@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.fx import Graph
 
 from pyro_vae.inference.compiled.capture import Capture
 
@@ -79,7 +80,8 @@ class _CUDAGraph:
             self.inputs[position] = self.inputs[position].clone()
         call = _compiled(capture, INDUCTOR)
         self.graph = torch.cuda.CUDAGraph()
-        before = [tensor.clone() for tensor in self.inputs]
+        changed = [self.inputs[position] for position in sorted(_changed(capture.graph.graph))]
+        before = [tensor.clone() for tensor in changed]
         generator = torch.cuda.get_rng_state()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -88,7 +90,7 @@ class _CUDAGraph:
                 call(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.set_rng_state(generator)
-        for tensor, value in zip(self.inputs, before, strict=True):
+        for tensor, value in zip(changed, before, strict=True):
             tensor.copy_(value)
         with torch.cuda.graph(self.graph):
             self.outputs: Sequence[Tensor] = call(*self.inputs)
@@ -100,3 +102,23 @@ class _CUDAGraph:
             self.inputs[position].copy_(getattr(loss, name), non_blocking=True)
         self.graph.replay()
         return [output.clone() for output in self.outputs]
+
+
+def _changed(graph: Graph) -> set[int]:
+    """The positions of the inputs that a graph changes where they lie."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    found = set()
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target._schema.is_mutable:
+            parts = zip(node.target._schema.arguments, node.args, strict=False)
+            for argument, given in parts:
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    found.add(_viewed(given))
+    return {position for position, node in enumerate(inputs) if node in found}
+
+
+def _viewed(node: Any) -> Any:
+    """What a node is a view of, or itself."""
+    while node.op == "call_function" and node.target._schema.returns[0].alias_info is not None:
+        node = node.args[0]
+    return node

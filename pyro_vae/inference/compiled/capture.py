@@ -55,11 +55,13 @@ class Outputs:
         loss: How the loss is laid out, as a tree.
         kept: The names of the loss's tensors that the step made anew.
         left: The positions of the parameters whose optimisers are outside the graph.
+        packed: Whether the loss and what it remembers, all scalars, come as one vector.
     """
 
     loss: pytree.TreeSpec
     kept: list[str]
     left: list[int]
+    packed: bool
 
     def __post_init__(self) -> None:
         self.losses = self.loss.num_leaves
@@ -68,6 +70,10 @@ class Outputs:
     def unflatten(self, leaves: Sequence[Tensor]) -> Any:
         """The loss, as the program gives it."""
         return pytree.tree_unflatten(list(leaves), self.loss)
+
+    def unpacked(self, values: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The outputs one by one."""
+        return [*values[0].unbind(), *values[1:]] if self.packed else values
 
 
 @dataclass
@@ -129,8 +135,11 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         now = _tensors_of(step.loss).items()
         kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
         leaves, spec = pytree.tree_flatten(loss)
-        values = [torch.as_tensor(leaf) for leaf in (*leaves, *kept.values(), *left.values())]
-        layout[:] = [Outputs(spec, list(kept), list(left))]
+        values = [torch.as_tensor(leaf) for leaf in (*leaves, *kept.values())]
+        packed = len({(value.shape, value.dtype, value.device) for value in values}) == 1
+        packed = packed and not values[0].shape
+        layout[:] = [Outputs(spec, list(kept), list(left), packed)]
+        values = [*([torch.stack(values)] if packed else values), *left.values()]
         real[:] = [value.detach() for value in values]
         return values
 

@@ -247,7 +247,7 @@ class CompiledSVI(SVI):
     def _finished(self, outputs: Outputs, values: Any) -> Any:
         """Hand out a graph's outputs, and let the optimisers outside it make their step."""
         assert self._step is not None
-        count = outputs.losses
+        values, count = outputs.unpacked(values), outputs.losses
         for position, name in enumerate(outputs.kept, count):
             setattr(self._loss, name, values[position])
         if outputs.left:

@@ -6,6 +6,7 @@ import torch
 from pyro import distributions as dist
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.inference.compiled import CompiledSVI, backends
@@ -329,6 +330,17 @@ def test_a_compiler_that_fails_is_reported_at_the_next_step(monkeypatch):
     with pytest.raises(NotCapturable, match=r"RuntimeError: no compiler here; .* C\+\+ compiler"):
         svi.step(*program.arguments)
     assert pyro.param("middle").item() == before
+
+
+def test_the_inputs_that_a_graph_changes_are_found():
+    def change(held, moment, buffer, read):
+        moment.view(-1)[:2].mul_(2)
+        buffer.detach().add_(read.sum())
+        held.copy_(read + moment)
+        return held * 1
+
+    graph = make_fx(change)(*(torch.ones(2, 2) for _ in range(4))).graph
+    assert backends._changed(graph) == {0, 1, 2}
 
 
 def test_training_mode_is_part_of_the_graph():
