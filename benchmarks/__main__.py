@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = []
         for name, drawn in found.pictures.items():
             paths.append(kept / f"{name}.png")
-            drawn.savefig(paths[-1])
+            picture.save(drawn, paths[-1])
         text = report.document(run.device, run.effort, found.tables, paths)
         (kept / "RESULTS.md").write_text(text)
         print(f"Written to {kept / 'RESULTS.md'}")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from PIL import Image
 
 from benchmarks.contenders import FLOORS, Contender
 from benchmarks.timing import Result
 from pyro_vae.report.numbers import number
 from pyro_vae.report.plots.style import BLUE, GREY, INK, ORANGE, Picture, note, styled
 
-__all__ = ["bars", "growth"]
+__all__ = ["bars", "growth", "save"]
 
 GREEN, PURPLE, BROWN = "#3b9a5d", "#8d5fb0", "#a8633b"
 COLOURS = {
@@ -21,6 +24,7 @@ COLOURS = {
     "pythae_trainer": BROWN, "tutorial": ORANGE, "floor": GREY,
 }  # fmt: skip
 MARKERS = "osD^v"
+COLOURS_KEPT = 64
 
 
 @styled
@@ -41,7 +45,9 @@ def bars(panels: Sequence[tuple[str, Sequence[Result]]], unit: str = "ms a step"
         spare.remove()
     for panel, (title, results) in zip(axes, shown, strict=False):
         _bars(panel, title, results, 1000 if unit == "ms a step" else 1)
-    note(picture, f"{unit}, median, on a log scale; grey: the floor, which no step can pass")
+    floor = any(result.contender in FLOORS for _, results in shown for result in results)
+    said = "; grey: the floor, which no step can pass" if floor else ""
+    note(picture, f"{unit}, median, on a log scale{said}")
     return picture
 
 
@@ -87,11 +93,19 @@ def growth(grown: Mapping[str, Sequence[tuple[int, Sequence[Result]]]]) -> Pictu
             axes.xaxis.set_major_locator(FixedLocator([n for n, _ in points]))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
     handles, names = panels[0][0].get_legend_handles_labels()
     picture.legend(handles, names, loc="outside upper left", ncols=3)
     return picture
+
+
+def save(picture: Picture, path: Path) -> None:
+    """Write a PNG in few colours, which is all that it has, to keep the repository small."""
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png")
+    Image.open(buffer).convert("RGB").quantize(COLOURS_KEPT).save(path, optimize=True)
 
 
 def _line(axes: Axes, contender: Contender, place: int, points: list[tuple[int, float]]) -> None:

@@ -106,10 +106,10 @@ def _how(effort: Effort) -> str:
         f"takes {effort.rounds} turns of about {effort.seconds:g} s, one after the other; a row "
         "gives the better of one thread and all of them, the median over the turns, and the "
         "median of the ratios turn by turn. The floor is what no step can be faster than: its "
-        "matrix products, forward and backward, at the model's own shapes, and the bytes that "
-        "Adam must move, each run alone on this machine in the same turns. Memory is the peak "
-        "while training, less what the imported libraries hold. pythae has no step of its own: "
-        "its time is that of its trainer's pass over a DataLoader."
+        "matrix products, forward and backward, at the model's own shapes, each by the faster of "
+        "BLAS and oneDNN, and the bytes that Adam must move, each run alone in the same turns. "
+        "Memory is the peak while training, less what the imported libraries hold. pythae has no "
+        "step of its own: its time is that of its trainer's pass over a DataLoader."
     )
 
 

@@ -193,7 +193,7 @@ SIZES = (
     MNIST_MLP,
     Size("iwae", "IWAE paper's net, 784-200-200-50 tanh, batch 20", (784,), 50, 20, (200, 200),
          activation="tanh"),
-    Size("conv", "conv net, 1 x 28 x 28, 32 and 64 channels, latent 20, batch 128", (1, 28, 28),
+    Size("conv", "conv net, 1 x 28 x 28, latent 20, batch 128", (1, 28, 28),
          20, 128, channels=(32, 64)),
     Size("flow", "flow guide, 784-400-20, IAF of 2 steps, batch 128", (784,), 20, 128, (400,),
          flow_steps=2),

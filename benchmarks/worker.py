@@ -154,6 +154,9 @@ def main() -> None:
             first = (str(error).splitlines() or [""])[0]
             answer = {"unavailable": f"failed: {type(error).__name__}: {first}"[:200]}
         replies.write(json.dumps(answer) + "\n")
+    if worker is not None:
+        worker.forget()
+    os._exit(0)  # with nothing left to do, without the seconds that libraries take to unload
 
 
 if __name__ == "__main__":

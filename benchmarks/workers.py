@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from benchmarks.contenders import Contender
 from benchmarks.contenders.training import Unavailable
@@ -69,17 +70,15 @@ class Workers:
         if contender.package and find_spec(contender.package) is None:
             raise Unavailable("not installed: pip install 'pyro-vae[bench]'")
         worker = self._running(contender.group, threads)
-        assert worker.stdin is not None
-        assert worker.stdout is not None
         try:
-            worker.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            worker.stdin.flush()
-            line = worker.stdout.readline()
+            _pipe(worker.stdin).write(json.dumps({"do": do, **request}) + "\n")
+            _pipe(worker.stdin).flush()
+            line = _pipe(worker.stdout).readline()
         except BrokenPipeError:
             line = ""
         if not line:
             del self.running[contender.group, threads]
-            code = worker.wait()
+            code = _ended(worker)
             raise Unavailable(f"failed: its process ended with {code}; {self._last_words(worker)}")
         answer: dict[str, Any] = json.loads(line)
         if "unavailable" in answer:
@@ -89,19 +88,16 @@ class Workers:
     def forget(self) -> None:
         """Let every worker that runs let go of its contenders."""
         for group, threads in list(self.running):
-            self.ask(Contender("", group, ""), threads, "forget")
+            with suppress(Unavailable):  # one whose group cannot be imported has none
+                self.ask(Contender("", group, ""), threads, "forget")
 
     def end(self) -> None:
         """End every worker."""
         for worker in self.running.values():
-            assert worker.stdin is not None
-            worker.stdin.close()
+            with suppress(BrokenPipeError):
+                _pipe(worker.stdin).close()
         for worker in self.running.values():
-            try:
-                worker.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            _ended(worker)
         self.running.clear()
 
     def _running(self, group: str, threads: int) -> subprocess.Popen[str]:
@@ -119,6 +115,23 @@ class Workers:
         logs = sorted(self.folder.glob(f"{group}-*.log"))
         lines = [line for log in logs for line in log.read_text().splitlines()]
         return (lines or ["it said nothing"])[-1][:120]
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+def _ended(worker: subprocess.Popen[str]) -> int:
+    """The exit code of a worker whose input is at its end; it is killed if it does not end."""
+    try:
+        worker.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(BrokenPipeError):
+            _pipe(pipe).close()
+    return worker.wait()
 
 
 def _threads(threads: int) -> dict[str, str]:

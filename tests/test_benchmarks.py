@@ -1,0 +1,234 @@
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import __main__ as command
+from benchmarks import picture, report
+from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROWING, REFERENCE, by_hand, ours
+from benchmarks.contenders.floor import adam_bytes
+from benchmarks.contenders.nets import count
+from benchmarks.contenders.pyro_svi import PyroVAE
+from benchmarks.contenders.training import Unavailable
+from benchmarks.data import binary_digits, first_weights, mnist_folder
+from benchmarks.sizes import BY_KEY, GROWTH, SIZES, Size
+from benchmarks.timing import TOLERANCE, Effort, Result, check_losses, measure
+from benchmarks.workers import Workers, thread_counts
+from pyro_vae.data.mnist import MNIST
+
+TINY = Effort(rounds=1, seconds=0.001, check=160)
+BY_NAME = {contender.name: contender for contender in CONTENDERS}
+PYRO = BY_NAME[REFERENCE]
+EAGER = BY_NAME["PyTorch by hand, eager"]
+
+
+def timed(contender=EAGER, loss=30.0, parameters=9936, times=(0.002, 0.001, 0.004), **more):
+    return Result(contender, threads=1, parameters=parameters, loss=loss, start=0.5,
+                  times=list(times), **more)  # fmt: skip
+
+
+class TestSizes:
+    def test_flops_of_a_known_net_by_hand(self):
+        # 784-400-(2 x 20), 20-400-784, batch 128: each layer is multiplied once forward and twice
+        # backward, but for the first, which needs no gradient of the data.
+        forward = 2 * 128 * (784 * 400 + 400 * 40 + 20 * 400 + 400 * 784)
+        assert BY_KEY["mnist"].flops == 3 * forward - 2 * 128 * 784 * 400
+
+    def test_flops_of_the_conv_net_by_hand(self):
+        encoder = 14**2 * 9 * 1 * 32, 7**2 * 9 * 32 * 64, 64 * 49 * 40
+        decoder = 20 * 64 * 49, 7**2 * 64 * 16 * 32, 14**2 * 32 * 16 * 1
+        forward = 2 * 128 * sum((*encoder, *decoder))
+        assert BY_KEY["conv"].flops == 3 * forward - 2 * 128 * encoder[0]
+
+    def test_parameters_and_bytes_by_hand(self):
+        parameters = (784 * 400 + 400) + (400 * 40 + 40) + (20 * 400 + 400) + (400 * 784 + 784)
+        assert BY_KEY["mnist"].parameters == parameters == 652_824
+        assert adam_bytes(BY_KEY["mnist"]) == 4 * (4 + 3) * parameters
+
+    @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.key)
+    def test_every_contender_in_torch_has_as_many_parameters(self, size):
+        weights = first_weights(size)
+        assert count(by_hand.NegativeELBO(size)) == size.parameters
+        assert count(PyroVAE(size)) == size.parameters
+        assert count(ours.vae_of(size, weights)) == size.parameters
+        assert sum(values.size for values in weights.values()) == size.parameters
+
+    def test_a_size_survives_its_json(self):
+        for size in SIZES:
+            assert Size.of(json.loads(json.dumps(size.json()))) == size
+
+    def test_what_grows_is_one_thing_at_a_time(self):
+        for axis, points in GROWTH.items():
+            for value, size in points:
+                grown = getattr(size, axis)
+                assert (grown[0] if axis == "hidden" else grown) == value
+                assert 2 <= size.steps <= 32
+
+
+class TestData:
+    def test_binary(self):
+        for size in SIZES:
+            x = binary_digits(size.event_shape)
+            assert x.shape == (1797, *size.event_shape)
+            assert set(np.unique(x)) == {0.0, 1.0}
+
+    def test_the_stand_in_for_mnist_is_read_as_mnist(self, tmp_path):
+        mnist_folder(tmp_path, 50)
+        x = MNIST(root=tmp_path, validation=0).read().x
+        assert x.shape == (50, 1, 28, 28)
+        expected = binary_digits((784,))[:50].reshape(50, 1, 28, 28)
+        assert ((np.asarray(x) > 0.5) != expected).mean() < 0.01  # rounded to bytes
+
+
+class TestCheck:
+    def test_agreement_within_the_tolerance(self):
+        results = [timed(loss=30 * (1 + 0.9 * TOLERANCE)), timed(), timed()]
+        check_losses(results, 9936)
+        assert all(result.agrees for result in results)
+
+    @pytest.mark.parametrize(
+        "other", [timed(loss=30 * (1 - 1.1 * TOLERANCE)), timed(parameters=9000)]
+    )
+    def test_another_model_is_not_compared(self, other):
+        results = [timed(PYRO), timed(), other]
+        check_losses(results, 9936)
+        assert [result.agrees for result in results] == [True, True, False]
+        assert "not comparable" in str(report.size_table(BY_KEY["digits"], results))
+        (sentence,) = report.disagreements(results)
+        assert other.contender.name in sentence
+
+    def test_a_loss_is_not_asked_of_the_floor(self):
+        results = [timed(), timed(FLOORS[0], loss=float("nan"))]
+        check_losses(results, 9936)
+        assert results[1].agrees
+
+
+class TestReport:
+    def test_medians_and_the_median_of_the_ratios(self):
+        pyro = timed(PYRO, times=(0.004, 0.004, 0.004))
+        table = report.size_table(BY_KEY["digits"], [pyro, timed()])
+        assert [cell.text for cell in table.rows[1]] == [
+            EAGER.name, "1", "2.00", "1.00 to 4.00", "2.00", "30.00", "0.50",
+        ]  # fmt: skip
+
+    def test_a_peer_that_is_missing_says_so(self):
+        row = report.size_table(
+            BY_KEY["digits"], [Result(EAGER, note="not installed: pip install it")]
+        ).rows[0]
+        assert row[0].text == f"{EAGER.name}: not installed: pip install it"
+        assert {cell.text for cell in row[1:]} == {"—"}
+
+    def test_the_floor_in_words(self):
+        floors = [timed(FLOORS[0], times=[0.001]), timed(FLOORS[1], times=[0.0005])]
+        size = BY_KEY["digits"]
+        said = report.size_table(size, floors).caption
+        assert f"{size.flops / 1e6:.0f} GFLOP/s" in said
+        assert said.endswith("floor: 1 ms")
+
+    def test_the_document_and_its_pictures(self, tmp_path):
+        size = BY_KEY["digits"]
+        results = [timed(PYRO), timed(), timed(FLOORS[0]), Result(CONTENDERS[0], note="missing")]
+        grown = {"batch": [(n, [timed(megabytes=n), timed(FLOORS[1])]) for n in (32, 64)]}
+        tables = [report.size_table(size, results), *report.growth_tables(grown)]
+        drawn = {
+            "steps": picture.bars([(size.name, results), ("other", results[:1])]),
+            "growth": picture.growth(grown),
+        }
+        for name, one in drawn.items():
+            picture.save(one, tmp_path / f"{name}.png")
+            with Image.open(tmp_path / f"{name}.png") as read:
+                assert read.size[0] > 300
+        text = report.document("cpu", Effort(), tables, [tmp_path / "steps.png"])
+        assert "![steps](steps.png)" in text
+        assert f"**{size.name}**" in text
+        assert "torch 2." in text
+        assert len(drawn["steps"].axes[0].patches) == 3  # the missing one has no bar
+        assert [row[0].text for row in tables[2].rows] == [EAGER.name]  # the floor has no memory
+        assert [cell.text for cell in tables[2].rows[0][1:]] == ["32", "64"]
+
+
+class TestRun:
+    @pytest.fixture
+    def workers(self, tmp_path):
+        with Workers("cpu", (1,), tmp_path) as running:
+            yield running
+
+    def test_one_round_of_the_digits(self, workers):
+        names = ("pyro_vae, step: pyro", REFERENCE, EAGER.name,
+                 "NumPyro, jit", "pythae, BaseTrainer")  # fmt: skip
+        contenders = [BY_NAME[name] for name in names]
+        results = measure(BY_KEY["digits"], contenders, workers, TINY)
+        for result in results:
+            package = result.contender.package
+            if package and find_spec(package) is None:
+                assert "pip install" in result.note
+                continue
+            assert not result.note
+            assert result.agrees
+            assert len(result.times) == 1
+            assert result.parameters == BY_KEY["digits"].parameters
+        assert report.disagreements(results) == []
+
+    def test_a_contender_that_fails_is_a_row(self, workers):
+        broken = replace(EAGER, name="broken", group="no_such_module")
+        (result,) = measure(BY_KEY["digits"], [broken], workers, TINY)
+        assert result.note.startswith("failed: ModuleNotFoundError")
+
+    def test_a_process_that_dies_is_a_row(self, workers):
+        workers.ask(EAGER, 1, "forget")
+        workers.running["by_hand", 1].kill()
+        with pytest.raises(Unavailable, match="its process ended with -9"):
+            workers.ask(EAGER, 1, "forget")
+        assert workers.ask(EAGER, 1, "forget") == {}  # by a new one
+
+    def test_no_worker_is_left(self, tmp_path):
+        with pytest.raises(KeyboardInterrupt), Workers("cpu", (1,), tmp_path) as workers:  # noqa: PT012
+            workers.ask(EAGER, 1, "forget")
+            (worker,) = workers.running.values()
+            raise KeyboardInterrupt
+        assert worker.poll() is not None
+
+
+class TestCommand:
+    def test_only_a_whole_run_is_kept(self):
+        folder = Path(command.__file__).parent
+        assert command.chosen(["--device", "cpu"])[1] == folder
+        for part in (["--quick"], ["--only", "digits"], ["--peers", "ours"]):
+            assert command.chosen([*part, "--device", "cpu"])[1] is None
+
+    def test_peers(self):
+        run, _ = command.chosen(["--peers", "pyro_svi", "--device", "cpu"])
+        assert [c.name for c in run.taking_part([*CONTENDERS, *FLOORS])] == [
+            REFERENCE, *(floor.name for floor in FLOORS),
+        ]  # fmt: skip
+
+    def test_quick_leaves_out_what_is_slow_to_start(self):
+        run, _ = command.chosen(["--quick", "--device", "cpu"])
+        assert not any(c.slow_to_start for c in run.taking_part(CONTENDERS))
+        assert any(c.slow_to_start for c in CONTENDERS)
+
+    def test_an_interrupt_is_said_and_nothing_is_written(self, monkeypatch, tmp_path, capsys):
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(command, "measure", interrupted)
+        code = command.main(["--quick", "--only", "digits", "--results", str(tmp_path / "kept")])
+        assert code == 130
+        assert "nothing was written" in capsys.readouterr().err
+        assert not (tmp_path / "kept").exists()
+
+    def test_a_part_that_is_not_known(self, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            command.chosen(["--only", "nothing"])
+        assert "invalid choice: 'nothing'" in capsys.readouterr().err
+
+    def test_names_are_unique_and_thread_counts_sound(self):
+        for contenders in (CONTENDERS, EPOCHS, (*GROWING,)):
+            names = [contender.name for contender in contenders]
+            assert len(set(names)) == len(names)
+        assert thread_counts("cpu")[0] == 1
+        assert len(thread_counts("cuda")) == 1
