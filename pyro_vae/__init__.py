@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from pyro_vae.evaluation.audit import audit_elbo as audit_elbo
     from pyro_vae.evaluation.comparison import compare as compare
     from pyro_vae.evaluation.evaluate import evaluate as evaluate
+    from pyro_vae.evaluation.evidence.annealed import Annealing as Annealing
+    from pyro_vae.evaluation.evidence.annealed import (
+        annealed_importance_sampling as annealed_importance_sampling,
+    )
+    from pyro_vae.evaluation.evidence.bidirectional import (
+        bidirectional_monte_carlo as bidirectional_monte_carlo,
+    )
+    from pyro_vae.evaluation.evidence.importance import importance_sampling as importance_sampling
+    from pyro_vae.evaluation.evidence.quadrature import quadrature as quadrature
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
@@ -35,15 +44,20 @@ _HOMES = {
     "Network": "core.network",
     "Source": "data.source",
     "PyroVAEError": "core.errors",
+    "Annealing": "evaluation.evidence.annealed",
+    "annealed_importance_sampling": "evaluation.evidence.annealed",
     "as_dataset": "data.prepare",
     "audit_elbo": "evaluation.audit",
+    "bidirectional_monte_carlo": "evaluation.evidence.bidirectional",
     "catalogue": "experiment.catalogue",
     "compare": "evaluation.comparison",
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
+    "importance_sampling": "evaluation.evidence.importance",
     "kl_matrix": "objectives.legality",
     "load_data": "data.loading",
+    "quadrature": "evaluation.evidence.quadrature",
     "load": "experiment.checkpoint",
     "save": "experiment.checkpoint",
 }
