@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from pyro_vae.evaluation.evidence.importance import importance_sampling as importance_sampling
     from pyro_vae.evaluation.evidence.quadrature import quadrature as quadrature
+    from pyro_vae.evaluation.guide.gaps import inference_gaps as inference_gaps
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
@@ -55,6 +56,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
     "importance_sampling": "evaluation.evidence.importance",
+    "inference_gaps": "evaluation.guide.gaps",
     "kl_matrix": "objectives.legality",
     "load_data": "data.loading",
     "quadrature": "evaluation.evidence.quadrature",

@@ -95,7 +95,12 @@ class Quadrature:
 
 @torch.no_grad()
 def quadrature(
-    vae: VAE, x: Tensor, *, tolerance: float = TOLERANCE, show_progress: bool = False
+    vae: VAE,
+    x: Tensor,
+    *,
+    parameters: Tensor | None = None,
+    tolerance: float = TOLERANCE,
+    show_progress: bool = False,
 ) -> Quadrature:
     """log p(x), the posterior's moments and the ELBO, by quadrature over a code of M <= 3.
 
@@ -105,6 +110,7 @@ def quadrature(
     Args:
         vae: The model, with a code of one to three dimensions.
         x: Data, ``(N, *event_shape)``; some tens of them.
+        parameters: What the posterior takes in place of the encoder's output, ``(N, *)``.
         tolerance: Error of log p(x) that is asked for, in nats; what was reached is stated.
         show_progress: Whether to show a progress bar.
 
@@ -133,8 +139,10 @@ def quadrature(
     ):
         torch.manual_seed(0)
         low, high = space.box(model)
-        for datum in x.split(1):
-            rows.append(_one(model, datum, space, low, high, tolerance))
+        given = model.encoder(x) if parameters is None else parameters.detach().cpu().double()
+        for datum, own in zip(x.split(1), given.split(1), strict=True):
+            q = model.posterior(own)
+            rows.append(_one(model, datum, q, space, low, high, tolerance))
             bar.advance()
     columns = [torch.stack(column) for column in list(zip(*rows, strict=True))]
     route = kl_route(model.encode(x[:1]), model.prior())
@@ -208,10 +216,16 @@ def _centres(q: TorchDistribution, p: TorchDistribution) -> Tensor | None:
 
 
 def _one(
-    vae: VAE, x: Tensor, space: _Space, low: Tensor, high: Tensor, tolerance: float
+    vae: VAE,
+    x: Tensor,
+    q: TorchDistribution,
+    space: _Space,
+    low: Tensor,
+    high: Tensor,
+    tolerance: float,
 ) -> list[Tensor]:
     """Everything of one datum, ``(1, *event_shape)``."""
-    q, p = vae.encode(x), vae.prior()
+    p = vae.prior()
     step = max(BUDGET["cpu"] // elements_per_code(vae, x), 1)
 
     def log_likelihood(z: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Pictures: arrays in, a figure out that shows itself in Jupyter and saves itself anywhere."""
 
 from pyro_vae.report.plots.curves import elbo_curves, monte_carlo_error
+from pyro_vae.report.plots.gaps import gap_bars
 from pyro_vae.report.plots.intervals import Difference, forest
 from pyro_vae.report.plots.latent import latent_scatter
 from pyro_vae.report.plots.pictures import image_grid, reconstructions, samples
@@ -12,6 +13,7 @@ __all__ = [
     "Picture",
     "elbo_curves",
     "forest",
+    "gap_bars",
     "image_grid",
     "latent_scatter",
     "monte_carlo_error",
