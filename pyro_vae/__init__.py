@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyro_vae.evaluation.evidence.importance import importance_sampling as importance_sampling
     from pyro_vae.evaluation.evidence.quadrature import quadrature as quadrature
     from pyro_vae.evaluation.guide.gaps import inference_gaps as inference_gaps
+    from pyro_vae.evaluation.guide.mcmc import compare_with_mcmc as compare_with_mcmc
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
     from pyro_vae.experiment.checkpoint import save as save
@@ -52,6 +53,7 @@ _HOMES = {
     "bidirectional_monte_carlo": "evaluation.evidence.bidirectional",
     "catalogue": "experiment.catalogue",
     "compare": "evaluation.comparison",
+    "compare_with_mcmc": "evaluation.guide.mcmc",
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",

@@ -106,7 +106,7 @@ def refine(
                 route = f"{steps} steps of Adam, {particles} draws each, seed {seed}"
     if not free.isfinite().all():
         raise NonFiniteLoss(
-            "The refinement of q(z|x) diverged: expected finite variational parameters, got NaN or "
+            "The refinement of q(z|x) diverged: expected finite parameters of q, got NaN or "
             "inf; lower lr, or look at the model's weights"
         )
     return Refined(free.detach(), start, curve, route)

@@ -5,6 +5,7 @@ from pyro_vae.report.plots.gaps import gap_bars
 from pyro_vae.report.plots.intervals import Difference, forest
 from pyro_vae.report.plots.latent import latent_scatter
 from pyro_vae.report.plots.pictures import image_grid, reconstructions, samples
+from pyro_vae.report.plots.posteriors import posterior_panels
 from pyro_vae.report.plots.style import Picture
 from pyro_vae.report.plots.units import unit_bars
 
@@ -17,6 +18,7 @@ __all__ = [
     "image_grid",
     "latent_scatter",
     "monte_carlo_error",
+    "posterior_panels",
     "reconstructions",
     "samples",
     "unit_bars",
