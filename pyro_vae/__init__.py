@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from pyro_vae.evaluation.compare_gradients import compare_gradients as compare_gradients
     from pyro_vae.evaluation.comparison import compare as compare
     from pyro_vae.evaluation.evaluate import evaluate as evaluate
+    from pyro_vae.evaluation.evidence.annealed import Annealing as Annealing
+    from pyro_vae.evaluation.evidence.annealed import (
+        annealed_importance_sampling as annealed_importance_sampling,
+    )
+    from pyro_vae.evaluation.evidence.bidirectional import (
+        bidirectional_monte_carlo as bidirectional_monte_carlo,
+    )
+    from pyro_vae.evaluation.evidence.importance import importance_sampling as importance_sampling
+    from pyro_vae.evaluation.evidence.quadrature import quadrature as quadrature
+    from pyro_vae.evaluation.guide.gaps import inference_gaps as inference_gaps
+    from pyro_vae.evaluation.guide.mcmc import compare_with_mcmc as compare_with_mcmc
     from pyro_vae.evaluation.kl_decomposition import kl_decomposition as kl_decomposition
     from pyro_vae.experiment.catalogue import catalogue as catalogue
     from pyro_vae.experiment.checkpoint import load as load
@@ -39,17 +50,24 @@ _HOMES = {
     "Network": "core.network",
     "Source": "data.source",
     "PyroVAEError": "core.errors",
+    "Annealing": "evaluation.evidence.annealed",
+    "annealed_importance_sampling": "evaluation.evidence.annealed",
     "as_dataset": "data.prepare",
     "audit_elbo": "evaluation.audit",
+    "bidirectional_monte_carlo": "evaluation.evidence.bidirectional",
     "catalogue": "experiment.catalogue",
     "compare_gradients": "evaluation.compare_gradients",
     "compare": "evaluation.comparison",
+    "compare_with_mcmc": "evaluation.guide.mcmc",
     "elbo_terms": "objectives.terms",
     "evaluate": "evaluation.evaluate",
     "fit": "inference.fit",
     "kl_decomposition": "evaluation.kl_decomposition",
+    "importance_sampling": "evaluation.evidence.importance",
+    "inference_gaps": "evaluation.guide.gaps",
     "kl_matrix": "objectives.legality",
     "load_data": "data.loading",
+    "quadrature": "evaluation.evidence.quadrature",
     "load": "experiment.checkpoint",
     "save": "experiment.checkpoint",
 }

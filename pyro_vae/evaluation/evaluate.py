@@ -16,7 +16,7 @@ from pyro_vae.data.identity import digest
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.evaluation.evidence.annealed import Annealing, annealed_importance_sampling
-from pyro_vae.evaluation.evidence.bidirectional import bidirectional
+from pyro_vae.evaluation.evidence.bidirectional import bidirectional_monte_carlo
 from pyro_vae.evaluation.evidence.estimate import EvidenceEstimate
 from pyro_vae.evaluation.evidence.hmc import check_real_codes
 from pyro_vae.evaluation.evidence.importance import SAMPLES, importance_sampling
@@ -121,7 +121,9 @@ def evaluate(
     between = None
     if sandwich is not False:
         count = SIMULATED if sandwich is True else sandwich
-        between = bidirectional(vae, count, how=how, seed=seed, show_progress=show_progress)
+        between = bidirectional_monte_carlo(
+            vae, count, how=how, seed=seed, show_progress=show_progress
+        )
     discrete = vae.likelihood.support.is_discrete
     return Scores(
         Score.of(terms.elbo), Score.of(terms.log_likelihood), Score.of(terms.kl),

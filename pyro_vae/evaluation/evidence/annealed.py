@@ -92,7 +92,7 @@ def annealed_importance_sampling(
 
     It needs no guide. The mean weight is unbiased for any number of temperatures; with few of
     them the weights vary much and log p(x) is underestimated, which
-    :func:`~pyro_vae.evaluation.evidence.bidirectional.bidirectional` measures.
+    :func:`~pyro_vae.evaluation.evidence.bidirectional.bidirectional_monte_carlo` measures.
 
     Args:
         vae: The model; its codes are real.

@@ -23,7 +23,7 @@ from pyro_vae.report.numbers import nats
 from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
-__all__ = ["Sandwich", "bidirectional"]
+__all__ = ["Sandwich", "bidirectional_monte_carlo"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,7 +95,7 @@ class Sandwich:
 
 
 @torch.no_grad()
-def bidirectional(
+def bidirectional_monte_carlo(
     vae: VAE,
     count: int = 100,
     *,
@@ -129,7 +129,7 @@ def bidirectional(
 
     Example:
         >>> how = Annealing(temperatures=10, chains=4, leapfrog=2)
-        >>> bidirectional(VAE(event_shape=(4,), latent_dim=2), 5, how=how).lower.shape
+        >>> bidirectional_monte_carlo(VAE(event_shape=(4,), latent_dim=2), 5, how=how).lower.shape
         torch.Size([5])
     """
     if count < 2:

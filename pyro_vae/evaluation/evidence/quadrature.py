@@ -10,6 +10,7 @@ from typing import Any
 
 import pyro
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
@@ -42,6 +43,7 @@ class Quadrature:
         covariance: Cov[z|x], ``(N, M, M)``.
         elbo: E_q[log p(x|z)] by quadrature, less KL(q || p(z)), ``(N,)``.
         gap: KL(q(z|x) || p(z|x)) by quadrature, ``(N,)``.
+        guide_error: How far the integral of q itself is from 1, or is estimated to be, ``(N,)``.
         kl_route: How KL(q || p(z)) was found.
         nodes: Number of nodes of the evidence, ``(N,)``.
     """
@@ -52,22 +54,26 @@ class Quadrature:
     covariance: Tensor
     elbo: Tensor
     gap: Tensor
+    guide_error: Tensor
     kl_route: str
     nodes: Tensor
 
     def table(self) -> Table:
         """Each datum: log p(x) = ELBO + KL(q || p(z|x))."""
-        columns = ["datum", "log p(x)", "error", "ELBO", "KL(q || p(z|x))", "log p(x) - sum"]
+        columns = ["datum", "log p(x)", "error", "ELBO", "KL(q || p(z|x))", "error",
+                   "log p(x) - sum"]  # fmt: skip
         caption = (
             f"Nats, by Gauss-Legendre quadrature on adapting cells in float64; error: by a rule "
-            f"with fewer nodes. KL(q || p(z)) of the ELBO: {self.kl_route}."
+            f"with fewer nodes, and of the integral of q. KL(q || p(z)) by {self.kl_route}."
         )
         table = Table("log p(x) = ELBO + KL(q || p(z|x))", columns, caption=caption)
         rest = self.log_evidence - self.elbo - self.gap
-        values = torch.stack([self.log_evidence, self.error, self.elbo, self.gap, rest], -1)
-        for row, (evidence, error, elbo, gap, left) in enumerate(values.tolist()):
+        values = torch.stack(
+            [self.log_evidence, self.error, self.elbo, self.gap, self.guide_error, rest], -1
+        )
+        for row, (evidence, error, elbo, gap, of_guide, left) in enumerate(values.tolist()):
             table.add(f"#{row}", nats(evidence), number(error, 1), nats(elbo), nats(gap),
-                      f"{left:+.0e}")  # fmt: skip
+                      number(of_guide, 1), f"{left:+.0e}")  # fmt: skip
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +95,12 @@ class Quadrature:
 
 @torch.no_grad()
 def quadrature(
-    vae: VAE, x: Tensor, *, tolerance: float = TOLERANCE, show_progress: bool = False
+    vae: VAE,
+    x: Tensor,
+    *,
+    parameters: Tensor | None = None,
+    tolerance: float = TOLERANCE,
+    show_progress: bool = False,
 ) -> Quadrature:
     """log p(x), the posterior's moments and the ELBO, by quadrature over a code of M <= 3.
 
@@ -99,6 +110,7 @@ def quadrature(
     Args:
         vae: The model, with a code of one to three dimensions.
         x: Data, ``(N, *event_shape)``; some tens of them.
+        parameters: What the posterior takes in place of the encoder's output, ``(N, *)``.
         tolerance: Error of log p(x) that is asked for, in nats; what was reached is stated.
         show_progress: Whether to show a progress bar.
 
@@ -127,14 +139,16 @@ def quadrature(
     ):
         torch.manual_seed(0)
         low, high = space.box(model)
-        for datum in x.split(1):
-            rows.append(_one(model, datum, space, low, high, tolerance))
+        given = model.encoder(x) if parameters is None else parameters.detach().cpu().double()
+        for datum, own in zip(x.split(1), given.split(1), strict=True):
+            q = model.posterior(own)
+            rows.append(_one(model, datum, q, space, low, high, tolerance))
             bar.advance()
     columns = [torch.stack(column) for column in list(zip(*rows, strict=True))]
     route = kl_route(model.encode(x[:1]), model.prior())
-    evidence, error, mean, covariance, elbo, gap, nodes = columns
-    return Quadrature(evidence, error, mean, covariance, elbo, gap,
-                      "closed form" if route == "exact" else "quadrature", nodes)  # fmt: skip
+    evidence, error, mean, covariance, elbo, gap, guide_error, nodes = columns
+    return Quadrature(evidence, error, mean, covariance, elbo, gap, guide_error,
+                      "a closed form" if route == "exact" else "quadrature", nodes)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,11 +203,29 @@ def _space(vae: VAE) -> _Space:
     return _Space(sphere, vae.latent_dim)
 
 
+def _centres(q: TorchDistribution, p: TorchDistribution) -> Tensor | None:
+    """Means of the two where they have one, ``(K, M)``: where a density may have an edge."""
+    found = []
+    for d in (q, p):
+        try:
+            mean: Tensor = d.mean
+        except NotImplementedError:
+            continue
+        found.append(mean.reshape(-1, d.event_shape[0]))
+    return torch.cat(found) if found else None
+
+
 def _one(
-    vae: VAE, x: Tensor, space: _Space, low: Tensor, high: Tensor, tolerance: float
+    vae: VAE,
+    x: Tensor,
+    q: TorchDistribution,
+    space: _Space,
+    low: Tensor,
+    high: Tensor,
+    tolerance: float,
 ) -> list[Tensor]:
     """Everything of one datum, ``(1, *event_shape)``."""
-    q, p = vae.encode(x), vae.prior()
+    p = vae.prior()
     step = max(BUDGET["cpu"] // elements_per_code(vae, x), 1)
 
     def log_likelihood(z: Tensor) -> Tensor:
@@ -213,7 +245,8 @@ def _one(
                 raise NonFiniteLoss("log p(x, z): expected finite values, got NaN or inf")
             return values, log_volume
 
-        return integrate(evaluated, low, high, closed=space.sphere, tolerance=tolerance)
+        return integrate(evaluated, low, high, closed=space.sphere, tolerance=tolerance,
+                         kinks=None if space.sphere else _centres(q, p))  # fmt: skip
 
     def mean(nodes: Nodes, values: Callable[[Tensor], Tensor]) -> Tensor:
         z = space.codes(nodes.points)[0]
@@ -230,5 +263,6 @@ def _one(
         kl = mean(guide, lambda z: log_q(z) - p.log_prob(z))
     elbo = mean(guide, log_likelihood) - kl
     gap = mean(guide, lambda z: log_q(z) - log_joint(z)) + evidence
-    return [evidence, torch.tensor(own.error, dtype=torch.float64), centre, covariance, elbo, gap,
+    errors = torch.tensor([own.error, max(guide.error, abs(guide.log_integral))]).double()
+    return [evidence, errors[0], centre, covariance, elbo, gap, errors[1],
             torch.tensor(len(own.points))]  # fmt: skip

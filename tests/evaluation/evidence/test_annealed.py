@@ -21,7 +21,7 @@ COARSE = Annealing(temperatures=3, chains=8, leapfrog=2)
 
 
 def sandwich(known, how=QUICK, count=60):
-    found = bidirectional.bidirectional(known, count, how=how)
+    found = bidirectional.bidirectional_monte_carlo(known, count, how=how)
     return found, linear_gaussian(known).log_evidence(found.x).detach()
 
 
@@ -130,7 +130,7 @@ def test_too_little_is_refused(arguments, message, known):
     with pytest.raises(DataError, match=message):
         Annealing(**arguments)
     with pytest.raises(DataError, match="at least 2 simulated data, got 1"):
-        bidirectional.bidirectional(known, 1)
+        bidirectional.bidirectional_monte_carlo(known, 1)
 
 
 # mistakes ----------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""How good q(z|x) is: against the best of its family, and against the posterior itself."""
