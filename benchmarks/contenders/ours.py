@@ -13,10 +13,10 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.contenders import nets
 from benchmarks.contenders.pyro_svi import SVITraining
-from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
+from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
-from pyro_vae import VAE
+from pyro_vae import VAE, CompiledSVI
 from pyro_vae.objectives.elbo import ELBO
 
 __all__ = ["build"]
@@ -51,16 +51,11 @@ def _reversed(net: dict[str, Any]) -> dict[str, Any]:
 
 
 class Compiled(Training):
-    """``CompiledSVI.step`` on the rows of each batch, or ``steps`` on those of a whole chunk."""
+    """``CompiledSVI.step`` on the rows of each batch."""
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
-        try:
-            from pyro_vae import CompiledSVI
-        except ImportError:
-            raise Unavailable("not available: this checkout has no CompiledSVI") from None
         self.data = torch.from_numpy(data).to(device)
         self.device, self.batch = device, size.batch
-        self.whole = variant == "compiled steps"
         vae = vae_of(size, weights).to(device)
         self.parameters = nets.count(vae)
         exact = variant != "compiled" and not size.flow_steps
@@ -71,14 +66,10 @@ class Compiled(Training):
         )  # fmt: skip
 
     def place(self, rows: Rows) -> Any:
-        placed = torch.from_numpy(rows).to(self.device)
-        return placed if self.whole else list(placed)
+        return list(torch.from_numpy(rows).to(self.device))
 
     def train(self, batches: Any) -> Losses:
-        if self.whole:
-            losses = list(self.svi.steps(batches))
-        else:
-            losses = [self.svi.step(rows) for rows in batches]
+        losses = [self.svi.step(rows) for rows in batches]
         return nets.in_nats(losses, self.batch, self.device)
 
 
@@ -101,13 +92,14 @@ class Fit(Training):
         ends: list[float] = []
         result = pyro_vae.fit(
             self.vae, self.data, epochs=2, batch_size=self.batch, device=self.device,
-            show_progress=False, on_epoch=lambda _: ends.append(time.perf_counter()),
+            step="compiled", show_progress=False,
+            on_epoch=lambda _: ends.append(time.perf_counter()),
         )  # fmt: skip
         return np.array([-result.history[0]["elbo"]]), ends[1] - ends[0]
 
 
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``pyro``, ``compiled``, ``compiled exact``, ``compiled steps`` or ``fit``."""
+    """``pyro``, ``compiled``, ``compiled exact`` or ``fit``."""
     pyro.enable_validation(False)
     if variant == "fit":
         return Fit(size, data, weights, device)

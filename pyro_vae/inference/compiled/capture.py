@@ -14,7 +14,7 @@ from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
 from pyro_vae.core.errors import NotCapturable
-from pyro_vae.inference.compiled.update_rules import Rule
+from pyro_vae.inference.compiled.units import Unit
 from pyro_vae.inference.compiled.watch import Watch, values_kept_as_tensors
 
 __all__ = ["Capture", "Step", "capture"]
@@ -27,24 +27,24 @@ class Step:
     Args:
         loss: The object that computes the loss, whose tensors may be other ones after a step.
         parameters: The parameters, unconstrained.
-        clips: The gradient clipping of each parameter, or None.
-        rules: The update of each parameter, or None where its optimiser runs outside the graph.
-        rates: The number that each rule needs at this step, ``(P,)`` float64.
+        units: Those that are updated in the graph.
+        outside: The positions of those whose optimisers run outside the graph.
+        rates: The number that each unit needs at this step, ``(U,)`` float64.
         good: Whether every loss so far was finite, a tensor that the graph changes.
     """
 
     loss: Any
     parameters: list[Tensor]
-    clips: list[Callable[[Tensor], None] | None]
-    rules: list[Rule | None]
+    units: list[Unit]
+    outside: list[int]
     rates: Tensor
     good: Tensor
 
     @property
-    def state(self) -> list[Tensor]:
-        """Every tensor that the step changes."""
-        optimisers = [tensor for rule in self.rules if rule is not None for tensor in rule.state]
-        return [*self.parameters, *optimisers, self.good]
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that the step reads or changes, beside the program's own."""
+        units = [tensor for unit in self.units for tensor in (unit.whole, *unit.state)]
+        return [*self.parameters, *units, self.good, self.rates]
 
 
 @dataclass
@@ -124,7 +124,7 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         NotCapturable: if the program has no static graph; the random generators are then as they
             were before, and no parameter has been changed.
     """
-    fixed = [*step.state, step.rates]
+    fixed = step.tensors
     before = _tensors_of(step.loss)
     layout: list[Outputs] = []
     real: list[Tensor] = []
@@ -156,6 +156,7 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         for parameter in step.parameters:
             parameter.grad = None
     held = _lift(graph)
+    fixed = _merged(graph, step, fixed)
     places = range(len(fixed), len(fixed) + len(given))
     remembered = {
         places.stop + position: name
@@ -169,28 +170,37 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
 
 def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
     """Update what has a rule; the gradients of the rest, by position."""
-    left: dict[int, Tensor] = {}
     with torch.no_grad():
         leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
         good = torch.stack([step.good, *(leaf.isfinite().all() for leaf in leaves)]).all()
         step.good.copy_(good)
-        parts = zip(step.parameters, step.clips, step.rules, step.rates.unbind(), strict=True)
-        for position, (parameter, clip, rule, rate) in enumerate(parts):
-            if parameter.grad is not None and rule is None:
-                left[position] = parameter.grad
-            elif parameter.grad is not None and rule is not None:
-                if clip is not None:
-                    clip(parameter)
-                _update(rule, parameter, parameter.grad, rate, good)
-    return left
+        for unit, rate in zip(step.units, step.rates.unbind(), strict=True):
+            unit.update(rate, good)
+    gradients = {position: step.parameters[position].grad for position in step.outside}
+    return {position: found for position, found in gradients.items() if found is not None}
 
 
-def _update(rule: Rule, parameter: Tensor, gradient: Tensor, rate: Tensor, good: Tensor) -> None:
-    """Write the new parameter and state where they lie, unless a loss was not finite."""
-    new, state = rule.updated(parameter.detach(), gradient, rule.state, rate)
-    parameter.copy_(torch.where(good, new, parameter))
-    for tensor, value in zip(rule.state, state, strict=True):
-        tensor.copy_(torch.where(good, value, tensor))
+def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor]:
+    """Let the graph read parameters from the vectors that they are views of."""
+    nodes = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    wholes = {id(tensor): node for tensor, node in zip(inputs, nodes, strict=False)}
+    vectors = {id(p): unit.whole for unit in step.units for p in unit.parameters}
+    first = next(node for node in graph.graph.nodes if node.op != "placeholder")
+    kept = []
+    for tensor, node in zip(inputs, nodes, strict=False):
+        whole = vectors.get(id(tensor))
+        if whole is None:
+            kept.append(tensor)
+            continue
+        shape = (list(tensor.shape), list(tensor.stride()), tensor.storage_offset())
+        with graph.graph.inserting_before(first):
+            view = graph.graph.call_function(
+                torch.ops.aten.as_strided.default, (wholes[id(whole)], *shape)
+            )
+        node.replace_all_uses_with(view)
+        graph.graph.erase_node(node)
+    graph.recompile()
+    return kept
 
 
 def _lift(graph: GraphModule) -> list[Tensor]:

@@ -21,6 +21,7 @@ from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.inference.compiled.backends import Replay, replay_of
 from pyro_vae.inference.compiled.capture import Capture, Outputs, Step, capture
 from pyro_vae.inference.compiled.signature import roots_of, signature, tensors_of
+from pyro_vae.inference.compiled.units import units_of
 from pyro_vae.inference.compiled.update_rules import rule_of
 
 __all__ = ["CompiledSVI"]
@@ -90,7 +91,7 @@ class CompiledSVI(SVI):
         self._step: Step | None = None
         self._names: list[str] = []
         self._places: list[int] = []
-        self._rates: list[float] = []
+        self._rates: list[float | None] = []
 
     @property
     def compiled(self) -> bool:
@@ -115,6 +116,7 @@ class CompiledSVI(SVI):
         """
         if self._step is None or self._is_stale():
             return self._first(args, kwargs)
+        self._rejoin()
         kind = self._kind(signature(args, kwargs, self._roots, self._loss))
         if kind.replay is not None:
             return self._replayed(kind, tensors_of(args, kwargs))
@@ -137,26 +139,29 @@ class CompiledSVI(SVI):
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step, which makes the parameters and their optimisers."""
-        self._kinds.clear()
         with poutine.trace(param_only=True) as seen:
             loss = super().step(*self._arguments(args), **kwargs)
         sites: list[Any] = list(seen.trace.nodes.values())
         found = [site["value"].unconstrained() for site in sites]
-        parameters = list({id(parameter): parameter for parameter in found}.values())
+        self._prepare(list({id(parameter): parameter for parameter in found}.values()))
+        return pytree.tree_map(_as_tensor, loss)
+
+    def _prepare(self, parameters: list[Tensor]) -> None:
+        """Find what each optimiser does, and which parameters are treated alike."""
+        self._kinds.clear()
         optimisers = [self.optim.optim_objs[p] for p in parameters]
         optimisers = [getattr(optimiser, "optimizer", optimiser) for optimiser in optimisers]
         rules = [rule_of(*pair) for pair in zip(parameters, optimisers, strict=True)]
-        pairs = zip(rules, optimisers, strict=True)
-        self.outside = {type(optimiser).__name__ for rule, optimiser in pairs if rule is None}
-        clips = [self.optim.grad_clip[p] for p in parameters]
+        outside = [position for position, rule in enumerate(rules) if rule is None]
+        self.outside = {type(optimisers[position]).__name__ for position in outside}
+        units = units_of(parameters, rules, [self.optim.grad_clip[p] for p in parameters])
         device = parameters[0].device if parameters else torch.device("cpu")
-        self._rates = [0.0] * len(parameters)
+        self._rates = [0.0] * len(units)
         rates = torch.tensor(self._rates, dtype=torch.float64, device=device)
         good = torch.ones((), dtype=torch.bool, device=device)
         self._names = [str(pyro.get_param_store().param_name(p)) for p in parameters]
         self._places = [p.data_ptr() for p in parameters]
-        self._step = Step(self._loss, parameters, clips, rules, rates, good)
-        return pytree.tree_map(_as_tensor, loss)
+        self._step = Step(self._loss, parameters, units, outside, rates, good)
 
     def _is_stale(self) -> bool:
         """Whether parameters have been replaced, or have moved, since the first step."""
@@ -204,7 +209,7 @@ class CompiledSVI(SVI):
             return self.loss_and_grads(self.model, self.guide, *self._arguments(args), **kwargs)
 
         began = time.perf_counter()
-        rules = [rule for rule in self._step.rules if rule is not None]
+        rules = [rule for unit in self._step.units for rule in unit.rules]
         before = [rule.plain_state() for rule in rules]
         self._advance()
         try:
@@ -261,10 +266,17 @@ class CompiledSVI(SVI):
     def _advance(self) -> None:
         """Hand the optimisers' numbers for the next step to the device, if they have changed."""
         assert self._step is not None
-        rates = [0.0 if rule is None else rule.advance() for rule in self._step.rules]
+        rates = [unit.advance() for unit in self._step.units]
         if rates != self._rates:
             self._step.rates.copy_(torch.tensor(rates, dtype=torch.float64))
             self._rates = rates
+
+    def _rejoin(self) -> None:
+        """Part the parameters whose optimisers no longer have the same settings."""
+        assert self._step is not None
+        units = self._step.units
+        if any(unit.is_vector and unit.advance() is None for unit in units):
+            self._prepare(self._step.parameters)
 
     def _arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self.batch is None else self.batch(*args)

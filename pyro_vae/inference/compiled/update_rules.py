@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.optim.clipped_adam
 import torch
@@ -22,12 +22,16 @@ class Rule(ABC):
            saving and loading the optimiser goes on as before.
         2. ``advance()`` gives the one number that may change between steps, such as the learning
            rate, and advances whatever of the optimiser is not a tensor. Called once a step.
-        3. ``updated(...)`` gives the new parameter and the new state; it is traced once.
+        3. ``updated(...)`` gives the new parameter and the new state; it is traced once. Where it
+           works number by number and ``advance`` only reads, ``may_join = True`` lets it update
+           several parameters as one vector.
 
     Args:
         parameter: What is optimised.
         optimiser: Its optimiser, which has made at least one step.
     """
+
+    may_join: ClassVar[bool] = False
 
     def __init__(self, parameter: Tensor, optimiser: torch.optim.Optimizer) -> None:
         self.parameter, self.optimiser = parameter, optimiser
@@ -42,6 +46,12 @@ class Rule(ABC):
     def advance(self) -> float:
         """The number that the next step needs."""
         return float(self.group["lr"])
+
+    def settings(self) -> tuple[Any, ...]:
+        """What two rules must have in common to join."""
+        plain = (int, float, bool, tuple, type(None))
+        found = (value for name, value in self.group.items() if name != "params")
+        return (type(self.optimiser), *(v if isinstance(v, plain) else id(v) for v in found))
 
     def plain_state(self) -> tuple[Any, Any]:
         """What ``advance`` changes."""
@@ -62,6 +72,8 @@ class Rule(ABC):
 
 class _Adam(Rule):
     """``torch.optim.Adam`` and ``AdamW``, whose count of steps is a tensor."""
+
+    may_join = True
 
     def __init__(self, parameter: Tensor, optimiser: torch.optim.Optimizer) -> None:
         memory = optimiser.state[parameter]
@@ -87,7 +99,7 @@ class _Adam(Rule):
         first = _flushed(first.lerp(gradient, 1 - beta1))
         second = _flushed((second * beta2).addcmul(gradient, gradient, value=1 - beta2))
         largest = [torch.maximum(seen, second) for seen in largest]
-        count = step.double()
+        count = step.reshape(-1)[0].double()  # one for each parameter, all alike
         root = (largest[0] if largest else second).sqrt()
         scale = root / (1 - beta2**count).sqrt().to(root.dtype) + self.group["eps"]
         size = (rate / (1 - beta1**count)).to(root.dtype)
@@ -124,6 +136,8 @@ class _ClippedAdam(Rule):
 
 class _SGD(Rule):
     """``torch.optim.SGD``."""
+
+    may_join = True
 
     def names(self) -> list[str]:
         return ["momentum_buffer"] * bool(self.group["momentum"])

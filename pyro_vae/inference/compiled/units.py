@@ -1,0 +1,88 @@
+"""Parameters that are updated together: one vector, of which each is a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_vae.inference.compiled.update_rules import Rule
+
+__all__ = ["Unit", "units_of"]
+
+SMALL = 2**17
+"""Numbers in the parameters up to which they become one vector. In a small model the time goes
+into handing tensors over, of which that leaves few; in a large one, into copying gradients."""
+
+
+class Unit:
+    """One parameter, or several that their optimisers treat alike, as one vector.
+
+    The parameters, and the tensors of their optimisers, become views of the vectors; their values
+    stay, and so does everything that others do with them.
+
+    Args:
+        parameters: What is updated, of one type and device.
+        rules: The rule of each.
+        clips: The gradient clipping of each, or None.
+    """
+
+    def __init__(
+        self,
+        parameters: list[Tensor],
+        rules: list[Rule],
+        clips: list[Callable[[Tensor], None] | None],
+    ) -> None:
+        self.parameters, self.rules, self.clips = parameters, rules, clips
+        self.is_vector = len(parameters) > 1
+        self.whole = self._joined(parameters) if self.is_vector else parameters[0].detach()
+        self.state = list(rules[0].state)
+        if self.is_vector:
+            parts = [list(part) for part in zip(*(rule.state for rule in rules), strict=True)]
+            self.state = [self._joined(part) for part in parts]
+
+    def advance(self) -> float | None:
+        """The number that the next step needs; None if the parameters' rules part."""
+        numbers = {rule.advance() for rule in self.rules}
+        return numbers.pop() if len(numbers) == 1 else None
+
+    def update(self, rate: Tensor, good: Tensor) -> None:
+        """Write the new parameters and state where they lie, unless a loss was not finite."""
+        for parameter, clip in zip(self.parameters, self.clips, strict=True):
+            if clip is not None:
+                clip(parameter)
+        gradients: list[Any] = [parameter.grad for parameter in self.parameters]
+        gradient = gradients[0]
+        if self.is_vector:
+            gradient = torch.cat([part.reshape(-1) for part in gradients])
+        new, state = self.rules[0].updated(self.whole, gradient, self.state, rate)
+        self.whole.copy_(torch.where(good, new, self.whole))
+        for tensor, value in zip(self.state, state, strict=True):
+            tensor.copy_(torch.where(good, value, tensor))
+
+    def _joined(self, tensors: list[Tensor]) -> Tensor:
+        """The values of some tensors one after another, which become views of them."""
+        whole = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        parts = whole.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.data = part.view(tensor.shape)
+        return whole
+
+
+def units_of(
+    parameters: list[Tensor],
+    rules: list[Rule | None],
+    clips: list[Callable[[Tensor], None] | None],
+) -> list[Unit]:
+    """The parameters that have a rule and a gradient, together where they are treated alike."""
+    alike: dict[Any, list[tuple[Tensor, Rule, Any]]] = {}
+    small = sum(parameter.numel() for parameter in parameters) <= SMALL
+    for parameter, rule, clip in zip(parameters, rules, clips, strict=True):
+        if rule is not None and parameter.grad is not None:
+            key = (parameter.dtype, parameter.device, rule.settings())
+            alone = not (small and rule.may_join and parameter.is_contiguous())
+            alike.setdefault(id(parameter) if alone else key, []).append((parameter, rule, clip))
+    groups = [[list(part) for part in zip(*group, strict=True)] for group in alike.values()]
+    return [Unit(*group) for group in groups]
