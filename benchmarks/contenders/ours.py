@@ -76,9 +76,8 @@ class Compiled(Training):
 
     def train(self, batches: Any) -> Losses:
         if self.whole:
-            losses = list(self.svi.steps(batches))
-        else:
-            losses = [self.svi.step(rows) for rows in batches]
+            return nets.in_nats(self.svi.steps(batches), self.batch, self.device)
+        losses = [self.svi.step(rows) for rows in batches]
         return nets.in_nats(losses, self.batch, self.device)
 
 
