@@ -24,6 +24,7 @@ COLOURS = {
     "pythae_trainer": BROWN, "tutorial": ORANGE, "floor": GREY,
 }  # fmt: skip
 MARKERS = "osD^v"
+LINES = {"pyro": "-.", "products": "--", "square": "-.", "bytes": ":"}
 COLOURS_KEPT = 64
 
 
@@ -115,8 +116,7 @@ def _line(axes: Axes, contender: Contender, place: int, points: list[tuple[int, 
     axes.plot(
         *zip(*points, strict=True), color=COLOURS[contender.group], label=_short(contender),
         marker="" if floor else MARKERS[place % len(MARKERS)], ms=4,
-        ls=(":" if contender.variant == "bytes" else "--") if floor
-        else ("-" if contender.variant != "pyro" else "-."),
+        ls=LINES.get(contender.variant, "-"),
     )  # fmt: skip
 
 
