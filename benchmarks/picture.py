@@ -47,7 +47,7 @@ def bars(panels: Sequence[tuple[str, Sequence[Result]]], unit: str = "ms a step"
     for panel, (title, results) in zip(axes, shown, strict=False):
         _bars(panel, title, results, 1000 if unit == "ms a step" else 1)
     floor = any(result.contender in FLOORS for _, results in shown for result in results)
-    said = "; grey: the floor, which no step can pass" if floor else ""
+    said = "; grey: the parts of the floor" if floor else ""
     note(picture, f"{unit}, median, on a log scale{said}")
     return picture
 
