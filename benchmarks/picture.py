@@ -24,6 +24,7 @@ COLOURS = {
     "pythae_trainer": BROWN, "tutorial": ORANGE, "floor": GREY,
 }  # fmt: skip
 MARKERS = "osD^v"
+LINES = {"pyro": "-.", "products": "--", "square": "-.", "bytes": ":"}
 COLOURS_KEPT = 64
 
 
@@ -46,7 +47,7 @@ def bars(panels: Sequence[tuple[str, Sequence[Result]]], unit: str = "ms a step"
     for panel, (title, results) in zip(axes, shown, strict=False):
         _bars(panel, title, results, 1000 if unit == "ms a step" else 1)
     floor = any(result.contender in FLOORS for _, results in shown for result in results)
-    said = "; grey: the floor, which no step can pass" if floor else ""
+    said = "; grey: the parts of the floor" if floor else ""
     note(picture, f"{unit}, median, on a log scale{said}")
     return picture
 
@@ -115,8 +116,7 @@ def _line(axes: Axes, contender: Contender, place: int, points: list[tuple[int, 
     axes.plot(
         *zip(*points, strict=True), color=COLOURS[contender.group], label=_short(contender),
         marker="" if floor else MARKERS[place % len(MARKERS)], ms=4,
-        ls=(":" if contender.variant == "bytes" else "--") if floor
-        else ("-" if contender.variant != "pyro" else "-."),
+        ls=LINES.get(contender.variant, "-"),
     )  # fmt: skip
 
 

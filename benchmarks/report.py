@@ -107,7 +107,8 @@ def _how(effort: Effort) -> str:
         "gives the better of one thread and all of them, the median over the turns, and the "
         "median of the ratios turn by turn. The floor is what no step can be faster than: its "
         "matrix products, forward and backward, at the model's own shapes, each by the faster of "
-        "BLAS and oneDNN, and the bytes that Adam must move, each run alone in the same turns. "
+        "BLAS and oneDNN, or as many operations in one square product where that is faster still; "
+        "and the bytes that Adam must move; each run alone in the same turns. "
         "Memory is the peak while training, less what the imported libraries hold. pythae has no "
         "step of its own: its time is that of its trainer's pass over a DataLoader."
     )
@@ -138,15 +139,16 @@ def _ratio(reference: Result | None, result: Result) -> str:
 
 
 def _floor_in_words(size: Size, results: Sequence[Result]) -> str:
-    products, copies = (_of(results, floor.name) for floor in FLOORS)
+    products, square, copies = (_of(results, floor.name) for floor in FLOORS)
     said = f"{size.parameters:,} parameters; {size.flops / 1e9:.3g} GFLOP a step"
-    if products is None or copies is None or products.note or copies.note:
+    if products is None or square is None or copies is None:
         return said
-    rate, width = size.flops / products.median / 1e9, adam_bytes(size) / copies.median / 1e9
-    bound = 1000 * max(products.median, copies.median)
+    moved = adam_bytes(size)
+    bound = 1000 * max(min(products.median, square.median), copies.median)
     return (
-        f"{said}, at {rate:.0f} GFLOP/s; {adam_bytes(size) / 1e6:.3g} MB of Adam's, at "
-        f"{width:.0f} GB/s; floor: {bound:.3g} ms"
+        f"{said}, at {size.flops / products.median / 1e9:.0f} GFLOP/s in the model's own products "
+        f"and {size.flops / square.median / 1e9:.0f} in a square one; {moved / 1e6:.3g} MB of "
+        f"Adam's, at {moved / copies.median / 1e9:.0f} GB/s; floor: {bound:.3g} ms"
     )
 
 

@@ -103,8 +103,9 @@ class Worker:
         if self.device == "cuda":
             return {"megabytes": self._peak_of_the_device()}
         most = _memory("VmHWM")
-        known = most is not None and self.resident is not None
-        return {"megabytes": most - self.resident if known else None}
+        if most is None or self.resident is None:
+            return {"megabytes": None}
+        return {"megabytes": most - self.resident}
 
     def forget(self) -> dict[str, Any]:
         """Let go of every contender."""

@@ -9,7 +9,16 @@ from PIL import Image
 
 from benchmarks import __main__ as command
 from benchmarks import picture, report
-from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROWING, REFERENCE, by_hand, ours
+from benchmarks.contenders import (
+    CONTENDERS,
+    EPOCHS,
+    FLOORS,
+    GROWING,
+    REFERENCE,
+    by_hand,
+    floor,
+    ours,
+)
 from benchmarks.contenders.floor import adam_bytes
 from benchmarks.contenders.nets import count
 from benchmarks.contenders.pyro_svi import PyroVAE
@@ -56,6 +65,11 @@ class TestSizes:
         assert count(PyroVAE(size)) == size.parameters
         assert count(ours.vae_of(size, weights)) == size.parameters
         assert sum(values.size for values in weights.values()) == size.parameters
+
+    def test_the_square_product_has_as_many_operations(self):
+        for size in SIZES:
+            (square,) = floor.build("square", size, None, {}, "cpu").products
+            assert 2 * square().shape[0] ** 3 == pytest.approx(size.flops, rel=0.02)
 
     def test_a_size_survives_its_json(self):
         for size in SIZES:
@@ -123,10 +137,12 @@ class TestReport:
         assert {cell.text for cell in row[1:]} == {"—"}
 
     def test_the_floor_in_words(self):
-        floors = [timed(FLOORS[0], times=[0.001]), timed(FLOORS[1], times=[0.0005])]
+        times = 0.002, 0.001, 0.0005  # own products, a square one, bytes
+        floors = [timed(one, times=[t]) for one, t in zip(FLOORS, times, strict=True)]
         size = BY_KEY["digits"]
         said = report.size_table(size, floors).caption
-        assert f"{size.flops / 1e6:.0f} GFLOP/s" in said
+        assert f"{size.flops / 2e6:.0f} GFLOP/s" in said
+        assert f"{adam_bytes(size) / 5e5:.0f} GB/s" in said
         assert said.endswith("floor: 1 ms")
 
     def test_the_document_and_its_pictures(self, tmp_path):
@@ -160,7 +176,7 @@ class TestRun:
     def test_one_round_of_the_digits(self, workers):
         names = ("pyro_vae, step: pyro", REFERENCE, EAGER.name,
                  "NumPyro, jit", "pythae, BaseTrainer")  # fmt: skip
-        contenders = [BY_NAME[name] for name in names]
+        contenders = [*(BY_NAME[name] for name in names), *FLOORS]
         results = measure(BY_KEY["digits"], contenders, workers, TINY)
         for result in results:
             package = result.contender.package
@@ -203,7 +219,7 @@ class TestCommand:
     def test_peers(self):
         run, _ = command.chosen(["--peers", "pyro_svi", "--device", "cpu"])
         assert [c.name for c in run.taking_part([*CONTENDERS, *FLOORS])] == [
-            REFERENCE, *(floor.name for floor in FLOORS),
+            REFERENCE, *(one.name for one in FLOORS),
         ]  # fmt: skip
 
     def test_quick_leaves_out_what_is_slow_to_start(self):

@@ -45,6 +45,7 @@ CONTENDERS = (
 
 FLOORS = (
     Contender("floor: the matrix products alone", "floor", "products"),
+    Contender("floor: as many operations in one square product", "floor", "square"),
     Contender("floor: Adam's bytes alone", "floor", "bytes"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,15 @@ def adam_bytes(size: Size) -> int:
 
 
 class Products(Training):
-    """The matrix products of a step, forward and backward, each by the library fastest at it."""
+    """Matrix products, each by the library fastest at it.
 
-    def __init__(self, size: Size, device: str) -> None:
+    Those of a step, forward and backward; or one square product of as many operations, which has
+    nothing of what small and narrow ones cost beside the arithmetic.
+    """
+
+    def __init__(self, size: Size, products: Sequence[tuple[int, int, int]], device: str) -> None:
         self.parameters, self.batch, self.device = size.parameters, size.batch, device
-        self.products = [_fastest(*product, device) for product in size.products()]
+        self.products = [_fastest(*product, device) for product in products]
 
     def place(self, rows: Rows) -> int:
         return len(rows)
@@ -90,6 +94,10 @@ def _seconds(multiply: Callable[[], object]) -> float:
 
 
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``products`` or ``bytes``."""
-    with torch.no_grad():
-        return Products(size, device) if variant == "products" else Bytes(size, device)
+    """``products``, ``square`` or ``bytes``."""
+    if variant == "bytes":
+        return Bytes(size, device)
+    side = round((size.flops / 2) ** (1 / 3))
+    return Products(
+        size, size.products() if variant == "products" else [(side, side, side)], device
+    )

@@ -101,12 +101,13 @@ def on_device(rows: torch.Tensor, device: str) -> list[Tensor]:
     return list(rows.to(device))
 
 
-def in_nats(losses: list[Tensor] | list[float], batch: int, device: str) -> Losses:
+def in_nats(losses: Tensor | list[Tensor] | list[float], batch: int, device: str) -> Losses:
     """Losses summed over their batches as nats per datum, once the device has done its work."""
     if device == "cuda":
         torch.cuda.synchronize()
-    values = torch.stack([torch.as_tensor(loss) for loss in losses])
-    found: Losses = (values.double().cpu() / batch).numpy()
+    if not isinstance(losses, Tensor):
+        losses = torch.stack([torch.as_tensor(loss) for loss in losses])
+    found: Losses = (losses.double().cpu() / batch).numpy()
     return found
 
 

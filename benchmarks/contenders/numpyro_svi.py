@@ -176,8 +176,8 @@ class NumPyroTraining(Training):
             numpyro.sample("z", q)
 
     def place(self, rows: Rows) -> Any:
-        placed = [jnp.asarray(row) for row in rows.astype(np.int32)]
-        return jnp.stack(placed) if self.scanned else placed
+        rows = rows.astype(np.int32)
+        return jnp.asarray(rows) if self.scanned else [jnp.asarray(row) for row in rows]
 
     def train(self, batches: Any) -> Losses:
         if self.scanned:
