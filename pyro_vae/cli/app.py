@@ -53,8 +53,8 @@ def guarded(run: Callable[[], Any]) -> int:
     """The exit status of a command: 0, 1 (an audit failed), 2 (bad input), 130 (interrupted)."""
     try:
         status = run()
-    except typer.Exit as stop:  # which is what typer makes of Ctrl-C, too
-        return fail("interrupted", 130) if stop.exit_code == 130 else stop.exit_code
+    except typer.Exit as stop:
+        return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)
     except BrokenPipeError:
@@ -62,6 +62,8 @@ def guarded(run: Callable[[], Any]) -> int:
         return 141
     except Exception as error:
         return explain(error)
+    if status == 130:  # what typer makes of Ctrl-C
+        return fail("interrupted", 130)
     return status if isinstance(status, int) else 0
 
 
