@@ -62,6 +62,8 @@ def guarded(run: Callable[[], Any]) -> int:
         return 141
     except Exception as error:
         return explain(error)
+    if status == 130:  # what typer makes of Ctrl-C
+        return fail("interrupted", 130)
     return status if isinstance(status, int) else 0
 
 

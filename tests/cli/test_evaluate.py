@@ -103,3 +103,14 @@ def test_evaluate_by_annealing_with_its_sandwich(trained, command):
     status, _, err = command("evaluate", trained, "--sandwich", 3)
     assert status == 2
     assert "expected --ais T beside it" in err
+
+
+def test_ctrl_c_is_one_word_and_its_status(trained, command, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyro_vae.evaluation.evidence.importance.log_weights", interrupted)
+    status, out, err = command("evaluate", trained, "--nll", 50)
+    assert status == 130
+    assert "stopped" in out
+    assert err == "error: interrupted\n"

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from pyro_vae import as_dataset, evaluate, load_data
+from pyro_vae import Annealing, as_dataset, evaluate, load_data
 from pyro_vae.core.errors import DataError
 from pyro_vae.evaluation.exact import linear_gaussian
 from pyro_vae.evaluation.scores import Score
@@ -113,3 +113,16 @@ def test_what_is_probability_and_what_is_density():
     one = evaluate(small_vae(likelihood="bernoulli", **options), binary)
     other = evaluate(small_vae(likelihood="gaussian", **options), binary)
     assert (one.measure, other.measure) == ("probability", "density")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu(known):
+    data = as_dataset(known.float().generate(100, sample=True))
+    options = {"nll": 500, "ais": Annealing(10, 16, 3), "sandwich": 4, **QUIET}
+    on_cpu, on_gpu = evaluate(known, data, **options), evaluate(known.cuda(), data, **options)
+    for one, other in ((on_cpu.nll, on_gpu.nll), (on_cpu.ais, on_gpu.ais)):
+        error = math.hypot(one.monte_carlo, other.monte_carlo)
+        assert abs(one.value - other.value) < 4.42 * error
+    assert torch.allclose(on_cpu.units.variance, on_gpu.units.variance, rtol=1e-3)
+    assert on_gpu.sha256 == on_cpu.sha256

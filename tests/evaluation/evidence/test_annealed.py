@@ -99,7 +99,7 @@ def test_the_draws_come_from_the_seed_alone(known, data):
     assert torch.equal(one.log_evidence, two.log_evidence)
 
 
-@pytest.mark.parametrize("prior", ["maf", "gaussian_mixture", "laplace", "hierarchical"])
+@pytest.mark.parametrize("prior", ["maf", "gaussian_mixture"])
 def test_priors_of_any_kind(prior):
     vae = small_vae(prior=prior)
     found = evaluate(vae, vae.generate(20, sample=True), split="train", nll=2000,
