@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import Graph
 
 from pyro_vae.inference.compiled.capture import Capture
+from pyro_vae.inference.compiled.products import quicken
 
 __all__ = ["Replay", "replay_of"]
 
@@ -60,6 +61,7 @@ class _Inductor:
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
+        quicken(capture.graph, capture.layouts)
         self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
 from pyro_vae.core.errors import NotCapturable
+from pyro_vae.inference.compiled.products import Layout, layout_of
 from pyro_vae.inference.compiled.units import Unit
 from pyro_vae.inference.compiled.watch import Watch, values_kept_as_tensors
 
@@ -43,8 +44,9 @@ class Step:
     @property
     def tensors(self) -> list[Tensor]:
         """Every tensor that the step reads or changes, beside the program's own."""
-        units = [tensor for unit in self.units for tensor in (unit.whole, *unit.state)]
-        return [*self.parameters, *units, self.good, self.rates]
+        vectors = [unit.whole for unit in self.units if unit.is_vector]
+        state = [tensor for unit in self.units for tensor in unit.state]
+        return [*self.parameters, *vectors, *state, self.good, self.rates]
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Capture:
         remembered: Where among the inputs stands what the loss remembers of the step before.
         outputs: How the outputs are laid out.
         values: The outputs of the step that was traced, which was a step like any other.
+        layouts: Of what each node gave while it was traced.
     """
 
     graph: GraphModule
@@ -96,6 +99,7 @@ class Capture:
     remembered: dict[int, str]
     outputs: Outputs
     values: list[Tensor] = field(repr=False)
+    layouts: dict[Node, Layout | None] = field(repr=False)
 
     def unlike(self, other: Capture) -> str | None:
         """Where another trace of the step parts from this one; None if it did the same."""
@@ -155,8 +159,9 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
     finally:
         for parameter in step.parameters:
             parameter.grad = None
+    layouts = {node: layout_of(node.meta.get("val")) for node in graph.graph.nodes}
     held = _lift(graph)
-    fixed = _merged(graph, step, fixed)
+    fixed = _merged(graph, step, fixed, layouts)
     places = range(len(fixed), len(fixed) + len(given))
     remembered = {
         places.stop + position: name
@@ -165,7 +170,7 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         if tensor is before.get(name)
     }
     inputs = [tensor.detach() for tensor in (*fixed, *given, *held)]
-    return Capture(graph, inputs, places, remembered, layout[0], real)
+    return Capture(graph, inputs, places, remembered, layout[0], real, layouts)
 
 
 def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
@@ -180,11 +185,13 @@ def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
     return {position: found for position, found in gradients.items() if found is not None}
 
 
-def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor]:
+def _merged(
+    graph: GraphModule, step: Step, inputs: list[Tensor], layouts: dict[Node, Layout | None]
+) -> list[Tensor]:
     """Let the graph read parameters from the vectors that they are views of."""
     nodes = [node for node in graph.graph.nodes if node.op == "placeholder"]
     wholes = {id(tensor): node for tensor, node in zip(inputs, nodes, strict=False)}
-    vectors = {id(p): unit.whole for unit in step.units for p in unit.parameters}
+    vectors = {id(p): unit.whole for unit in step.units for p in unit.parameters if unit.is_vector}
     first = next(node for node in graph.graph.nodes if node.op != "placeholder")
     kept = []
     for tensor, node in zip(inputs, nodes, strict=False):
@@ -197,6 +204,7 @@ def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor
             view = graph.graph.call_function(
                 torch.ops.aten.as_strided.default, (wholes[id(whole)], *shape)
             )
+        layouts[view] = layout_of(tensor)
         node.replace_all_uses_with(view)
         graph.graph.erase_node(node)
     graph.recompile()

@@ -37,7 +37,7 @@ class Unit:
     ) -> None:
         self.parameters, self.rules, self.clips = parameters, rules, clips
         self.is_vector = len(parameters) > 1
-        self.whole = self._joined(parameters) if self.is_vector else parameters[0].detach()
+        self.whole = self._joined(parameters) if self.is_vector else parameters[0]
         self.state = list(rules[0].state)
         if self.is_vector:
             parts = [list(part) for part in zip(*(rule.state for rule in rules), strict=True)]
@@ -57,7 +57,7 @@ class Unit:
         gradient = gradients[0]
         if self.is_vector:
             gradient = torch.cat([part.reshape(-1) for part in gradients])
-        new, state = self.rules[0].updated(self.whole, gradient, self.state, rate)
+        new, state = self.rules[0].updated(self.whole.detach(), gradient, self.state, rate)
         self.whole.copy_(torch.where(good, new, self.whole))
         for tensor, value in zip(self.state, state, strict=True):
             tensor.copy_(torch.where(good, value, tensor))

@@ -100,10 +100,12 @@ class _Adam(Rule):
         second = _flushed((second * beta2).addcmul(gradient, gradient, value=1 - beta2))
         largest = [torch.maximum(seen, second) for seen in largest]
         count = step.reshape(-1)[0].double()  # one for each parameter, all alike
+        correction = (1 - beta2**count).sqrt()
+        numbers = torch.stack([rate * correction / (1 - beta1**count),
+                               self.group["eps"] * correction])  # fmt: skip
+        size, least = _once(numbers).to(parameter.dtype).unbind()
         root = (largest[0] if largest else second).sqrt()
-        scale = root / (1 - beta2**count).sqrt().to(root.dtype) + self.group["eps"]
-        size = (rate / (1 - beta1**count)).to(root.dtype)
-        return parameter - size * (first / scale), [first, second, step, *largest]
+        return parameter - size * (first / (root + least)), [first, second, step, *largest]
 
 
 class _ClippedAdam(Rule):
@@ -190,3 +192,11 @@ def _flushed(moment: Tensor) -> Tensor:
     """
     tiny = torch.finfo(moment.dtype).tiny
     return torch.where(moment.abs() < tiny, torch.zeros_like(moment), moment)
+
+
+def _once(numbers: Tensor) -> Tensor:
+    """Some numbers, computed once: a compiler fuses what it can into loops over all weights.
+
+    It does not do so with what comes out of a reduction; the largest of equal numbers is one.
+    """
+    return numbers.expand(16, *numbers.shape).amax(0)

@@ -1,0 +1,53 @@
+"""Products of a graph by the quicker library: the same products, wherever they go."""
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pyro_vae.inference.compiled import products
+
+
+def quickened(function, *tensors):
+    graph = make_fx(function)(*tensors)
+    layouts = {node: products.layout_of(node.meta.get("val")) for node in graph.graph.nodes}
+    products.quicken(graph, layouts)
+    targets = [node.target for node in graph.graph.nodes]
+    return graph, targets.count(torch.ops.pyro_vae.product.default)
+
+
+def network(x, w, b, g):
+    return torch.addmm(b, x, w.t()), g.t() @ x, g @ w
+
+
+OPERANDS = (torch.randn(128, 100), torch.randn(90, 100), torch.randn(90), torch.randn(128, 90))
+
+
+@pytest.mark.parametrize("quicker", [True, False])
+def test_a_product_is_the_same_by_either_library(monkeypatch, quicker):
+    monkeypatch.setattr(products, "_is_quicker", lambda found, threads: quicker)
+    graph, count = quickened(network, *OPERANDS)
+    assert count == 3 * quicker
+    for ours, theirs in zip(graph(*OPERANDS), network(*OPERANDS), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_it_is_the_clock_that_decides(monkeypatch):
+    times = iter([1.0, 2.0] * products.TURNS + [2.0, 1.0] * products.TURNS)
+    monkeypatch.setattr(products, "_seconds", lambda make: next(times))
+    found = [products.layout_of(torch.randn(64, 64)) for _ in range(2)]
+    assert not products._is_quicker.__wrapped__(tuple(found), 1)
+    assert products._is_quicker.__wrapped__(tuple(found), 1)
+
+
+@pytest.mark.parametrize("operands", [
+    [part.double() for part in OPERANDS],
+    [part[:9, :9] if part.dim() == 2 else part[:9] for part in OPERANDS],
+])  # fmt: skip
+def test_small_products_and_other_types_are_left_alone(monkeypatch, operands):
+    monkeypatch.setattr(products, "_is_quicker", lambda found, threads: True)
+    assert quickened(network, *operands)[1] == 0
+
+
+def test_both_candidates_are_timed_for_real():
+    found = tuple(products.layout_of(part) for part in (OPERANDS[0], OPERANDS[1].t(), OPERANDS[2]))
+    assert products._is_quicker(found, torch.get_num_threads()) in (True, False)
