@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Graph
 
 from pyro_vae.inference.compiled.capture import Capture
-from pyro_vae.inference.compiled.products import quicken
+from pyro_vae.inference.compiled.products import quicken, weights_may_change
 
 __all__ = ["Replay", "replay_of"]
 
@@ -62,7 +62,8 @@ class _Inductor:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
         quicken(capture.graph, capture.layouts)
-        self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
+        with weights_may_change():
+            self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,31 +12,16 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-__all__ = ["Layout", "layout_of", "quicken"]
+__all__ = ["Layout", "layout_of", "quicken", "weights_may_change"]
 
 aten = torch.ops.aten
-LEAST = 2**20
+LINEAR = torch.ops.mkldnn._linear_pointwise.default
+LEAST = 2**18
 """Multiplications from which on a product is timed; below, both libraries take microseconds."""
-TURNS = 5
+TURNS = 10
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
-
-
-LIBRARY = torch.library.Library("pyro_vae", "FRAGMENT")
-LIBRARY.define("product(Tensor left, Tensor right, Tensor? bias) -> Tensor")
-
-
-@torch.library.impl(LIBRARY, "product", "CPU")
-def _product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
-    """``left @ right + bias`` by oneDNN, which Inductor by itself gives only constant weights."""
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
-    return made
-
-
-@torch.library.register_fake("pyro_vae::product", lib=LIBRARY)  # type: ignore[untyped-decorator]
-def _product_shape(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
-    return left.new_empty(left.shape[0], right.shape[1])
 
 
 def layout_of(tensor: Any) -> Layout | None:
@@ -69,8 +55,9 @@ def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
         if not _is_quicker(found, torch.get_num_threads()):
             continue
         with graph.graph.inserting_before(node):
-            operands = (left, right, bias[0] if bias else None)
-            product = graph.graph.call_function(torch.ops.pyro_vae.product.default, operands)
+            weight = graph.graph.call_function(aten.t.default, (right,))
+            operands: Any = (left, weight, bias[0] if bias else None, "none", [], "")
+            product = graph.graph.call_function(LINEAR, operands)
         node.replace_all_uses_with(product)
         graph.graph.erase_node(node)
     graph.recompile()
@@ -93,7 +80,8 @@ def _is_quicker(found: tuple[Layout, ...], threads: int) -> bool:
         return torch.addmm(bias[0], left, right) if bias else torch.mm(left, right)
 
     def onednn() -> Tensor:
-        return _product(left, right, bias[0] if bias else None)
+        made: Tensor = LINEAR(left, right.t(), bias[0] if bias else None, "none", [], "")
+        return made
 
     times = [(_seconds(blas), _seconds(onednn)) for _ in range(TURNS)]
     best_blas, best_onednn = (min(turns) for turns in zip(*times, strict=True))
@@ -104,3 +92,24 @@ def _seconds(make: Callable[[], Tensor]) -> float:
     began = time.perf_counter()
     make()
     return time.perf_counter() - began
+
+
+@contextmanager
+def weights_may_change() -> Iterator[None]:
+    """Let Inductor call oneDNN's product as it is.
+
+    By itself it takes only weights that never change, which it packs beforehand.
+    """
+    from torch._inductor import lowering  # takes seconds to import
+    from torch._inductor.mkldnn_lowerings import register_onednn_fusion_ops
+
+    register_onednn_fusion_ops()
+    before = lowering.lowerings.get(LINEAR)
+    lowering.lowerings[LINEAR] = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
+    try:
+        yield
+    finally:
+        if before is None:
+            del lowering.lowerings[LINEAR]
+        else:
+            lowering.lowerings[LINEAR] = before
