@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,16 @@ def test_the_yaml_is_a_declaration(tmp_path):
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
     assert all(command.startswith("pyro-vae ") for command in COMMANDS)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_work(line, command, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = shlex.split(line.replace("RUN", str(trained)).replace("=DIR", f"={DATA}"))[1:]
+    other = shutil.copytree(trained, tmp_path / "other") if "OTHER" in line else ""
+    line = line.replace("RUN", str(trained)).replace("OTHER", str(other))
+    arguments = shlex.split(line.replace("=DIR", f"={DATA}"))[1:]
     if "data.kind=mnist" in arguments:
         if not (DATA / "MNIST").is_dir():
             pytest.skip("needs MNIST")
