@@ -93,7 +93,8 @@ def test_renyi_of_order_0_is_iwae(vae, x, seeded):
 
 
 @pytest.mark.parametrize("objective", [IWAE(3), IWAE(3, "doubly_reparameterised"), Renyi(2.0, 3),
-                                       IWAE(3, "score_function")], ids=str)  # fmt: skip
+                                       IWAE(3, "score_function")],
+                         ids=lambda objective: str(objective.declaration))  # fmt: skip
 def test_the_loss_remembers_the_elbos_terms_and_its_own_value(objective, vae, x, seeded):
     loss = objective.pyro_loss()
     svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 0.0}), loss)
