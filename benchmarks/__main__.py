@@ -178,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, drawn in found.pictures.items():
             paths.append(kept / f"{name}.png")
             picture.save(drawn, paths[-1])
-        text = report.document(run.device, run.effort, found.tables, paths)
+        left_out = [part for part in PARTS if part not in run.parts]
+        text = report.document(run.device, run.effort, found.tables, paths, left_out)
         (kept / "RESULTS.md").write_text(text)
         print(f"Written to {kept / 'RESULTS.md'}")
     for problem in found.problems:

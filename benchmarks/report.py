@@ -88,11 +88,17 @@ def machine(device: str) -> str:
 
 
 def document(
-    device: str, effort: Effort, tables: Sequence[Table], pictures: Sequence[Path]
+    device: str,
+    effort: Effort,
+    tables: Sequence[Table],
+    pictures: Sequence[Path],
+    left_out: Sequence[str] = (),
 ) -> str:
-    """The whole of RESULTS.md."""
+    """The whole of RESULTS.md; it says which parts were left out."""
     drawn = [f"![{path.stem}]({path.name})" for path in pictures]
     parts = ["# Benchmark results", "Written by `make bench`.", machine(device), _how(effort)]
+    if left_out:
+        parts.append(f"Not run that time: {', '.join(left_out)}.")
     return "\n\n".join([*parts, *drawn, *(table.markdown() for table in tables)]) + "\n"
 
 

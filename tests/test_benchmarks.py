@@ -158,10 +158,11 @@ class TestReport:
             picture.save(one, tmp_path / f"{name}.png")
             with Image.open(tmp_path / f"{name}.png") as read:
                 assert read.size[0] > 300
-        text = report.document("cpu", Effort(), tables, [tmp_path / "steps.png"])
+        text = report.document("cpu", Effort(), tables, [tmp_path / "steps.png"], ["conv"])
         assert "![steps](steps.png)" in text
         assert f"**{size.name}**" in text
         assert "torch 2." in text
+        assert "Not run that time: conv." in text
         assert len(drawn["steps"].axes[0].patches) == 3  # the missing one has no bar
         assert [row[0].text for row in tables[2].rows] == [EAGER.name]  # the floor has no memory
         assert [cell.text for cell in tables[2].rows[0][1:]] == ["32", "64"]

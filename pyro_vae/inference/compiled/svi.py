@@ -89,6 +89,7 @@ class CompiledSVI(SVI):
         self._roots = roots_of(model, guide)
         self._kinds: dict[Any, _Kind] = {}
         self._step: Step | None = None
+        self._trained: set[int] = set()
         self._names: list[str] = []
         self._places: list[int] = []
         self._rates: list[float | None] = []
@@ -143,7 +144,9 @@ class CompiledSVI(SVI):
             loss = super().step(*self._arguments(args), **kwargs)
         sites: list[Any] = list(seen.trace.nodes.values())
         found = [site["value"].unconstrained() for site in sites]
-        self._prepare(list({id(parameter): parameter for parameter in found}.values()))
+        parameters = list({id(parameter): parameter for parameter in found}.values())
+        self._trained = {id(parameter) for parameter in parameters if parameter.grad is not None}
+        self._prepare(parameters)
         return pytree.tree_map(_as_tensor, loss)
 
     def _prepare(self, parameters: list[Tensor]) -> None:
@@ -154,7 +157,8 @@ class CompiledSVI(SVI):
         rules = [rule_of(*pair) for pair in zip(parameters, optimisers, strict=True)]
         outside = [position for position, rule in enumerate(rules) if rule is None]
         self.outside = {type(optimisers[position]).__name__ for position in outside}
-        units = units_of(parameters, rules, [self.optim.grad_clip[p] for p in parameters])
+        clips = [self.optim.grad_clip[p] for p in parameters]
+        units = units_of(parameters, rules, clips, self._trained)
         device = parameters[0].device if parameters else torch.device("cpu")
         self._rates = [0.0] * len(units)
         rates = torch.tensor(self._rates, dtype=torch.float64, device=device)

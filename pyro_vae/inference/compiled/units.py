@@ -75,12 +75,20 @@ def units_of(
     parameters: list[Tensor],
     rules: list[Rule | None],
     clips: list[Callable[[Tensor], None] | None],
+    trained: set[int],
 ) -> list[Unit]:
-    """The parameters that have a rule and a gradient, together where they are treated alike."""
+    """The parameters that have a rule and a gradient, together where they are treated alike.
+
+    Args:
+        parameters: All of them.
+        rules: The rule of each, or None.
+        clips: The gradient clipping of each, or None.
+        trained: The ``id`` of those that the loss has a gradient for.
+    """
     alike: dict[Any, list[tuple[Tensor, Rule, Any]]] = {}
     small = sum(parameter.numel() for parameter in parameters) <= SMALL
     for parameter, rule, clip in zip(parameters, rules, clips, strict=True):
-        if rule is not None and parameter.grad is not None:
+        if rule is not None and id(parameter) in trained:
             key = (parameter.dtype, parameter.device, rule.settings())
             alone = not (small and rule.may_join and parameter.is_contiguous())
             alike.setdefault(id(parameter) if alone else key, []).append((parameter, rule, clip))

@@ -62,6 +62,17 @@ def test_a_schedule_reaches_the_captured_optimiser():
         assert_equal(trained(CompiledSVI, regression, optimiser=scheduled, each=fall), always)
 
 
+def test_parameters_whose_rates_part_are_updated_apart():
+    def part(number, svi):
+        if number == 20:
+            parameter = pyro.get_param_store()._params["loc"]
+            svi.optim.optim_objs[parameter].param_groups[0]["lr"] = 0.2
+
+    same(regression, each=part)
+    with pytest.raises(AssertionError):
+        assert_equal(trained(CompiledSVI, regression, each=part), trained(SVI, regression))
+
+
 LOSSES = {
     "mean_field": TraceMeanField_ELBO,
     "particles": lambda: Trace_ELBO(num_particles=3),
