@@ -139,8 +139,9 @@ def latent_units(
         seed: Seed of the draws.
 
     Example:
-        >>> print(latent_units(VAE(event_shape=(4,), latent_dim=2), torch.randn(100, 4)))
-        2 of 2
+        >>> units = latent_units(VAE(event_shape=(4,), latent_dim=2), torch.randn(100, 4))
+        >>> units.variance.shape
+        torch.Size([2])
     """
     devices = [x.device] if x.is_cuda else []
     with evaluating(vae), torch.random.fork_rng(devices=devices):

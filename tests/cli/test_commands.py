@@ -280,7 +280,8 @@ def test_help_imports_nothing_heavy():
 def test_ctrl_c_ends_with_what_was_learned(tmp_path):
     folder = tmp_path / "r"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = script("train", *SMALL[:-1], "train.epochs=100000", "--out", folder, env=environment)
+    long = ("train.epochs=100000", "train.step=pyro")
+    process = script("train", *SMALL[:-1], *long, "--out", folder, env=environment)
     for _ in range(1200):
         time.sleep(0.1)
         if (folder / ".reserve").exists():

@@ -147,7 +147,7 @@ class CompiledSVI(SVI):
         parameters = list({id(parameter): parameter for parameter in found}.values())
         self._trained = {id(parameter) for parameter in parameters if parameter.grad is not None}
         self._prepare(parameters)
-        return pytree.tree_map(_as_tensor, loss)
+        return pytree.tree_map(torch.as_tensor, loss)
 
     def _prepare(self, parameters: list[Tensor]) -> None:
         """Find what each optimiser does, and which parameters are treated alike."""
@@ -203,7 +203,7 @@ class CompiledSVI(SVI):
         began = time.perf_counter()
         loss = super().step(*self._arguments(args), **kwargs)
         kind.seconds += time.perf_counter() - began
-        return pytree.tree_map(_as_tensor, loss)
+        return pytree.tree_map(torch.as_tensor, loss)
 
     def _traced(self, kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a step while tracing it; at the second time compare, and compile."""
@@ -296,7 +296,3 @@ class _Kind:
     traced: Capture | None = None
     replay: Replay | None = None
     outputs: Outputs | None = None
-
-
-def _as_tensor(loss: Any) -> Tensor:
-    return torch.as_tensor(loss)
