@@ -32,7 +32,16 @@ def test_declaration_round_trip(source):
 
 
 def test_kinds_are_named_for_their_files():
-    known = {"array", "binarized_mnist", "celeba", "cifar10", "csv", "digits", "emnist", "fashion_mnist"}
+    known = {
+        "array",
+        "binarized_mnist",
+        "celeba",
+        "cifar10",
+        "csv",
+        "digits",
+        "emnist",
+        "fashion_mnist",
+    }
     known |= {"image_folder", "kmnist", "mnist", "omniglot", "sparse_counts", "svhn"}
     assert known <= set(Source.kinds())
     for kind, cls in Source.kinds().items():
