@@ -131,11 +131,13 @@ class VAE(PyroModule):
         """Take from the training data, ``(N, *event_shape)``, what the parts begin with.
 
         ``fit`` does it before its first step; in a loop of your own, do it before you make the
-        optimiser. It matters to a posterior that is not amortised and to a prior such as ``vamp``.
+        optimiser. It matters to a posterior that is not amortised, to a prior such as ``vamp``
+        and to a likelihood with ``offset: data_mean``.
         """
         if isinstance(self.encoder, Lookup):
             self.encoder.initialise(self._data(x))
         self.prior.initialise(self._data(x))
+        self.likelihood.initialise(self._data(x))
 
     def encode(self, x: Tensor) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""

@@ -9,6 +9,7 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
+from pyro_vae.inference.schedules.schedule import Schedule
 from pyro_vae.objectives.objective import Objective
 from tests.commands import command, trained
 from tests.variants import COVERING, handed_over, small_vae, stirred
@@ -27,7 +28,7 @@ def clean_pyro():
 @pytest.fixture
 def registries():
     """Kinds that a test defines are forgotten after it."""
-    families = (Prior, Likelihood, Posterior, Network, Objective)
+    families = (Prior, Likelihood, Posterior, Network, Objective, Schedule)
     known = {family: family.kinds() for family in families}
     yield
     for family, kinds in known.items():

@@ -16,9 +16,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 def kinds():
     from pyro_vae import Source
+    from pyro_vae.inference.schedules.schedule import Schedule
     from pyro_vae.objectives.objective import Objective
 
-    return [cls for family in (*FAMILIES, Source, Objective) for cls in family.kinds().values()]
+    families = (*FAMILIES, Source, Objective, Schedule)
+    return [cls for family in families for cls in family.kinds().values()]
 
 
 @pytest.mark.parametrize("family", Declarable.__subclasses__(), ids=lambda f: f.__name__)

@@ -26,6 +26,7 @@ VARIANTS = {
         {"scale": "optimal"},
         {"scale": "heteroscedastic"},
     ],
+    "bernoulli": [{"offset": "data_mean"}],
     "student_t": [{"df": 4.0, "scale": 0.5}],
     "categorical": [{"categories": 4}],
     "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
@@ -33,10 +34,10 @@ VARIANTS = {
     "per_example": [{"min_scale": 0.1, "max_scale": 2.0}],
     "vamp": [{"pseudo_inputs": 3}],
     "linear": [{"bias": False}],
-    "gated_mlp": [{"hidden": []}],
+    "gated_mlp": [{"hidden": []}, {"init": "kaiming_normal"}],
     "conv": [{"channels": [3, 2, 4, 2], "activation": "elu"}],
     "resnet": [{"channels": [3], "blocks": 1}],
-    "mlp": [{"hidden": []}, {"hidden": [5, 4], "activation": "tanh"}],
+    "mlp": [{"hidden": []}, {"hidden": [5, 4], "activation": "tanh", "init": "xavier_uniform"}],
 }
 SHORT = {
     "multinomial": {"total_count": 5},  # long documents saturate so small an encoder

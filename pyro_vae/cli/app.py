@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, compare, evaluate, generate, listing, schema, train
+from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, schema, train
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app.command("train", context_settings=EXTRA)(train.train)
 app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("list")(listing.list_components)
 app.command("schema")(schema.schema)

@@ -14,7 +14,9 @@ __all__ = ["list_components"]
 def list_components(
     family: Annotated[
         str | None,
-        typer.Argument(help="One of data, prior, likelihood, posterior, network, objective."),
+        typer.Argument(
+            help="One of data, prior, likelihood, posterior, network, objective, schedule."
+        ),
     ] = None,
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Prior by posterior: the route of the KL, or why not.")

@@ -27,7 +27,8 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
            of batch_shape ``batch`` and event_shape ``event_shape``, normaliser included. ``x``
            is the datum where it is known, for what the model conditions on and does not explain:
            a document's length, or an analytic noise scale. Most kinds ignore it.
-        5. ``support`` says which values a datum may have, and ``remedies`` what to do with
+        5. One that begins at the data overrides ``initialise``.
+        6. ``support`` says which values a datum may have, and ``remedies`` what to do with
            data that has others.
 
     Args:
@@ -36,6 +37,13 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
 
     support: Constraint
     remedies: ClassVar[str] = "choose a likelihood whose support holds these values"
+
+    def initialise(self, x: Tensor) -> None:
+        """Take from the training data, ``(N, *event_shape)``, what the likelihood begins with.
+
+        ``fit`` calls it before its first step. Most likelihoods take nothing; one that does takes
+        it once, so that a training that goes on does not begin again.
+        """
 
     @property
     @abstractmethod

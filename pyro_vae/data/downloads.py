@@ -11,7 +11,9 @@ from pyro_vae.core.errors import DataError
 __all__ = ["download_file", "missing_files", "permitted_download"]
 
 
-def missing_files(kind: str, wanted: Sequence[str], where: Path, advice: str = "") -> DataError:
+def missing_files(
+    kind: str, wanted: Sequence[str], where: Path, advice: str = "", *, download: bool = True
+) -> DataError:
     """The error that names what is not there, and what to do.
 
     Example:
@@ -21,10 +23,11 @@ that holds it (data.root=..., or PYRO_VAE_DATA), or allow the download (data.dow
     """
     several = len(wanted) > 1
     them = "them" if several else "it"
+    last = ", or allow the download (data.download=true)" if download else ""
     return DataError(
         f"{kind}: expected {', '.join(wanted)} in {where}, got no such "
-        f"file{'s' if several else ''}{advice}; put {them} there, name the folder that holds "
-        f"{them} (data.root=..., or PYRO_VAE_DATA), or allow the download (data.download=true)"
+        f"file{'s' if several else ''}{advice}; put {them} there, {'or ' if not last else ''}name "
+        f"the folder that holds {them} (data.root=..., or PYRO_VAE_DATA){last}"
     )
 
 

@@ -18,7 +18,8 @@ from pyro_vae.core.prior import Prior
 from pyro_vae.core.schema import Section
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.source import Source
-from pyro_vae.inference.settings import TrainSettings
+from pyro_vae.inference.schedules.schedule import Schedule
+from pyro_vae.inference.settings import TrainSettings, train_schema
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.vae import VAE
 
@@ -31,6 +32,7 @@ FAMILIES: dict[str, type[Any]] = {
     "posterior": Posterior,
     "network": Network,
     "objective": Objective,
+    "schedule": Schedule,
 }
 DEFAULTS: dict[str, Any] = {
     "data": "digits",
@@ -72,7 +74,7 @@ class Experiment:
 
         Raises:
             DeclarationError: with every problem at once, each with its path; or if the objective
-                has no meaning in itself, or for a run of this length.
+                or the schedule has no meaning in itself, or for a run of this length.
         """
         schema = experiment_schema()
         try:
@@ -82,6 +84,7 @@ class Experiment:
         model, guide = read.model, read.guide
         objective = parsed(Objective, read.objective)
         objective.build().check(read.train.epochs)
+        read.train.learning_rate_schedule.check(read.train.epochs)
         return cls(
             data=parsed(Source, read.data),
             latent_dim=model.latent_dim,
@@ -169,6 +172,7 @@ def experiment_schema() -> type[Section]:
         posterior=component(Posterior, "guide.posterior", "q(z|x), given the encoder's output."),
         encoder=component(Network, "guide.encoder", "From x to the posterior's parameters."),
     )
+    train = train_schema()
     return create_model(
         "Experiment",
         __base__=Section,
@@ -177,7 +181,7 @@ def experiment_schema() -> type[Section]:
         model=(model, Field(default_factory=model)),
         guide=(guide, Field(default_factory=guide)),
         objective=component(Objective, "objective", "What training maximises."),
-        train=(TrainSettings, Field(default_factory=TrainSettings)),
+        train=(train, Field(default_factory=train)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyro
 import torch
-from pyro.optim import Adam  # type: ignore[attr-defined]
+from pyro.optim import LambdaLR  # type: ignore[attr-defined]
 from torch import Tensor
 
 from pyro_vae.core.declaration import parse
@@ -24,6 +24,7 @@ from pyro_vae.data.support import check_support
 from pyro_vae.inference.amortisation import check_amortisation
 from pyro_vae.inference.precision import Precision, check_precision, trained_in
 from pyro_vae.inference.result import FitResult
+from pyro_vae.inference.schedules.schedule import Schedule
 from pyro_vae.inference.settings import TrainSettings, resolve_device
 from pyro_vae.inference.stepper import StepKind, Stepper
 from pyro_vae.inference.sums import Sums
@@ -47,6 +48,8 @@ def fit(
     epochs: int = 50,
     batch_size: int = 128,
     lr: float = 1e-3,
+    schedule: str | Mapping[str, Any] | Schedule = "constant",
+    adam_eps: float = 1e-8,
     patience: int | None = None,
     step: StepKind = "auto",
     precision: Precision = "float32",
@@ -68,6 +71,9 @@ def fit(
         epochs: Passes over the training data.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
         lr: Adam's learning rate. The loss is summed over the batch, as Pyro does.
+        schedule: How the learning rate goes, epoch by epoch, as a name (``constant``,
+            ``cosine``), a mapping with ``kind``, or a Schedule.
+        adam_eps: Adam's epsilon, which it adds to the root of its second moment.
         patience: Stop after this many epochs without a better validation ELBO, and keep the
             best epoch's weights.
         step: ``compiled`` captures the whole step once and replays it
@@ -94,8 +100,9 @@ def fit(
         ['elbo', 'epoch', 'kl']
     """
     settings = TrainSettings.checked(
-        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, step=step,
-        precision=precision, device=device, seed=seed,
+        epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, patience=patience,
+        schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
+        step=step, precision=precision, device=device, seed=seed,
     )  # fmt: skip
     where = resolve_device(settings.device)
     check_precision(settings.precision, where)
@@ -125,6 +132,16 @@ def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
     assert declared is not None
     built: Objective = declared.build()
     return built
+
+
+def _adam(settings: TrainSettings) -> Any:
+    """Pyro's optimiser: Adam, whose learning rate its ``step()`` sets for the next epoch."""
+    schedule = settings.learning_rate_schedule
+    return LambdaLR({
+        "optimizer": torch.optim.Adam,
+        "optim_args": {"lr": settings.lr, "eps": settings.adam_eps},
+        "lr_lambda": lambda done: schedule.factor(min(done + 1, settings.epochs), settings.epochs),
+    })  # fmt: skip
 
 
 def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
@@ -174,6 +191,7 @@ class _Loop:
         self.steps = -(-self.size // self.settings.batch_size) * self.settings.epochs
         self.order = torch.Generator().manual_seed(self.settings.seed)
         self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.optimiser: Any = _adam(self.settings)
 
     def run(self, show_progress: bool) -> None:
         """Train until the last epoch, early stopping or an interrupt."""
@@ -204,9 +222,8 @@ class _Loop:
             self.result.step = choice
             bar.note(choice)
 
-        optimiser = Adam({"lr": self.settings.lr})
         kind = self.settings.step
-        return Stepper(kind, self.steps, self.vae, self.data, optimiser, self.loss, say)
+        return Stepper(kind, self.steps, self.vae, self.data, self.optimiser, self.loss, say)
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
@@ -220,6 +237,7 @@ class _Loop:
                 raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {batch})") from None
             sums.add(len(given))
             bar.advance(len(given), **sums.live)
+        self.optimiser.step()
         self._check_finite(epoch)
         record: dict[str, float] = {"epoch": epoch, **sums.means()}
         record |= self._validate()

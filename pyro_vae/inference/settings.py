@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+)
 
+from pyro_vae.core.declaration import family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import readable
 from pyro_vae.core.schema import Section
 from pyro_vae.inference.precision import Precision
+from pyro_vae.inference.schedules.schedule import Schedule
 from pyro_vae.inference.stepper import StepKind
 
-__all__ = ["TrainSettings", "resolve_device"]
+__all__ = ["TrainSettings", "resolve_device", "train_schema"]
 
 
 class TrainSettings(Section):
@@ -22,6 +31,12 @@ class TrainSettings(Section):
     epochs: Annotated[PositiveInt, Field(description="Passes over the training data.")] = 50
     batch_size: Annotated[PositiveInt, Field(description="Data in one step.")] = 128
     lr: Annotated[PositiveFloat, Field(description="Adam's learning rate.")] = 1e-3
+    schedule: Annotated[
+        Any, Field(validate_default=True, description="How the learning rate goes, by epoch.")
+    ] = "constant"
+    adam_eps: Annotated[
+        PositiveFloat, Field(description="Adam's epsilon, added to the root of its second moment.")
+    ] = 1e-8
     patience: Annotated[
         PositiveInt | None,
         Field(
@@ -53,10 +68,32 @@ class TrainSettings(Section):
     @classmethod
     def checked(cls, **given: Any) -> TrainSettings:
         """The settings, or one ``DeclarationError`` with everything that is wrong with them."""
+        schema = train_schema()
         try:
-            return cls.model_validate(given)
+            settings = schema.model_validate(given)
         except ValidationError as error:
-            raise DeclarationError(readable(error, cls), "How to train") from None
+            raise DeclarationError(readable(error, schema), "How to train") from None
+        settings.learning_rate_schedule.check(settings.epochs)
+        return settings
+
+    @property
+    def learning_rate_schedule(self) -> Schedule:
+        """The schedule that is declared."""
+        built: Schedule = parsed(Schedule, self.schedule).build()
+        return built
+
+
+def train_schema() -> type[TrainSettings]:
+    """The schema over the schedules that are known now, kinds of one's own included."""
+    text = TrainSettings.model_fields["schedule"].description
+    default = Field("constant", validate_default=True, description=text)
+    schedule: Any = (family_type(Schedule), default)
+    return create_model(
+        "TrainSettings",
+        __base__=TrainSettings,
+        __doc__=TrainSettings.__doc__,
+        schedule=schedule,
+    )
 
 
 def resolve_device(name: str) -> torch.device:

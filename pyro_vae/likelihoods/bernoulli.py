@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyro.distributions as dist
+import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
@@ -10,6 +13,8 @@ from torch.distributions import constraints
 from pyro_vae.core.likelihood import Likelihood
 
 __all__ = ["Bernoulli"]
+
+LEAST_MEAN = 1e-3
 
 
 class Bernoulli(Likelihood):
@@ -21,12 +26,19 @@ class Bernoulli(Likelihood):
     It is a distribution over 0 and 1 only: on grey values it has no normaliser, so it refuses
     them.
 
+    With ``offset: data_mean`` a constant is added to the logits, at which a decoder that puts out
+    0 has the training data's mean, dimension by dimension. It is what setting the bias of the
+    decoder's last layer to it comes to, for any decoder. ``fit`` gives the data; until then it is
+    0. Means are taken as at least 0.001 and at most 0.999, since those of dimensions that never
+    change have no finite logit.
+
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
         ``log_prob`` is in nats, summed over the event.
 
     Args:
         event_shape: Shape of one datum.
+        offset: What is added to the decoder's output: zero, or the logits of the data_mean.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C.1
@@ -34,6 +46,8 @@ class Bernoulli(Likelihood):
         | The continuous Bernoulli: fixing a pervasive error in variational autoencoders
         | (Loaiza-Ganem and Cunningham, 2019), on grey pixels under a Bernoulli
         | https://arxiv.org/abs/1907.06845
+        | Importance weighted autoencoders (Burda et al., 2016), section 5, on the data's mean
+        | https://arxiv.org/abs/1509.00519
 
     Example:
         >>> import torch
@@ -41,15 +55,30 @@ class Bernoulli(Likelihood):
         torch.Size([5])
     """
 
+    logits: Tensor
+    initialised: Tensor
     support = constraints.boolean
     remedies = (
         "make the pixels binary (data.binarization: dynamic, static or threshold), or choose a "
         "likelihood for real values (model.likelihood: gaussian)"
     )
 
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, event_shape: tuple[int, ...], offset: Literal["zero", "data_mean"] = "zero"
+    ) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.offset = tuple(event_shape), offset
+        if offset == "data_mean":
+            self.register_buffer("logits", torch.zeros(self.event_shape))
+            self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """Take the offset from data, ``(N, *event_shape)``, unless that was done before."""
+        if self.offset == "zero" or self.initialised:
+            return
+        self.logits.copy_(x.mean(0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
+        self.initialised.fill_(True)
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
@@ -57,5 +86,7 @@ class Bernoulli(Likelihood):
         return self.event_shape
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Independent Bernoullis with these logits."""
+        """Independent Bernoullis with these logits, and the offset."""
+        if self.offset == "data_mean":
+            parameters = parameters + self.logits
         return dist.Bernoulli(logits=parameters).to_event(len(self.event_shape))

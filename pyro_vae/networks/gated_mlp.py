@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from pyro_vae.core.network import Network
+from pyro_vae.core.weights import Init, begin
 
 __all__ = ["GatedMLP"]
 
@@ -30,6 +31,8 @@ class GatedMLP(Network):
         input_shape: Shape of one input.
         output_shape: Shape of one output.
         hidden: Width of each hidden layer, from input to output, each at least 1.
+        init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
+            kaiming_normal (for relu); but for the first, the biases begin at 0.
 
     References:
         | Language modeling with gated convolutional networks (Dauphin et al., 2017)
@@ -50,6 +53,7 @@ class GatedMLP(Network):
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
         hidden: Sequence[PositiveInt] = (300, 300),
+        init: Init = "pytorch",
     ) -> None:
         super().__init__(input_shape, output_shape)
         widths = [math.prod(input_shape), *hidden]
@@ -57,6 +61,8 @@ class GatedMLP(Network):
             nn.Linear(before, 2 * after) for before, after in itertools.pairwise(widths)
         )
         self.last = nn.Linear(widths[-1], math.prod(output_shape))
+        begin(self.gated, init, parts=2)
+        begin(self.last, init)
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""

@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from pyro_vae.core.network import Network
+from pyro_vae.core.weights import Init, begin
 
 __all__ = ["ACTIVATIONS", "MLP", "Activation"]
 
@@ -37,6 +38,8 @@ class MLP(Network):
         output_shape: Shape of one output.
         hidden: Width of each hidden layer, from input to output, each at least 1.
         activation: What stands after each hidden layer.
+        init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
+            kaiming_normal (for relu); but for the first, the biases begin at 0.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C
@@ -56,6 +59,7 @@ class MLP(Network):
         output_shape: tuple[int, ...],
         hidden: Sequence[PositiveInt] = (400,),
         activation: Activation = "relu",
+        init: Init = "pytorch",
     ) -> None:
         super().__init__(input_shape, output_shape)
         widths = [math.prod(input_shape), *hidden]
@@ -63,6 +67,7 @@ class MLP(Network):
         for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(output_shape)))
+        begin(self.layers, init)
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""

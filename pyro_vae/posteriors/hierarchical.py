@@ -11,6 +11,7 @@ from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.perceptron import perceptron
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.weights import Init, begin
 from pyro_vae.distributions.chain import Chain
 
 __all__ = ["Hierarchical"]
@@ -32,6 +33,7 @@ class Hierarchical(Posterior):
         latent_dim: Size M of the latent code, both layers together, at least 2.
         top: Size of z_2; half of the code, rounded down, by default.
         hidden: Width of the two hidden layers from z_1 to z_2.
+        init: What their weights begin with: pytorch, xavier_uniform or kaiming_normal.
 
     References:
         | Importance weighted autoencoders (Burda et al., 2016), two stochastic layers
@@ -44,7 +46,11 @@ class Hierarchical(Posterior):
     """
 
     def __init__(
-        self, latent_dim: PositiveInt, top: PositiveInt | None = None, hidden: PositiveInt = 100
+        self,
+        latent_dim: PositiveInt,
+        top: PositiveInt | None = None,
+        hidden: PositiveInt = 100,
+        init: Init = "pytorch",
     ) -> None:
         super().__init__()
         self.top = max(1, latent_dim // 2) if top is None else top
@@ -55,6 +61,7 @@ class Hierarchical(Posterior):
             )
         self.bottom = latent_dim - self.top
         self.network = perceptron(self.bottom, hidden, 2 * self.top)
+        begin(self.network, init)
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:

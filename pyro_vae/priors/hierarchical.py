@@ -12,6 +12,7 @@ from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.perceptron import perceptron
 from pyro_vae.core.prior import Prior
+from pyro_vae.core.weights import Init, begin
 from pyro_vae.distributions.chain import Chain
 
 __all__ = ["Hierarchical"]
@@ -34,6 +35,7 @@ class Hierarchical(Prior):
         latent_dim: Size M of the latent code, both layers together, at least 2.
         top: Size of z_2; half of the code, rounded down, by default.
         hidden: Width of the two hidden layers from z_2 to z_1.
+        init: What their weights begin with: pytorch, xavier_uniform or kaiming_normal.
 
     References:
         | Importance weighted autoencoders (Burda et al., 2016), two stochastic layers
@@ -50,7 +52,11 @@ class Hierarchical(Prior):
     zeros: Tensor
 
     def __init__(
-        self, latent_dim: PositiveInt, top: PositiveInt | None = None, hidden: PositiveInt = 100
+        self,
+        latent_dim: PositiveInt,
+        top: PositiveInt | None = None,
+        hidden: PositiveInt = 100,
+        init: Init = "pytorch",
     ) -> None:
         super().__init__()
         top = max(1, latent_dim // 2) if top is None else top
@@ -62,6 +68,7 @@ class Hierarchical(Prior):
         self.bottom = latent_dim - top
         self.register_buffer("zeros", torch.zeros(top), persistent=False)
         self.network = perceptron(top, hidden, 2 * self.bottom)
+        begin(self.network, init)
 
     @property
     def decoded_dim(self) -> int:

@@ -15,7 +15,7 @@ NEEDED = {
     "image_folder": {"path": "images"},
     "sparse_counts": {"path": "x.npz"},
 }
-OFFICIAL = {"celeba"}  # whose validation split is not the user's to choose
+OFFICIAL = {"binarized_mnist", "celeba"}  # whose validation split is not the user's to choose
 
 
 @pytest.fixture(params=sorted(Source.kinds()))
@@ -32,7 +32,16 @@ def test_declaration_round_trip(source):
 
 
 def test_kinds_are_named_for_their_files():
-    known = {"array", "celeba", "cifar10", "csv", "digits", "emnist", "fashion_mnist"}
+    known = {
+        "array",
+        "binarized_mnist",
+        "celeba",
+        "cifar10",
+        "csv",
+        "digits",
+        "emnist",
+        "fashion_mnist",
+    }
     known |= {"image_folder", "kmnist", "mnist", "omniglot", "sparse_counts", "svhn"}
     assert known <= set(Source.kinds())
     for kind, cls in Source.kinds().items():

@@ -1,0 +1,1 @@
+"""Rows of the papers' tables, run again from presets that cite them."""

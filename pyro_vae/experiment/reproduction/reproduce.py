@@ -1,0 +1,198 @@
+"""Runs a row of a paper's table again, and scores it as the paper does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.evaluation.evaluate import evaluate
+from pyro_vae.evaluation.latent_units import LatentUnits
+from pyro_vae.evaluation.perplexity import perplexity
+from pyro_vae.evaluation.scores import Score, Scores
+from pyro_vae.experiment.reproduction.rows import Row, Scoring, changed
+from pyro_vae.experiment.run import run_experiment
+from pyro_vae.experiment.run_folder import RunFolder
+from pyro_vae.inference.result import FitResult
+
+__all__ = ["OneSeed", "Reproduced", "reproduce"]
+
+REPORT = "reproduced.json"
+
+
+@dataclass(frozen=True)
+class OneSeed:
+    """A row's run from one seed.
+
+    Args:
+        seed: Of the training.
+        score: The figure.
+        scores: Everything that was scored.
+        result: The training.
+        seconds: Of training and of scoring.
+        folder: Of the run.
+    """
+
+    seed: int
+    score: Score
+    scores: Scores
+    result: FitResult
+    seconds: tuple[float, float]
+    folder: Path
+
+
+@dataclass
+class Reproduced:
+    """A row that has been run, or not.
+
+    Args:
+        row: The row.
+        schedule: How it was trained and scored.
+        overrides: What was changed on the command line.
+        runs: One for each seed.
+    """
+
+    row: Row
+    schedule: str
+    overrides: list[str] = field(default_factory=list)
+    runs: list[OneSeed] = field(default_factory=list)
+
+    @property
+    def score(self) -> Score:
+        """The mean over the seeds, with its standard error over the data (not the seeds)."""
+        if len(self.runs) == 1 or self.row.preset.quantity == "perplexity":
+            value = fmean(run.score.value for run in self.runs)
+            return Score(value, self.runs[0].score.stderr, self.runs[0].score.monte_carlo)
+        means = sum(_nll(run.scores) for run in self.runs) / len(self.runs)
+        assert isinstance(means, Tensor)
+        return Score.of(means)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds; None for a single one."""
+        return stdev(run.score.value for run in self.runs) if len(self.runs) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's; None if the run is another one than the paper's row."""
+        interrupted = any(run.result.interrupted for run in self.runs)
+        if changed(self.overrides) or interrupted:
+            return None
+        return self.score.value - self.row.figure
+
+    @property
+    def active_units(self) -> str:
+        """How many, layer by layer, of the first seed."""
+        return _layers(self.runs[0].scores.units, self.row.preset.layers)
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Of training and of scoring, the mean over the seeds."""
+        train, scoring = zip(*(run.seconds for run in self.runs), strict=True)
+        return fmean(train), fmean(scoring)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the values for each datum, for JSON."""
+        return {
+            "row": self.row.name,
+            "schedule": self.schedule,
+            "changed": self.overrides,
+            "quantity": self.row.preset.quantity,
+            "ours": self.score.to_dict(),
+            "seeds": {run.seed: run.score.to_dict() for run in self.runs},
+            "spread": self.spread,
+            "paper": {"figure": self.row.figure, "active_units": self.row.active_units,
+                      "source": self.row.source},
+            "difference": self.difference,
+            "active_units": self.active_units,
+            "seconds": dict(zip(("training", "scoring"), self.seconds, strict=True)),
+            "device": self.runs[0].result.device,
+            "scored": [run.scores.to_dict() for run in self.runs],
+        }  # fmt: skip
+
+
+def reproduce(
+    row: Row,
+    schedule: str,
+    out: Path,
+    *,
+    seeds: int = 1,
+    overrides: Sequence[str] = (),
+    samples: int | None = None,
+    data_count: int | None = None,
+    show_progress: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> Reproduced:
+    """Train and score a row from each seed, each in a run folder of its own.
+
+    Args:
+        row: Which.
+        schedule: How, by name.
+        out: Folder for the runs: ``out/row/seed-0`` and so on.
+        seeds: How many; they are 0, 1, ...
+        overrides: ``path=value``, laid over the declaration.
+        samples: Importance samples for each datum; the schedule's by default.
+        data_count: How many test data, evenly spaced; the schedule's by default.
+        show_progress: Whether to show progress bars.
+        say: Told what is going on.
+
+    Raises:
+        PyroVAEError: whatever is wrong, before any work is lost.
+    """
+    how = row.scoring(schedule)
+    how = how.model_copy(update={
+        "samples": how.samples and (samples or how.samples),
+        "data_count": data_count or how.data_count,
+    })  # fmt: skip
+    done = Reproduced(row, schedule, list(overrides))
+    for seed in range(seeds):
+        experiment = row.experiment(schedule, overrides, seed)
+        folder = out / row.name / f"seed-{seed}"
+        epochs = f"{experiment.train.epochs:,} epochs of batch {experiment.train.batch_size}"
+        say(f"{row.name}, schedule {schedule}, seed {seed}: {epochs}")
+        run = run_experiment(experiment, folder, audit=False, show_progress=show_progress, say=say)
+        began = time.perf_counter()
+        data = experiment.load_data()
+        scores, score = _scored(row, how, run.result, data, show_progress)
+        seconds = (run.result.seconds, time.perf_counter() - began)
+        done.runs.append(OneSeed(seed, score, scores, run.result, seconds, folder))
+        RunFolder(out / row.name).write_json(REPORT, done.to_dict())
+        if run.result.interrupted:
+            break
+    return done
+
+
+def _scored(
+    row: Row, how: Scoring, result: FitResult, data: DataSet, show_progress: bool
+) -> tuple[Scores, Score]:
+    count = how.data_count and min(how.data_count, len(data.test))
+    nll: Any = how.samples or False
+    scores = evaluate(result.vae, data, nll=nll, data_count=count, show_progress=show_progress)
+    if row.preset.quantity == "perplexity":
+        if scores.count != len(data.test):
+            raise DataError(
+                f"{row.name}: expected all {len(data.test)} test documents to be scored, got "
+                f"{scores.count}; leave out --data-count"
+            )
+        return scores, perplexity(scores.terms.elbo.cpu(), data.test.x)
+    assert scores.nll is not None
+    return scores, scores.nll
+
+
+def _nll(scores: Scores) -> Tensor:
+    """Of each datum, ``(N,)``."""
+    return -scores.estimates["importance_sampling"].log_evidence
+
+
+def _layers(units: LatentUnits, sizes: Sequence[int] | None) -> str:
+    """Active units, as the paper counts them: 25, or 26+7 for two layers."""
+    if sizes is None or sum(sizes) != len(units.variance):
+        return str(int(units.active.sum()))
+    return "+".join(str(int(part.sum())) for part in units.active.split(list(sizes)))

@@ -1,0 +1,84 @@
+"""The Bernoulli likelihood that begins at the mean of the training data."""
+
+import pyro
+import pytest
+import torch
+
+from pyro_vae import VAE, as_dataset, fit, load, save
+from pyro_vae.inference.compiled import backends
+from pyro_vae.likelihoods.bernoulli import Bernoulli
+
+MEAN = {"kind": "bernoulli", "offset": "data_mean"}
+NET = {"kind": "mlp", "hidden": [8]}
+
+
+@pytest.fixture
+def x():
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.rand(2, 3, generator=generator)
+    return (torch.rand(500, 2, 3, generator=generator) < rates).float()
+
+
+def a_vae(**changes):
+    pyro.set_rng_seed(0)
+    return VAE((2, 3), 2, **({"likelihood": MEAN, "encoder": NET, "decoder": NET} | changes))
+
+
+def test_a_decoder_that_puts_out_zero_has_the_mean_of_the_data(x):
+    likelihood = Bernoulli(event_shape=(2, 3), offset="data_mean")
+    assert torch.equal(likelihood(torch.zeros(2, 3)).mean, torch.full((2, 3), 0.5))
+    likelihood.initialise(x)
+    torch.testing.assert_close(likelihood(torch.zeros(7, 2, 3)).mean, x.mean(0).expand(7, 2, 3))
+
+
+def test_a_model_whose_output_does_not_depend_on_z_has_the_mean_of_the_data(x):
+    vae = a_vae()
+    torch.nn.init.zeros_(vae.decoder.layers[-1].weight)
+    torch.nn.init.zeros_(vae.decoder.layers[-1].bias)
+    vae.initialise(x)
+    torch.testing.assert_close(vae.generate(5), x.mean(0).expand(5, 2, 3))
+
+
+def test_it_is_what_the_decoders_bias_would_be(x):
+    """Adding a constant and beginning the bias there are the same model, and train alike."""
+    one, other = a_vae(), a_vae(likelihood="bernoulli")
+    one.initialise(x)
+    with torch.no_grad():
+        other.decoder.layers[-1].bias.add_(x.mean(0).logit().flatten())
+    data = as_dataset(x)
+    for vae in (one, other):
+        vae.likelihood.initialise(x)
+        fit(vae, data, epochs=2, lr=1e-2, show_progress=False)
+    z = torch.randn(4, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(one.decode(z).mean, other.decode(z).mean)
+
+
+def test_it_is_taken_once(x):
+    likelihood = Bernoulli(event_shape=(2, 3), offset="data_mean")
+    likelihood.initialise(x)
+    kept = likelihood.logits.clone()
+    likelihood.initialise(1 - x)
+    assert torch.equal(likelihood.logits, kept)
+
+
+def test_pixels_that_never_change_have_a_finite_logit():
+    likelihood = Bernoulli(event_shape=(2,), offset="data_mean")
+    likelihood.initialise(torch.tensor([[0.0, 1.0]]).expand(100, 2))
+    torch.testing.assert_close(likelihood(torch.zeros(2)).mean, torch.tensor([0.001, 0.999]))
+
+
+def test_without_it_there_is_nothing_to_save():
+    assert not Bernoulli(event_shape=(2, 3)).state_dict()
+
+
+@pytest.mark.parametrize("step", ["pyro", "compiled"])
+def test_fit_gives_it_the_data_and_a_run_keeps_it(monkeypatch, tmp_path, x, step):
+    monkeypatch.setattr(backends, "_compiled", lambda capture, options: capture.graph)
+    data = as_dataset(x)
+    vae = a_vae()
+    fit(vae, data, epochs=2, step=step, show_progress=False)
+    torch.testing.assert_close(vae.likelihood.logits, data.train.x.mean(0).logit())
+    again = load(save(vae, tmp_path / "run"))
+    z = torch.randn(4, 2)
+    assert torch.equal(again.decode(z).mean, vae.decode(z).mean)
