@@ -34,10 +34,15 @@ VARIANTS = {
     "per_example": [{"min_scale": 0.1, "max_scale": 2.0}],
     "vamp": [{"pseudo_inputs": 3}],
     "linear": [{"bias": False}],
+    "topic_decoder": [{"batch_norm": False, "dropout": 0.5}],
     "gated_mlp": [{"hidden": []}, {"init": "kaiming_normal"}],
     "conv": [{"channels": [3, 2, 4, 2], "activation": "elu"}],
     "resnet": [{"channels": [3], "blocks": 1}],
-    "mlp": [{"hidden": []}, {"hidden": [5, 4], "activation": "tanh", "init": "xavier_uniform"}],
+    "mlp": [
+        {"hidden": []},
+        {"hidden": [5, 4], "activation": "tanh", "init": "xavier_uniform"},
+        {"dropout": 0.5, "batch_norm": True},
+    ],
 }
 SHORT = {
     "multinomial": {"total_count": 5},  # long documents saturate so small an encoder

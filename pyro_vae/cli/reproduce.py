@@ -70,6 +70,7 @@ def reproduce(
         return 0
     asked = chosen_rows(chosen)
     for row in asked:  # everything is checked before anything is trained
+        row.scoring(schedule, samples, data_count)
         resolve_device(row.experiment(schedule, overrides).train.device)
     folder = out or new_folder("reproduce")
     RunFolder.check_new(folder)

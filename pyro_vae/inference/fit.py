@@ -50,6 +50,7 @@ def fit(
     lr: float = 1e-3,
     schedule: str | Mapping[str, Any] | Schedule = "constant",
     adam_eps: float = 1e-8,
+    adam_betas: tuple[float, float] = (0.9, 0.999),
     patience: int | None = None,
     step: StepKind = "auto",
     precision: Precision = "float32",
@@ -74,6 +75,7 @@ def fit(
         schedule: How the learning rate goes, epoch by epoch, as a name (``constant``,
             ``cosine``), a mapping with ``kind``, or a Schedule.
         adam_eps: Adam's epsilon, which it adds to the root of its second moment.
+        adam_betas: Adam's rates of decay, of its first and its second moment.
         patience: Stop after this many epochs without a better validation ELBO, and keep the
             best epoch's weights.
         step: ``compiled`` captures the whole step once and replays it
@@ -100,7 +102,8 @@ def fit(
         ['elbo', 'epoch', 'kl']
     """
     settings = TrainSettings.checked(
-        epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, patience=patience,
+        epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
+        patience=patience,
         schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
         step=step, precision=precision, device=device, seed=seed,
     )  # fmt: skip
@@ -139,7 +142,9 @@ def _adam(settings: TrainSettings) -> Any:
     schedule = settings.learning_rate_schedule
     return LambdaLR({
         "optimizer": torch.optim.Adam,
-        "optim_args": {"lr": settings.lr, "eps": settings.adam_eps},
+        "optim_args": {
+            "lr": settings.lr, "eps": settings.adam_eps, "betas": settings.adam_betas,
+        },
         "lr_lambda": lambda done: schedule.factor(min(done + 1, settings.epochs), settings.epochs),
     })  # fmt: skip
 

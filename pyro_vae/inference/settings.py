@@ -25,6 +25,9 @@ from pyro_vae.inference.stepper import StepKind
 __all__ = ["TrainSettings", "resolve_device", "train_schema"]
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class TrainSettings(Section):
     """How to train."""
 
@@ -37,6 +40,10 @@ class TrainSettings(Section):
     adam_eps: Annotated[
         PositiveFloat, Field(description="Adam's epsilon, added to the root of its second moment.")
     ] = 1e-8
+    adam_betas: Annotated[
+        tuple[Decay, Decay],
+        Field(strict=False, description="Adam's rates of decay, of its first and second moment."),
+    ] = (0.9, 0.999)
     patience: Annotated[
         PositiveInt | None,
         Field(

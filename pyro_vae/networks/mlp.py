@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from pyro_vae.core.batch_norm import ShiftedBatchNorm
 from pyro_vae.core.network import Network
 from pyro_vae.core.weights import Init, begin
 
@@ -40,6 +41,8 @@ class MLP(Network):
         activation: What stands after each hidden layer.
         init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
             kaiming_normal (for relu); but for the first, the biases begin at 0.
+        dropout: Share of the last hidden layer left out while training, in [0, 1).
+        batch_norm: Whether each output is standardised over the batch, and then shifted.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C
@@ -60,13 +63,21 @@ class MLP(Network):
         hidden: Sequence[PositiveInt] = (400,),
         activation: Activation = "relu",
         init: Init = "pytorch",
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__(input_shape, output_shape)
         widths = [math.prod(input_shape), *hidden]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(output_shape)))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        outputs = math.prod(output_shape)
+        layers.append(nn.Linear(widths[-1], outputs, bias=not batch_norm))
+        if batch_norm:
+            layers.append(ShiftedBatchNorm(outputs))
+        self.layers = nn.Sequential(*layers)
         begin(self.layers, init)
 
     def transform(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from pyro_vae.experiment.reproduction.rows import changed, rows
@@ -73,6 +74,24 @@ def test_a_row_from_end_to_end(command, tmp_path, name, schedule, overrides):
     assert command("evaluate", folder, "--json")[0] == 0
     (written,) = json.loads((tmp_path / "out" / "reproduced.json").read_text())
     assert ("+" in written["active_units"]) == name.startswith("iwae-l2")
+
+
+def test_a_perplexity_from_end_to_end(command, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(50, 60, (200, 9)))
+    data = ["data.kind=array", f"data.path={tmp_path / 'x.npy'}", "train.epochs=2", "-q"]
+    status, out, err = command("reproduce", "prodlda", *data, "train.batch_size=50",
+                               "--out", tmp_path / "out")  # fmt: skip
+    assert status == 0, err
+    (written,) = json.loads((tmp_path / "out" / "reproduced.json").read_text())
+    assert written["quantity"] == "perplexity"
+    assert 9 < written["ours"]["value"] < 11  # nine words, nearly even
+    assert written["paper"]["figure"] == 1172
+    assert "40 test data" in " ".join(cells(out, "prodlda", "short"))
+    status, _, err = command("reproduce", "prodlda", *data, "--data-count", "5",
+                             "--out", tmp_path / "other")  # fmt: skip
+    assert status == 2
+    assert "leave out --data-count" in err
+    assert not (tmp_path / "other").exists()
 
 
 def test_where_the_data_lie_makes_no_other_row():

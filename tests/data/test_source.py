@@ -43,6 +43,7 @@ def test_kinds_are_named_for_their_files():
         "fashion_mnist",
     }
     known |= {"image_folder", "kmnist", "mnist", "omniglot", "sparse_counts", "svhn"}
+    known |= {"twenty_newsgroups"}
     assert known <= set(Source.kinds())
     for kind, cls in Source.kinds().items():
         assert cls.__module__ == f"pyro_vae.data.{kind}"

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.evaluation.evaluate import evaluate
 from pyro_vae.evaluation.latent_units import LatentUnits
@@ -146,11 +145,7 @@ def reproduce(
     Raises:
         PyroVAEError: whatever is wrong, before any work is lost.
     """
-    how = row.scoring(schedule)
-    how = how.model_copy(update={
-        "samples": how.samples and (samples or how.samples),
-        "data_count": data_count or how.data_count,
-    })  # fmt: skip
+    how = row.scoring(schedule, samples, data_count)
     done = Reproduced(row, schedule, list(overrides))
     for seed in range(seeds):
         experiment = row.experiment(schedule, overrides, seed)
@@ -176,11 +171,6 @@ def _scored(
     nll: Any = how.samples or False
     scores = evaluate(result.vae, data, nll=nll, data_count=count, show_progress=show_progress)
     if row.preset.quantity == "perplexity":
-        if scores.count != len(data.test):
-            raise DataError(
-                f"{row.name}: expected all {len(data.test)} test documents to be scored, got "
-                f"{scores.count}; leave out --data-count"
-            )
         return scores, perplexity(scores.terms.elbo.cpu(), data.test.x)
     assert scores.nll is not None
     return scores, scores.nll

@@ -111,11 +111,19 @@ class Row:
         """The paper, and where in it."""
         return f"{self.preset.paper.title}, {self.preset.paper.place}; {self.preset.paper.url}"
 
-    def scoring(self, schedule: str) -> Scoring:
+    def scoring(
+        self, schedule: str, samples: int | None = None, data_count: int | None = None
+    ) -> Scoring:
         """How a schedule trains and scores.
 
+        Args:
+            schedule: Its name.
+            samples: In place of the schedule's number of importance samples.
+            data_count: In place of the schedule's number of test data.
+
         Raises:
-            DeclarationError: if the row has no such schedule.
+            DeclarationError: if the row has no such schedule, or a perplexity, which is of all
+                test documents by their ELBOs, is to be of some, or by importance samples.
         """
         known = self.preset.schedules
         if schedule not in known:
@@ -124,7 +132,16 @@ class Row:
                 f"{nearest(schedule, known)}",
                 "The command line",
             )
-        return known[schedule]
+        given = {"samples": samples, "data_count": data_count}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes and self.preset.quantity == "perplexity":
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in changes)
+            raise DeclarationError(
+                f"{self.name}: expected the perplexity of all test documents, by their ELBOs; "
+                f"leave out {options}",
+                "The command line",
+            )
+        return known[schedule].model_copy(update=changes)
 
     def experiment(
         self, schedule: str, overrides: Iterable[str] = (), seed: int = 0

@@ -119,12 +119,14 @@ def test_each_epoch_has_its_rate_in_either_form(monkeypatch, data, step):
 
 
 def test_the_optimiser_is_adam_with_the_rate_and_the_epsilon():
-    settings = TrainSettings.checked(lr=0.1, adam_eps=1e-4, epochs=3, schedule="cosine")
+    settings = TrainSettings.checked(
+        lr=0.1, adam_eps=1e-4, adam_betas=[0.8, 0.9], epochs=3, schedule="cosine"
+    )
     ours, parameter = _adam(settings), torch.nn.Parameter(torch.ones(()))
     expected = torch.nn.Parameter(torch.ones(()))
     for epoch, rate in enumerate((0.1, 0.05, 0.0), start=1):
         if epoch == 1:
-            adam = torch.optim.Adam([expected], lr=rate, eps=1e-4)
+            adam = torch.optim.Adam([expected], lr=rate, eps=1e-4, betas=(0.8, 0.9))
         adam.param_groups[0]["lr"] = rate
         for gradient in (1e-5, 3e-5):
             for weight in (parameter, expected):

@@ -1,0 +1,66 @@
+"""The decoder of a topic model: a product of experts over words."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from pyro_vae.core.batch_norm import ShiftedBatchNorm
+from pyro_vae.core.network import Network
+from pyro_vae.core.weights import Init, begin
+
+__all__ = ["TopicDecoder"]
+
+
+class TopicDecoder(Network):
+    r"""Logits of words from the shares of topics: ProdLDA's product of experts.
+
+    .. math:: l = \mathrm{BatchNorm}(B^\top \theta), \quad \theta = \mathrm{softmax}(z)
+
+    Each row of B is a topic, as unnormalised log-probabilities of words. With a multinomial
+    likelihood, words have the weighted product of the topics' distributions, where latent
+    Dirichlet allocation has their mixture.
+
+    Shapes:
+        maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
+
+    Args:
+        input_shape: Shape of one code.
+        output_shape: Shape of one datum; all of its dimensions together are the vocabulary.
+        dropout: Share of the topics left out while training, in [0, 1).
+        batch_norm: Whether the logits are standardised over the batch; then they have a shift.
+        init: What the topics begin with: pytorch, xavier_uniform or kaiming_normal.
+
+    References:
+        | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)
+        | https://arxiv.org/abs/1703.01488
+
+    Example:
+        >>> import torch
+        >>> TopicDecoder(input_shape=(5,), output_shape=(30,))(torch.zeros(7, 5)).shape
+        torch.Size([7, 30])
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        batch_norm: bool = True,
+        init: Init = "xavier_uniform",
+    ) -> None:
+        super().__init__(input_shape, output_shape)
+        topics, words = math.prod(input_shape), math.prod(output_shape)
+        self.dropout = nn.Dropout(dropout)
+        self.topics = nn.Linear(topics, words, bias=not batch_norm)  # weight (words, topics)
+        self.norm = ShiftedBatchNorm(words) if batch_norm else nn.Identity()
+        begin(self.topics, init)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Softmax, dropout, the topics, and the normalisation."""
+        shares = x.reshape(len(x), math.prod(self.input_shape)).softmax(-1)
+        y: Tensor = self.norm(self.topics(self.dropout(shares)))
+        return y
