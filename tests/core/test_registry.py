@@ -115,7 +115,9 @@ def test_keyword_arguments_are_those_of_the_base():
             return self.factor * super().transform(x)
 
     vae = small_vae(encoder={"kind": "scaled_mlp", "factor": 3.0, "hidden": [5]})
-    expected = {"kind": "scaled_mlp", "factor": 3.0, "activation": "none", "hidden": [5]}
+    usual = MLP(input_shape=(3,), output_shape=(2,)).declaration
+    own = {"kind": "scaled_mlp", "factor": 3.0, "activation": "none", "hidden": [5]}
+    expected = usual | own
     assert vae.declaration["encoder"] == expected
     assert vae.encoder.layers[0].out_features == 5
     direct = ScaledMLP(input_shape=(3,), output_shape=(2,), hidden=[6])
