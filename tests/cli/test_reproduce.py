@@ -57,7 +57,7 @@ def test_two_rows_from_two_seeds_and_their_paired_difference(command, tmp_path):
     ("name", "schedule", "overrides"),
     [
         ("iwae-l1-vae-k1", "paper", PAPER),
-        ("iwae-l2-iwae-k5", "short", []),
+        ("iwae-l2-vae-k1", "short", []),
         ("iwae-l2-vae-k1", "paper", PAPER),
         ("vamp-dynamic-vamp", "short", ["objective.warm_up=1", "model.prior.pseudo_inputs=3"]),
         ("vamp-static-vamp", "paper", [*PAPER, "model.prior.pseudo_inputs=3"]),
