@@ -1,7 +1,7 @@
 """Time this package's training step and its peers' side by side: ``python -m benchmarks``.
 
-``--quick`` takes a minute or two, once what it compiles is cached. Only a whole run writes
-benchmarks/RESULTS.md and its pictures.
+``--quick`` takes a minute or two, once what it compiles is cached. A run that is not quick, beside
+all peers, writes each part as it ends to benchmarks/RESULTS.md, with a picture.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import epochs, picture, report
 from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROUPS, GROWING, Contender
 from benchmarks.data import MNIST_ROOT
-from benchmarks.sizes import BY_KEY, GROWTH, MNIST_MLP, SIZES
+from benchmarks.results import Section, keep
+from benchmarks.sizes import BY_KEY, GROWTH, MNIST_MLP, SIZES, Size
 from benchmarks.timing import Effort, Result, grown, measure
 from benchmarks.workers import Workers, thread_counts
 from pyro_vae.report.plots.style import Picture
@@ -30,17 +31,24 @@ PARTS = (*BY_KEY, "growth", "epochs")
 
 @dataclass
 class Findings:
-    """What a run has found so far."""
+    """What a run has found so far.
 
-    tables: list[Table] = field(default_factory=list)
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    Args:
+        keep: Given each part as it ends.
+
+    Attributes:
+        problems: A sentence for each contender that trained another model.
+    """
+
+    keep: Callable[[Section], None]
     problems: list[str] = field(default_factory=list)
 
-    def add(self, *tables: Table) -> None:
-        """Keep tables, and show them."""
-        for table in tables:
-            self.tables.append(table)
+    def add(self, section: Section, *results: Sequence[Result]) -> None:
+        """Show a part, and keep it."""
+        for table in section.tables:
             print(table, end="\n\n", flush=True)
+        self.keep(section)
+        self.problems += [said for part in results for said in report.disagreements(part)]
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,9 @@ class Run:
     quick: bool
     effort: Effort
 
-    def whole(self) -> bool:
-        """Whether everything was asked for, so that the results may be kept."""
-        return not self.quick and set(self.parts) == set(PARTS) and set(self.peers) == set(GROUPS)
+    def worth_keeping(self) -> bool:
+        """Whether it is a full comparison, of some parts or all, so that it may be kept."""
+        return not self.quick and set(self.peers) == set(GROUPS)
 
     def taking_part(self, contenders: Sequence[Contender]) -> list[Contender]:
         """Those of the groups that were asked for; a quick run leaves out the slow to start."""
@@ -72,10 +80,15 @@ class Run:
             if c.group in {*self.peers, "floor"} and not (self.quick and c.slow_to_start)
         ]  # fmt: skip
 
-    def __call__(self, folder: Path) -> Findings:
-        """Do everything, in turn."""
-        found = Findings()
-        # A whole run compiles everything anew, so that all begin alike.
+    def __call__(self, folder: Path, keep: Callable[[Section], None]) -> Findings:
+        """Do everything, in turn.
+
+        Args:
+            folder: For what is needed while it runs.
+            keep: Given each part as it ends.
+        """
+        found = Findings(keep)
+        # A run that is not quick compiles everything anew, so that all begin alike.
         environment = {} if self.quick else {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
         data = None
         if "epochs" in self.parts:
@@ -83,7 +96,9 @@ class Run:
             environment[MNIST_ROOT] = data.root
         threads = (1,) if self.quick else thread_counts(self.device)
         with Workers(self.device, threads, folder, environment) as workers:
-            self._sizes(found, workers)
+            for size in SIZES:
+                if size.key in self.parts:
+                    self._size(found, workers, size)
             if data is not None:
                 self._epochs(found, workers, data)
             if "growth" in self.parts:
@@ -91,17 +106,19 @@ class Run:
                 self._growth(found, workers)
         return found
 
-    def _sizes(self, found: Findings, workers: Workers) -> None:
-        panels: list[tuple[str, list[Result]]] = []
-        for size in SIZES:
-            if size.key in self.parts:
-                contenders = [*self.taking_part(CONTENDERS), *FLOORS]
-                results = measure(size, contenders, workers, self.effort)
-                found.add(report.size_table(size, results))
-                found.problems += report.disagreements(results)
-                panels.append((size.name, results))
-        if panels:
-            found.pictures["steps"] = picture.bars(panels)
+    def _size(self, found: Findings, workers: Workers, size: Size) -> None:
+        contenders = [*self.taking_part(CONTENDERS), *FLOORS]
+        results = measure(size, contenders, workers, self.effort)
+        drawn = picture.bars([(size.name, results)])
+        tables = [report.size_table(size, results)]
+        found.add(self._section(size.name, size.key, tables, drawn), results)
+
+    def _epochs(self, found: Findings, workers: Workers, data: epochs.EpochData) -> None:
+        effort = replace(self.effort, rounds=1 if self.quick else 3)
+        results = epochs.epochs(self.taking_part(EPOCHS), workers, data, effort.rounds)
+        drawn = picture.bars([("an epoch of MNIST", results)], "s an epoch")
+        tables = [report.epochs_table(data.name, results)]
+        found.add(self._section("Whole epochs", "epochs", tables, drawn, effort), results)
 
     def _growth(self, found: Findings, workers: Workers) -> None:
         effort = replace(self.effort, rounds=min(5, self.effort.rounds))
@@ -111,17 +128,16 @@ class Run:
             axis: [(n, grown(size, contenders, workers, effort)) for n, size in points]
             for axis, points in axes.items()
         }
-        found.add(*report.growth_tables(measured))
-        for points in measured.values():
-            found.problems += [p for _, results in points for p in report.disagreements(results)]
-        found.pictures["growth"] = picture.growth(measured)
+        tables, drawn = report.growth_tables(measured), picture.growth(measured)
+        section = self._section("Growth", "growth", tables, drawn, effort)
+        found.add(section, *(results for points in measured.values() for _, results in points))
 
-    def _epochs(self, found: Findings, workers: Workers, data: epochs.EpochData) -> None:
-        rounds = 1 if self.quick else 3
-        results = epochs.epochs(self.taking_part(EPOCHS), workers, data, rounds)
-        found.add(report.epochs_table(data.name, results))
-        found.problems += report.disagreements(results)
-        found.pictures["epochs"] = picture.bars([("an epoch of MNIST", results)], "s an epoch")
+    def _section(
+        self, title: str, key: str, tables: Sequence[Table], drawn: Picture,
+        effort: Effort | None = None,
+    ) -> Section:  # fmt: skip
+        how = report.how(key, effort or self.effort)
+        return Section(title, key, self.device, [report.machine(self.device), how], tables, drawn)
 
 
 def options() -> argparse.ArgumentParser:
@@ -140,7 +156,7 @@ def options() -> argparse.ArgumentParser:
         "--results",
         type=Path,
         help="a folder for RESULTS.md and its pictures; "
-        "by default benchmarks/ for a whole run, and nothing for a part",
+        "by default benchmarks/, and nothing for a quick run or some peers",
     )
     return parser
 
@@ -158,7 +174,7 @@ def chosen(arguments: Sequence[str] | None = None) -> tuple[Run, Path | None]:
         effort = replace(effort, rounds=max(1, given.rounds))
     parts = given.only or (("digits", "epochs") if given.quick else PARTS)
     run = Run(parts, given.peers, device, given.quick, effort)
-    folder = given.results or (Path(__file__).parent if run.whole() else None)
+    folder = given.results or (Path(__file__).parent if run.worth_keeping() else None)
     return run, folder
 
 
@@ -166,22 +182,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and write what there is to keep; 1 if a contender trains another model."""
     run, kept = chosen(arguments)
     print(report.machine(run.device), end="\n\n", flush=True)
+
+    def kept_or_not(section: Section) -> None:
+        if kept is not None:
+            print(f"{section.title}: written to {keep(section, kept)}", end="\n\n", flush=True)
+
     try:
         with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-            found = run(Path(folder))
+            found = run(Path(folder), kept_or_not)
     except KeyboardInterrupt:
-        print("\nInterrupted; nothing was written.", file=sys.stderr)
+        print("\nInterrupted; the part under way was not written.", file=sys.stderr)
         return 130
-    if kept is not None:
-        kept.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, drawn in found.pictures.items():
-            paths.append(kept / f"{name}.png")
-            picture.save(drawn, paths[-1])
-        left_out = [part for part in PARTS if part not in run.parts]
-        text = report.document(run.device, run.effort, found.tables, paths, left_out)
-        (kept / "RESULTS.md").write_text(text)
-        print(f"Written to {kept / 'RESULTS.md'}")
     for problem in found.problems:
         print(problem, file=sys.stderr)
     return 1 if found.problems else 0

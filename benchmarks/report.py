@@ -18,7 +18,7 @@ from benchmarks.timing import TOLERANCE, Effort, Result
 from pyro_vae.report.numbers import MISSING, number
 from pyro_vae.report.table import Cell, Table
 
-__all__ = ["disagreements", "document", "epochs_table", "growth_tables", "machine", "size_table"]
+__all__ = ["disagreements", "epochs_table", "growth_tables", "how", "machine", "size_table"]
 
 PACKAGES = ("torch", "pyro-ppl", "numpyro", "jax", "pythae", "torchvision", "numpy")
 
@@ -87,36 +87,38 @@ def machine(device: str) -> str:
     )
 
 
-def document(
-    device: str,
-    effort: Effort,
-    tables: Sequence[Table],
-    pictures: Sequence[Path],
-    left_out: Sequence[str] = (),
-) -> str:
-    """The whole of RESULTS.md; it says which parts were left out."""
-    drawn = [f"![{path.stem}]({path.name})" for path in pictures]
-    parts = ["# Benchmark results", "Written by `make bench`.", machine(device), _how(effort)]
-    if left_out:
-        parts.append(f"Not run that time: {', '.join(left_out)}.")
-    return "\n\n".join([*parts, *drawn, *(table.markdown() for table in tables)]) + "\n"
+def how(part: str, effort: Effort) -> str:
+    """How a part is measured, in words.
 
-
-def _how(effort: Effort) -> str:
+    Args:
+        part: Key of a size, ``growth`` or ``epochs``.
+        effort: How much was done.
+    """
+    same = "Every contender trains the same model with Adam at 1e-3, on the same data"
+    better = (
+        "a row gives the better of one thread and all of them, the median over the turns, and the "
+        "median of the ratios turn by turn."
+    )
+    if part == "epochs":
+        return (
+            f"{same}, its own way of loading and binarising them included: {effort.rounds} epochs "
+            f"each, one after the other, after a first that is not timed; {better}"
+        )
+    said = (
+        f"{same}, which are on the device; a step takes its batch by row numbers. It must learn "
+        "exactly as many numbers as the model has, and its mean loss over the first "
+        f"{effort.check} steps, from the same weights on the same batches, must be within "
+        f"{100 * TOLERANCE:.0f}% of the median of all, or its row says so. Each then takes "
+        f"{effort.rounds} turns of about {effort.seconds:g} s, one after the other; {better}"
+    )
+    if part == "growth":
+        return f"{said} Memory is the peak while training, less what the imported libraries hold."
     return (
-        "Every contender trains the same model with Adam at 1e-3, on the same data, which are "
-        "on the device; a step takes its batch by row numbers. It must learn exactly as "
-        f"many numbers as the model has, and its mean loss over the first {effort.check} steps, "
-        f"from the same weights on the same batches, must be within {100 * TOLERANCE:.0f}% of the "
-        "median of all, or its row says so. Each then "
-        f"takes {effort.rounds} turns of about {effort.seconds:g} s, one after the other; a row "
-        "gives the better of one thread and all of them, the median over the turns, and the "
-        "median of the ratios turn by turn. The floor is what no step can be faster than: its "
-        "matrix products, forward and backward, at the model's own shapes, each by the faster of "
-        "BLAS and oneDNN, or as many operations in one square product where that is faster still; "
-        "and the bytes that Adam must move; each run alone in the same turns. "
-        "Memory is the peak while training, less what the imported libraries hold. pythae has no "
-        "step of its own: its time is that of its trainer's pass over a DataLoader."
+        f"{said} The floor is what no step can be faster than: its matrix products, forward and "
+        "backward, at the model's own shapes, each by the faster of BLAS and oneDNN, or as many "
+        "operations in one square product where that is faster still; and the bytes that Adam "
+        "must move; each run alone in the same turns. pythae has no step of its own: its time is "
+        "that of its trainer's pass over a DataLoader."
     )
 
 

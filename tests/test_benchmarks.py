@@ -24,6 +24,7 @@ from benchmarks.contenders.nets import count
 from benchmarks.contenders.pyro_svi import PyroVAE
 from benchmarks.contenders.training import Unavailable
 from benchmarks.data import binary_digits, first_weights, mnist_folder
+from benchmarks.results import Section, keep
 from benchmarks.sizes import BY_KEY, GROWTH, SIZES, Size
 from benchmarks.timing import TOLERANCE, Effort, Result, check_losses, measure
 from benchmarks.workers import Workers, thread_counts
@@ -145,27 +146,64 @@ class TestReport:
         assert f"{adam_bytes(size) / 5e5:.0f} GB/s" in said
         assert said.endswith("floor: 1 ms")
 
-    def test_the_document_and_its_pictures(self, tmp_path):
-        size = BY_KEY["digits"]
+    def test_pictures(self, tmp_path):
         results = [timed(PYRO), timed(), timed(FLOORS[0]), Result(CONTENDERS[0], note="missing")]
         grown = {"batch": [(n, [timed(megabytes=n), timed(FLOORS[1])]) for n in (32, 64)]}
-        tables = [report.size_table(size, results), *report.growth_tables(grown)]
         drawn = {
-            "steps": picture.bars([(size.name, results), ("other", results[:1])]),
+            "steps": picture.bars([("digits", results), ("other", results[:1])]),
             "growth": picture.growth(grown),
         }
         for name, one in drawn.items():
             picture.save(one, tmp_path / f"{name}.png")
             with Image.open(tmp_path / f"{name}.png") as read:
                 assert read.size[0] > 300
-        text = report.document("cpu", Effort(), tables, [tmp_path / "steps.png"], ["conv"])
-        assert "![steps](steps.png)" in text
-        assert f"**{size.name}**" in text
-        assert "torch 2." in text
-        assert "Not run that time: conv." in text
         assert len(drawn["steps"].axes[0].patches) == 3  # the missing one has no bar
-        assert [row[0].text for row in tables[2].rows] == [EAGER.name]  # the floor has no memory
-        assert [cell.text for cell in tables[2].rows[0][1:]] == ["32", "64"]
+
+    def test_the_tables_of_growth(self):
+        grown = {"batch": [(n, [timed(megabytes=n), timed(FLOORS[1])]) for n in (32, 64)]}
+        _, memory = report.growth_tables(grown)
+        assert [row[0].text for row in memory.rows] == [EAGER.name]  # the floor has no memory
+        assert [cell.text for cell in memory.rows[0][1:]] == ["32", "64"]
+
+    def test_how_it_was_measured(self):
+        for part in command.PARTS:
+            said = report.how(part, Effort(rounds=9, seconds=0.5))
+            assert "9 " in said
+            assert ("Memory" in said) == (part == "growth")
+            assert ("floor" in said) == (part in BY_KEY)
+
+
+class TestResults:
+    def section(self, key, device="cpu", words="how"):
+        size = BY_KEY[key]
+        table = report.size_table(size, [timed(PYRO), timed()])
+        drawn = picture.bars([(size.name, [timed()])])
+        return Section(size.name, key, device, [report.machine("cpu"), words], [table], drawn)
+
+    def test_a_section(self, tmp_path):
+        path = keep(self.section("digits"), tmp_path / "new")
+        text = path.read_text()
+        assert f"## {BY_KEY['digits'].name} (CPU)\n\n" in text
+        assert "torch 2." in text
+        assert "(digits-cpu.png)" in text
+        assert (path.parent / "digits-cpu.png").stat().st_size > 1000
+        assert f"| {EAGER.name}" in text
+
+    def test_a_part_replaces_its_own_section_only(self, tmp_path):
+        for part in (self.section("digits"), self.section("mnist", words="mnist's"),
+                     self.section("digits", "cuda", "on cuda")):  # fmt: skip
+            path = keep(part, tmp_path)
+        before = path.read_text()
+        keep(self.section("digits", words="another day"), tmp_path)
+        after = path.read_text()
+        assert after.count("\n## ") == before.count("\n## ") == 3
+        assert "\n\nhow\n\n" in before
+        assert "\n\nhow\n\n" not in after
+        assert "another day" in after
+        assert "mnist's" in after
+        assert "on cuda" in after
+        keep(self.section("digits"), tmp_path)
+        assert path.read_text() == before
 
 
 class TestRun:
@@ -211,10 +249,11 @@ class TestRun:
 
 
 class TestCommand:
-    def test_only_a_whole_run_is_kept(self):
+    def test_a_full_comparison_is_kept(self):
         folder = Path(command.__file__).parent
-        assert command.chosen(["--device", "cpu"])[1] == folder
-        for part in (["--quick"], ["--only", "digits"], ["--peers", "ours"]):
+        for full in ([], ["--only", "digits"]):
+            assert command.chosen([*full, "--device", "cpu"])[1] == folder
+        for part in (["--quick"], ["--peers", "ours"]):
             assert command.chosen([*part, "--device", "cpu"])[1] is None
 
     def test_peers(self):
@@ -228,15 +267,21 @@ class TestCommand:
         assert not any(c.slow_to_start for c in run.taking_part(CONTENDERS))
         assert any(c.slow_to_start for c in CONTENDERS)
 
-    def test_an_interrupt_is_said_and_nothing_is_written(self, monkeypatch, tmp_path, capsys):
-        def interrupted(*_):
-            raise KeyboardInterrupt
+    def test_an_interrupt_is_said_and_what_was_finished_is_kept(
+        self, monkeypatch, tmp_path, capsys
+    ):
+        def interrupted(size, *_):
+            if size.key == "mnist":
+                raise KeyboardInterrupt
+            return [timed(PYRO), timed()]
 
         monkeypatch.setattr(command, "measure", interrupted)
-        code = command.main(["--quick", "--only", "digits", "--results", str(tmp_path / "kept")])
-        assert code == 130
-        assert "nothing was written" in capsys.readouterr().err
-        assert not (tmp_path / "kept").exists()
+        parts = ["--only", "digits", "mnist", "--device", "cpu", "--results", str(tmp_path)]
+        assert command.main(parts) == 130
+        assert "the part under way was not written" in capsys.readouterr().err
+        text = (tmp_path / "RESULTS.md").read_text()
+        assert BY_KEY["digits"].name in text
+        assert BY_KEY["mnist"].name not in text
 
     def test_a_part_that_is_not_known(self, capsys):
         with pytest.raises(SystemExit, match="2"):
