@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyro_vae.data.dataset import Split
-from pyro_vae.data.feed import Resident, Streamed, feed
+from pyro_vae.data.feed import Resident, Streamed, binarized, feed
 
 CPU = torch.device("cpu")
 X = torch.arange(22.0).reshape(11, 2)
@@ -28,6 +28,19 @@ def test_streamed_and_resident_give_the_same_batches():
         both.append(torch.cat([source.batch(g) for g in source.epoch(4, generator)]))
     assert torch.equal(*both)
     assert set(both[0].flatten().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_intensity_is_the_chance_of_a_one(dtype):
+    chances = torch.tensor([0.0, 1 / 255, 0.2, 0.5, 254 / 255, 1.0], dtype=dtype)
+    n = 200_000
+    drawn = binarized(chances.expand(n, -1))
+    assert drawn.dtype == dtype
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    z = (drawn.mean(0) - chances) / (chances * (1 - chances) / n).sqrt().clamp(min=1e-12)
+    assert z.abs().max() < 5
+    assert (drawn[:, 0] == 0).all()
+    assert (drawn[:, -1] == 1).all()
 
 
 def test_a_dynamic_split_is_drawn_again_at_every_use():
