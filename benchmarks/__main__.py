@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import epochs, picture, report
+from benchmarks import epochs, picture, profile, report
 from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROUPS, GROWING, Contender
 from benchmarks.data import MNIST_ROOT
 from benchmarks.results import Section, keep
 from benchmarks.sizes import BY_KEY, GROWTH, MNIST_MLP, SIZES, Size
-from benchmarks.timing import Effort, Result, grown, measure
+from benchmarks.timing import Effort, Result, grown, measure, save_data
 from benchmarks.workers import Workers, thread_counts
 from pyro_vae.report.plots.style import Picture
 from pyro_vae.report.table import Table
@@ -26,7 +26,7 @@ from pyro_vae.report.table import Table
 FULL = Effort()
 QUICK = Effort(rounds=5, seconds=0.1, check=160)
 QUICK_ROWS = 16 * MNIST_MLP.batch
-PARTS = (*BY_KEY, "growth", "epochs")
+PARTS = (*BY_KEY, "epochs", "profile", "growth")
 
 
 @dataclass
@@ -101,8 +101,10 @@ class Run:
                     self._size(found, workers, size)
             if data is not None:
                 self._epochs(found, workers, data)
+            workers.end()
+            if "profile" in self.parts:
+                self._profile(found, threads[:1], folder, environment)
             if "growth" in self.parts:
-                workers.end()
                 self._growth(found, workers)
         return found
 
@@ -120,6 +122,17 @@ class Run:
         tables = [report.epochs_table(data.name, results)]
         found.add(self._section("Whole epochs", "epochs", tables, drawn, effort), results)
 
+    def _profile(
+        self, found: Findings, threads: tuple[int, ...], folder: Path, environment: dict[str, str]
+    ) -> None:
+        contenders = self.taking_part(profile.PROFILED)
+        with Workers(self.device, threads, folder, environment | profile.ENVIRONMENT) as workers:
+            tables = [
+                profile.table(size, contenders, workers, save_data(size, folder))
+                for size in (SIZES[:1] if self.quick else SIZES)
+            ]
+        found.add(self._section("Where a step's time goes", "profile", tables))
+
     def _growth(self, found: Findings, workers: Workers) -> None:
         effort = replace(self.effort, rounds=min(5, self.effort.rounds))
         axes = {axis: points[:1] for axis, points in GROWTH.items()} if self.quick else GROWTH
@@ -133,7 +146,7 @@ class Run:
         found.add(section, *(results for points in measured.values() for _, results in points))
 
     def _section(
-        self, title: str, key: str, tables: Sequence[Table], drawn: Picture,
+        self, title: str, key: str, tables: Sequence[Table], drawn: Picture | None = None,
         effort: Effort | None = None,
     ) -> Section:  # fmt: skip
         how = report.how(key, effort or self.effort)

@@ -91,9 +91,14 @@ def how(part: str, effort: Effort) -> str:
     """How a part is measured, in words.
 
     Args:
-        part: Key of a size, ``growth`` or ``epochs``.
+        part: Key of a size, ``growth``, ``epochs`` or ``profile``.
         effort: How much was done.
     """
+    if part == "profile":
+        return (
+            "PyTorch's profiler over ten chunks of steps, on one thread; Inductor's kernels by "
+            "the names of the operations that it fused. NumPyro's kernels do not show there."
+        )
     same = "Every contender trains the same model with Adam at 1e-3, on the same data"
     better = (
         "a row gives the better of one thread and all of them, the median over the turns, and the "

@@ -33,7 +33,7 @@ class Section:
         device: ``cpu`` or ``cuda``.
         preamble: Machine, day, and how it was measured.
         tables: The results.
-        drawn: The same as a picture.
+        drawn: The same as a picture, if there is one.
     """
 
     title: str
@@ -41,7 +41,7 @@ class Section:
     device: str
     preamble: Sequence[str]
     tables: Sequence[Table]
-    drawn: Picture
+    drawn: Picture | None = None
 
     @property
     def heading(self) -> str:
@@ -55,9 +55,9 @@ class Section:
 
     def markdown(self) -> str:
         """The section as it is written."""
-        image = f"![{self.title}]({self.png})"
+        image = [f"![{self.title}]({self.png})"] if self.drawn else []
         tables = (table.markdown() for table in self.tables)
-        return "\n\n".join([self.heading, *self.preamble, image, *tables])
+        return "\n\n".join([self.heading, *self.preamble, *image, *tables])
 
 
 def keep(section: Section, folder: Path) -> Path:
@@ -74,7 +74,8 @@ def keep(section: Section, folder: Path) -> Path:
     path = folder / "RESULTS.md"
     sections = _sections(path.read_text() if path.exists() else "")
     sections[section.heading] = section.markdown()
-    picture.save(section.drawn, folder / section.png)
+    if section.drawn:
+        picture.save(section.drawn, folder / section.png)
     path.write_text("\n\n".join([TITLE, INTRODUCTION, *sections.values()]) + "\n")
     return path
 

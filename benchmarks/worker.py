@@ -87,6 +87,15 @@ class Worker:
         losses, seconds = bench.training.epoch(bench.random.permutation(bench.rows))
         return {"losses": losses.tolist(), "seconds": seconds}
 
+    def profile(self, variant: str, chunks: int = 10) -> dict[str, Any]:
+        """Where a step's time goes, once it is compiled."""
+        from benchmarks.profile import profile
+
+        bench = self.benches[variant]
+        placed = [bench.training.place(bench.chunk()) for _ in range(chunks)]
+        bench.training.train(placed[0])
+        return profile(bench.training, placed, bench.size.steps, self.device)
+
     def reset_peak(self) -> dict[str, Any]:
         """Forget the most memory that was held so far, compiling included."""
         gc.collect()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks import picture, report
+from benchmarks import picture, profile, report
 from benchmarks.contenders import (
     CONTENDERS,
     EPOCHS,
@@ -26,7 +26,7 @@ from benchmarks.contenders.training import Unavailable
 from benchmarks.data import binary_digits, first_weights, mnist_folder
 from benchmarks.results import Section, keep
 from benchmarks.sizes import BY_KEY, GROWTH, SIZES, Size
-from benchmarks.timing import TOLERANCE, Effort, Result, check_losses, measure
+from benchmarks.timing import TOLERANCE, Effort, Result, check_losses, measure, save_data
 from benchmarks.workers import Workers, thread_counts
 from pyro_vae.data.mnist import MNIST
 
@@ -168,7 +168,7 @@ class TestReport:
     def test_how_it_was_measured(self):
         for part in command.PARTS:
             said = report.how(part, Effort(rounds=9, seconds=0.5))
-            assert "9 " in said
+            assert ("9 " in said) == (part != "profile")
             assert ("Memory" in said) == (part == "growth")
             assert ("floor" in said) == (part in BY_KEY)
 
@@ -227,6 +227,36 @@ class TestRun:
             assert len(result.times) == 1
             assert result.parameters == BY_KEY["digits"].parameters
         assert report.disagreements(results) == []
+
+    def test_where_a_step_of_pyro_goes(self, workers, tmp_path):
+        size = BY_KEY["digits"]
+        made = profile.table(size, [PYRO], workers, save_data(size, tmp_path))
+        (row,) = made.rows
+        assert row[0].text == REFERENCE
+        whole, *kinds, between = (float(cell.text.replace(",", "")) for cell in row[1:])
+        assert 0 < between < whole
+        assert all(kind > 0 for kind in kinds)
+        assert sum(kinds) + between == pytest.approx(whole, rel=0.02)
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("aoti_torch_cpu_mm_out", "products"),
+            ("aten::addmm", "products"),
+            ("aten::convolution_backward", "products"),
+            ("mkldnn::_linear_pointwise", "products"),
+            ("aten::uniform_", "random"),
+            ("aten::normal_", "random"),
+            ("graph_0_cpp_fused__to_copy_abs_add_addcmul_all_copy__div_lerp_sqrt_0", "optimiser"),
+            ("aten::_fused_adam_", "optimiser"),
+            ("graph_0_cpp_fused_tanh_1", "other kernels"),
+            ("aten::copy_", "other kernels"),
+            ("## Call CompiledFxGraph None ##", None),
+            ("AOTDispatcher Runtime Wrapper Prologue", None),
+        ],
+    )
+    def test_kinds_of_events(self, name, kind):
+        assert profile.kind_of(name) == kind
 
     def test_a_contender_that_fails_is_a_row(self, workers):
         broken = replace(EAGER, name="broken", group="no_such_module")
