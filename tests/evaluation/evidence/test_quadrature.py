@@ -12,7 +12,7 @@ from scipy import integrate as scipy_integrate
 from pyro_vae import VAE
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.evaluation.evidence.importance import importance_sampling
-from pyro_vae.evaluation.evidence.quadrature import quadrature
+from pyro_vae.evaluation.evidence.quadrature import TOLERANCE, quadrature
 from pyro_vae.evaluation.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.terms import elbo_terms_of_data
@@ -29,8 +29,13 @@ MODELS = [
 ]
 
 
+TIGHT = 1e-9
+
+
 def model_of(latent_dim=2, **parts):
-    return stirred(VAE((6,), latent_dim, decoder=NET, encoder=NET, **parts)).double().eval()
+    return (
+        stirred(VAE((6,), latent_dim, **{"decoder": NET, "encoder": NET} | parts)).double().eval()
+    )
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 3])
@@ -39,7 +44,7 @@ def test_the_linear_gaussian_model(latent_dim):
         VAE((4,), latent_dim, prior="diagonal_normal", decoder="linear", encoder=NET)
     ).double()
     x = model.generate(3 if latent_dim < 3 else 1, sample=True)
-    known, found = linear_gaussian(model), quadrature(model, x)
+    known, found = linear_gaussian(model), quadrature(model, x, tolerance=TIGHT)
     with torch.no_grad():
         posterior = known.posterior(x)
         assert torch.allclose(found.log_evidence, known.log_evidence(x), atol=1e-8, rtol=0)
@@ -55,7 +60,7 @@ def test_the_linear_gaussian_model(latent_dim):
 def test_a_code_of_one_dimension_against_scipy():
     model = model_of(1, likelihood="bernoulli")
     x = model.generate(2, sample=True)
-    found = quadrature(model, x)
+    found = quadrature(model, x, tolerance=TIGHT)
     for n, datum in enumerate(x.split(1)):
 
         def joint(z, datum=datum):
@@ -72,7 +77,7 @@ def test_a_code_of_one_dimension_against_scipy():
 def test_log_evidence_is_elbo_plus_gap_for_models_of_any_kind(parts):
     model = model_of(**parts)
     x = model.generate(2, sample=True)
-    found = quadrature(model, x)
+    found = quadrature(model, x, tolerance=TIGHT)
     assert torch.allclose(found.log_evidence, found.elbo + found.gap, atol=1e-6, rtol=0)
     assert (found.gap > 0).all()
     assert (found.error < 1e-8).all()
@@ -84,6 +89,17 @@ def test_log_evidence_is_elbo_plus_gap_for_models_of_any_kind(parts):
     drawn = torch.stack(terms)
     stderr = drawn.std(0) / math.sqrt(8)
     assert ((drawn.mean(0) - found.elbo).abs() < 9 * stderr).all()  # t with 7, 1 in 1e5
+
+
+def test_kinks_of_a_decoder_cost_no_more_than_the_default_tolerance_asks_for():
+    model = model_of(2, likelihood="bernoulli", decoder={"kind": "mlp", "hidden": [50]})
+    x = model.generate(2, sample=True)
+    found, tight = quadrature(model, x), quadrature(model, x, tolerance=1e-7)
+    assert (found.nodes < tight.nodes).all()
+    assert (found.error < TOLERANCE).all()
+    assert ((found.log_evidence - tight.log_evidence).abs() < TOLERANCE).all()
+    identity = (found.log_evidence - found.elbo - found.gap).abs()
+    assert (identity < 10 * (found.error + found.guide_error)).all()
 
 
 def test_codes_on_the_sphere_in_three_dimensions():
