@@ -116,7 +116,7 @@ class Run:
         found.add(self._section(size.name, size.key, tables, drawn), results)
 
     def _epochs(self, found: Findings, workers: Workers, data: epochs.EpochData) -> None:
-        effort = replace(self.effort, rounds=1 if self.quick else 3)
+        effort = replace(self.effort, rounds=1 if self.quick else min(3, self.effort.rounds))
         results = epochs.epochs(self.taking_part(EPOCHS), workers, data, effort.rounds)
         drawn = picture.bars([("an epoch of MNIST", results)], "s an epoch")
         tables = [report.epochs_table(data.name, results)]
