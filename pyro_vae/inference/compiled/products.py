@@ -104,12 +104,21 @@ def weights_may_change() -> Iterator[None]:
     from torch._inductor.mkldnn_lowerings import register_onednn_fusion_ops
 
     register_onednn_fusion_ops()
-    before = lowering.lowerings.get(LINEAR)
-    lowering.lowerings[LINEAR] = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
+    linear = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
+
+    def combined(left: Any, other: Any, weight: Any, bias: Any, attribute: str) -> Any:
+        """A product and what Inductor would have oneDNN do to it next."""
+        combine = lowering.lowerings[getattr(aten, attribute).Tensor]
+        return combine(linear(left, weight, bias, "none", [], ""), other)
+
+    ours: dict[Any, Any] = {LINEAR: linear, torch.ops.mkldnn._linear_pointwise.binary: combined}
+    before = {op: lowering.lowerings.get(op) for op in ours}
+    lowering.lowerings.update(ours)
     try:
         yield
     finally:
-        if before is None:
-            del lowering.lowerings[LINEAR]
-        else:
-            lowering.lowerings[LINEAR] = before
+        for op, lowered in before.items():
+            if lowered is None:
+                del lowering.lowerings[op]
+            else:
+                lowering.lowerings[op] = lowered

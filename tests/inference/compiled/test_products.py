@@ -51,3 +51,23 @@ def test_small_products_and_other_types_are_left_alone(monkeypatch, operands):
 def test_both_candidates_are_timed_for_real():
     found = tuple(products.layout_of(part) for part in (OPERANDS[0], OPERANDS[1].t(), OPERANDS[2]))
     assert products._is_quicker(found, torch.get_num_threads()) in (True, False)
+
+
+def fused(x, w, b, g):
+    product = torch.addmm(b, x, w.t())
+    left, gated = product + g, product.relu() * g
+    return left, left.relu(), gated, g @ w - x
+
+
+def test_what_inductor_fuses_with_a_product_is_compiled(monkeypatch):
+    monkeypatch.setattr(products, "_is_quicker", lambda found, threads: True)
+    graph, count = quickened(fused, *OPERANDS)
+    assert count == 2
+    for node in graph.graph.nodes:
+        node.meta.clear()  # as a capture leaves them
+    with products.weights_may_change():
+        compiled = torch._inductor.compile(
+            graph, list(OPERANDS), options={"cpp_wrapper": True, "force_disable_caches": True}
+        )
+    for ours, theirs in zip(compiled(*OPERANDS), fused(*OPERANDS), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
