@@ -84,8 +84,8 @@ class Streamed:
 def binarized(x: Tensor) -> Tensor:
     """0 or 1 for each intensity, which is the chance of a 1, by PyTorch's global generator.
 
-    On a CPU a third of the time of ``torch.bernoulli``, which is a step's largest single cost for
-    small nets. A chance is met to within 2**-24, and 0 and 1 exactly.
+    On a CPU it takes a third of the time of ``torch.bernoulli``. A chance is met to within 2**-24,
+    and 0 and 1 exactly.
 
     Args:
         x: Intensities in [0, 1], of any shape.

@@ -11,6 +11,7 @@ import torch
 from pyro_vae.evaluation.checks import Check
 from pyro_vae.evaluation.routes import Route
 from pyro_vae.report.numbers import nats
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ VALUES = ("log_likelihood", "kl", "elbo")
 
 
 @dataclass(repr=False)
-class ELBOAudit:
+class ELBOAudit(ShownAsTable):
     """The audit of an ELBO; shows itself in terminal and Jupyter.
 
     Args:
@@ -145,17 +146,6 @@ class ELBOAudit:
             "dtype": self.dtype,
             "checks": [asdict(check) | {"kind": check.kind} for check in self.checks],
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def _reference(check: Check) -> list[str | Cell]:

@@ -14,6 +14,7 @@ from pyro_vae.core.errors import IncompatibleScores
 from pyro_vae.data.identity import Identity
 from pyro_vae.evaluation.scores import Score, Scores
 from pyro_vae.report.numbers import nats
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class PairedDifference:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(ShownAsTable):
     """Models on the same data; shows itself in terminal and Jupyter.
 
     Args:
@@ -135,17 +136,6 @@ class Comparison:
             ],
             "scores": {name: scores.to_dict() for name, scores in self.scores.items()},
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Comparison:

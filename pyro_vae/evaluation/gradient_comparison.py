@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import listed
 from pyro_vae.report.numbers import MISSING, number
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class GradientRow:
 
 
 @dataclass(repr=False)
-class GradientComparison:
+class GradientComparison(ShownAsTable):
     """Estimators of a gradient, compared; shows itself in terminal and Jupyter.
 
     Args:
@@ -178,17 +179,6 @@ class GradientComparison:
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return asdict(self)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def _ends(interval: Interval) -> tuple[float, float, float]:

@@ -16,6 +16,7 @@ from pyro_vae.evaluation.apart import apart, device_of
 from pyro_vae.evaluation.evaluate import Score
 from pyro_vae.objectives.kl import kl_exact, kl_source
 from pyro_vae.report.numbers import MISSING, nats
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 from pyro_vae.vae import VAE
 
@@ -27,7 +28,7 @@ NO_PRIOR_FACTORS = "p(z) has no independent dimensions"
 
 
 @dataclass(frozen=True, repr=False)
-class KLDecomposition:
+class KLDecomposition(ShownAsTable):
     """The mean KL of some data and its parts, in nats per datum; shows itself in Jupyter.
 
     The standard errors are over the draws alone: the data are those that were given.
@@ -119,17 +120,6 @@ class KLDecomposition:
             "missing": self.missing,
             "seed": self.seed,
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def kl_decomposition(

@@ -14,6 +14,7 @@ from pyro_vae.evaluation.evidence.estimate import EvidenceEstimate
 from pyro_vae.evaluation.latent_units import LatentUnits
 from pyro_vae.objectives.terms import Terms
 from pyro_vae.report.numbers import nats, number
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Score:
 
 
 @dataclass(frozen=True, repr=False)
-class Scores:
+class Scores(ShownAsTable):
     """What a model scores on one split of one data set; shows itself in Jupyter.
 
     Args:
@@ -180,14 +181,3 @@ class Scores:
                 "median": estimate.effective.median().item(),
             },
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()

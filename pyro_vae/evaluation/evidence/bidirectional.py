@@ -20,6 +20,7 @@ from pyro_vae.evaluation.evidence.annealed import (
 from pyro_vae.evaluation.evidence.estimate import LogMean
 from pyro_vae.evaluation.evidence.hmc import Joint, check_real_codes
 from pyro_vae.report.numbers import nats
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
@@ -27,7 +28,7 @@ __all__ = ["Sandwich", "bidirectional_monte_carlo"]
 
 
 @dataclass(frozen=True, repr=False)
-class Sandwich:
+class Sandwich(ShownAsTable):
     """Bounds on log p(x) of simulated data, in nats; shows itself in Jupyter.
 
     Args:
@@ -81,17 +82,6 @@ class Sandwich:
             "estimator": self.estimator,
             "seed": self.seed,
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 @torch.no_grad()

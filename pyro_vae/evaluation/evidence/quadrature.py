@@ -20,6 +20,7 @@ from pyro_vae.evaluation.evidence.cubature import Nodes, integrate
 from pyro_vae.objectives.kl import kl_exact, kl_route
 from pyro_vae.report.numbers import nats, number
 from pyro_vae.report.progress import progress
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
@@ -31,7 +32,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, repr=False)
-class Quadrature:
+class Quadrature(ShownAsTable):
     r"""What is exact of a model and its guide up to a stated error; shows itself in Jupyter.
 
     .. math:: \log p(x) = ELBO + KL(q(z \mid x) \,\|\, p(z \mid x))
@@ -82,17 +83,6 @@ class Quadrature:
         values = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "kl_route"}
         return {k: v.tolist() for k, v in values.items()} | {"kl_route": self.kl_route}
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 @torch.no_grad()
 def quadrature(
@@ -113,8 +103,8 @@ def quadrature(
         x: Data, ``(N, *event_shape)``; some tens of them.
         parameters: What the posterior takes in place of the encoder's output, ``(N, *)``.
         tolerance: Error of log p(x) that is asked for, in nats; what was reached is stated, and
-            is mostly far smaller. A decoder with kinks (ReLU) takes some hundred times as many
-            nodes for a tolerance a hundred times as small.
+            is mostly far smaller. A decoder with kinks (ReLU) takes far more nodes than a smooth
+            one the smaller it is.
         show_progress: Whether to show a progress bar.
 
     Raises:

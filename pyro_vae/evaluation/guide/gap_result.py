@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_vae.evaluation.scores import Score
 from pyro_vae.report.numbers import nats, number
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["InferenceGaps"]
 
 
 @dataclass(frozen=True, repr=False)
-class InferenceGaps:
+class InferenceGaps(ShownAsTable):
     """Where log p(x) - ELBO is lost, for each datum in nats; shows itself in Jupyter.
 
     Args:
@@ -143,14 +144,3 @@ class InferenceGaps:
                 for name, values, errors, how in self._rows
             },
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()

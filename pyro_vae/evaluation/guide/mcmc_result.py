@@ -11,6 +11,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from pyro_vae.report.numbers import number
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ DIRECTIONS = 100
 
 
 @dataclass(frozen=True, repr=False)
-class MCMCComparison:
+class MCMCComparison(ShownAsTable):
     """q(z|x) beside chains on p(z|x), for each datum; shows itself in Jupyter.
 
     Args:
@@ -143,17 +144,6 @@ class MCMCComparison:
             "guide_seconds": self.guide_seconds,
             "seed": self.seed,
         }
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def sliced_wasserstein(one: Tensor, other: Tensor, seed: int = 0) -> Tensor:
