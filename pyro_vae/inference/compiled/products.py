@@ -18,7 +18,7 @@ aten = torch.ops.aten
 LINEAR = torch.ops.mkldnn._linear_pointwise.default
 LEAST = 2**18
 """Multiplications from which on a product is timed; below, both libraries take microseconds."""
-TURNS = 10
+TURNS = 20
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
@@ -32,55 +32,67 @@ def layout_of(tensor: Any) -> Layout | None:
 
 
 def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
-    """Let oneDNN make the products that it makes sooner than the BLAS, by the clock.
+    """Let each product be made by whichever library makes it sooner, by the clock.
 
     Which one does depends on the processor and the sizes: on recent AMD processors oneDNN is
-    about twice as fast for products of a hundred rows and more, and slower for small ones. Only
+    up to twice as fast for products of a hundred rows and more, and slower for small ones. Only
     float32 on a CPU is looked at. Both round differently in the last place.
+
+    Where it stays with the BLAS, a bias is added afterwards: the BLAS would copy it into every
+    row beforehand, whereas the addition joins whatever is computed next.
 
     Args:
         graph: Changed in place.
         layouts: Of what each node gave when it was traced.
     """
-    if not torch.backends.mkldnn.is_available():
-        return
     for node in list(graph.graph.nodes):
         if node.target not in (aten.mm.default, aten.addmm.default) or node.kwargs:
             continue
         *bias, left, right = node.args
-        parts = [layouts.get(part) for part in (left, right, *bias)]
-        found = tuple(part for part in parts if part is not None)
-        if len(found) < len(parts) or not _is_large(found):
-            continue
-        if not _is_quicker(found, torch.get_num_threads()):
-            continue
+        found = layouts.get(left), layouts.get(right)
         with graph.graph.inserting_before(node):
-            weight = graph.graph.call_function(aten.t.default, (right,))
-            operands: Any = (left, weight, bias[0] if bias else None, "none", [], "")
-            product = graph.graph.call_function(LINEAR, operands)
+            if _is_for_onednn(found, [layouts.get(part) for part in bias]):
+                weight = graph.graph.call_function(aten.t.default, (right,))
+                operands: Any = (left, weight, bias[0] if bias else None, "none", [], "")
+                product = graph.graph.call_function(LINEAR, operands)
+            elif bias:
+                product = graph.graph.call_function(aten.mm.default, (left, right))
+                product = graph.graph.call_function(aten.add.Tensor, (product, bias[0]))
+            else:
+                continue
         node.replace_all_uses_with(product)
         graph.graph.erase_node(node)
     graph.recompile()
 
 
-def _is_large(found: tuple[Layout, ...]) -> bool:
-    """Whether it is a product of float32 matrices on a CPU, large enough to matter."""
-    (rows, inner), columns = found[0][0], found[1][0][1]
-    plain = all(part[2] == torch.float32 and part[3].type == "cpu" for part in found)
-    vector = len(found) == 2 or found[2][0] == (columns,)
-    return plain and vector and rows * inner * columns >= LEAST
+def _is_for_onednn(found: tuple[Layout | None, ...], bias: list[Layout | None]) -> bool:
+    """Whether oneDNN can make a product of float32 matrices on a CPU, and is quicker."""
+    left, right = found
+    if left is None or right is None or not torch.backends.mkldnn.is_available():
+        return False
+    (rows, inner), columns = left[0], right[0][1]
+    if rows * inner * columns < LEAST or any(part and part[0] != (columns,) for part in bias):
+        return False
+    plain = all(part[2] == torch.float32 and part[3].type == "cpu" for part in (left, right))
+    return plain and _is_quicker((left, right), torch.get_num_threads())
 
 
 @cache
-def _is_quicker(found: tuple[Layout, ...], threads: int) -> bool:
-    """Whether oneDNN is quicker than the BLAS on so many threads."""
-    left, right, *bias = [torch.empty_strided(*part[:2]).fill_(0.5) for part in found]
+def _is_quicker(found: tuple[Layout, Layout], threads: int) -> bool:
+    """Whether oneDNN is quicker than the BLAS on so many threads.
+
+    Its left operand is laid out row after row first; how long that takes is counted as a copy of
+    as many numbers.
+    """
+    left, right = (torch.empty_strided(*part[:2]).fill_(0.5) for part in found)
+    rows = left.contiguous()
 
     def blas() -> Tensor:
-        return torch.addmm(bias[0], left, right) if bias else torch.mm(left, right)
+        return torch.mm(left, right)
 
     def onednn() -> Tensor:
-        made: Tensor = LINEAR(left, right.t(), bias[0] if bias else None, "none", [], "")
+        first = rows if left.is_contiguous() else rows.clone()
+        made: Tensor = LINEAR(first, right.t(), None, "none", [], "")
         return made
 
     times = [(_seconds(blas), _seconds(onednn)) for _ in range(TURNS)]
@@ -100,11 +112,15 @@ def weights_may_change() -> Iterator[None]:
 
     By itself it takes only weights that never change, which it packs beforehand.
     """
-    from torch._inductor import lowering  # takes seconds to import
+    from torch._inductor import ir, lowering  # takes seconds to import
     from torch._inductor.mkldnn_lowerings import register_onednn_fusion_ops
 
     register_onednn_fusion_ops()
-    linear = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
+    product = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
+
+    def linear(left: Any, *others: Any) -> Any:
+        """The product of rows that lie one after another, which oneDNN would else copy itself."""
+        return product(ir.ExternKernel.require_contiguous(left), *others)
 
     def combined(left: Any, other: Any, weight: Any, bias: Any, attribute: str) -> Any:
         """A product and what Inductor would have oneDNN do to it next."""

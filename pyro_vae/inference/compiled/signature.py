@@ -1,4 +1,4 @@
-"""What makes two steps the same graph: shapes, modes and plain values."""
+"""What makes two steps the same graph: layouts, modes and plain values."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], roots: list[Any], l
     spec: Any = len(args)
     if kwargs or not all(type(leaf) is Tensor for leaf in args):
         leaves, spec = pytree.tree_flatten((args, kwargs))
-    parts = tuple(
-        (leaf.shape, leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else _plain(leaf)
-        for leaf in leaves
-    )
+    parts = tuple(_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves)
     modes = tuple(root.training for root in roots)
     numbers = tuple(value for value in vars(loss).values() if type(value) in PLAIN)
     return parts, spec, modes, numbers
@@ -46,6 +43,10 @@ def roots_of(*programs: Callable[..., Any]) -> list[nn.Module]:
     """The modules that programs are, or are methods of."""
     owners = [getattr(program, "__self__", program) for program in programs]
     return [owner for owner in owners if isinstance(owner, nn.Module)]
+
+
+def _layout(leaf: Tensor) -> Any:
+    return leaf.shape, leaf.stride(), leaf.dtype, leaf.device
 
 
 def _plain(leaf: Any) -> Any:

@@ -31,6 +31,14 @@ def test_a_product_is_the_same_by_either_library(monkeypatch, quicker):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
+def test_a_bias_is_added_to_what_the_blas_makes(monkeypatch):
+    monkeypatch.setattr(products, "_is_quicker", lambda found, threads: False)
+    graph, _ = quickened(network, *OPERANDS)
+    targets = [node.target for node in graph.graph.nodes]
+    assert torch.ops.aten.addmm.default not in targets
+    assert targets.count(torch.ops.aten.mm.default) == 3
+
+
 def test_it_is_the_clock_that_decides(monkeypatch):
     times = iter([1.0, 2.0] * products.TURNS + [2.0, 1.0] * products.TURNS)
     monkeypatch.setattr(products, "_seconds", lambda make: next(times))
@@ -56,7 +64,7 @@ def test_both_candidates_are_timed_for_real(monkeypatch):
         return times[-1]
 
     monkeypatch.setattr(products, "_seconds", noted)
-    found = tuple(products.layout_of(part) for part in (OPERANDS[0], OPERANDS[1].t(), OPERANDS[2]))
+    found = tuple(products.layout_of(part) for part in (OPERANDS[0], OPERANDS[1].t()))
     quicker = products._is_quicker.__wrapped__(found, torch.get_num_threads())
     assert len(times) == 2 * products.TURNS
     assert min(times) > 0
