@@ -12,7 +12,7 @@ from pyro_vae.inference.compiled.update_rules import Rule
 
 __all__ = ["Unit", "units_of"]
 
-SMALL = 2**17
+SMALL = 2**19
 """Numbers in the parameters up to which they become one vector. In a small model the time goes
 into handing tensors over, of which that leaves few; in a large one, into copying gradients."""
 
