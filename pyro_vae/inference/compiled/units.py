@@ -12,9 +12,9 @@ from pyro_vae.inference.compiled.update_rules import Rule
 
 __all__ = ["Unit", "units_of"]
 
-SMALL = 2**19
-"""Numbers in the parameters up to which they become one vector. In a small model the time goes
-into handing tensors over, of which that leaves few; in a large one, into copying gradients."""
+SMALL = 2**18
+"""Numbers in a parameter up to which it becomes part of a vector. With small ones the time goes
+into handing tensors over, of which that leaves few; with large ones, into copying gradients."""
 
 
 class Unit:
@@ -77,7 +77,7 @@ def units_of(
     clips: list[Callable[[Tensor], None] | None],
     trained: set[int],
 ) -> list[Unit]:
-    """The parameters that have a rule and a gradient, together where they are treated alike.
+    """The parameters that have a rule and a gradient; small ones together if treated alike.
 
     Args:
         parameters: All of them.
@@ -86,11 +86,11 @@ def units_of(
         trained: The ``id`` of those that the loss has a gradient for.
     """
     alike: dict[Any, list[tuple[Tensor, Rule, Any]]] = {}
-    small = sum(parameter.numel() for parameter in parameters) <= SMALL
     for parameter, rule, clip in zip(parameters, rules, clips, strict=True):
         if rule is not None and id(parameter) in trained:
             key = (parameter.dtype, parameter.device, rule.settings())
-            alone = not (small and rule.may_join and parameter.is_contiguous())
-            alike.setdefault(id(parameter) if alone else key, []).append((parameter, rule, clip))
+            small = parameter.numel() <= SMALL and parameter.is_contiguous()
+            group = key if small and rule.may_join else id(parameter)
+            alike.setdefault(group, []).append((parameter, rule, clip))
     groups = [[list(part) for part in zip(*group, strict=True)] for group in alike.values()]
     return [Unit(*group) for group in groups]

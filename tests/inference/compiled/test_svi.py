@@ -9,11 +9,11 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
-from pyro_vae.inference.compiled import CompiledSVI, backends
+from pyro_vae.inference.compiled import CompiledSVI, backends, units
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO as RememberingELBO
 from pyro_vae.objectives.pyro_elbos import TraceExactKL_ELBO
 from tests.inference.compiled.common import adam, assert_equal, same, trained
-from tests.inference.compiled.programs import Program, regression
+from tests.inference.compiled.programs import Program, deep_markov, regression
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,15 @@ OPTIMISERS = {
     "by_value": lambda: pyro.optim.SGD({"lr": 1e-3}, {"clip_value": 2.0}),
     "own_rates": lambda: pyro.optim.Adam(lambda name: {"lr": 0.05 if name == "loc" else 0.001}),
 }
+
+
+def test_small_parameters_become_one_vector_beside_the_large_ones(monkeypatch):
+    monkeypatch.setattr(units, "SMALL", 20)
+    made = same(deep_markov)._step.units
+    sizes = [[parameter.numel() for parameter in unit.parameters] for unit in made]
+    (joined,) = [unit for unit in sizes if len(unit) > 1]
+    alone = [size for unit in sizes if len(unit) == 1 for size in unit]
+    assert max(joined) <= 20 < min(alone)
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
