@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import Graph
 
 from pyro_vae.inference.compiled.capture import Capture
+from pyro_vae.inference.compiled.convolutions import quicken_convolutions
 from pyro_vae.inference.compiled.products import quicken, weights_may_change
 
 __all__ = ["Replay", "replay_of"]
@@ -64,6 +65,7 @@ class _Inductor:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
         quicken(capture.graph, capture.layouts)
+        quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
         with weights_may_change():
             self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)

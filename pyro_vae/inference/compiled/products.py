@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -12,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from pyro_vae.inference.compiled.clock import is_quicker
+
 __all__ = ["Layout", "layout_of", "quicken", "weights_may_change"]
 
 aten = torch.ops.aten
 LINEAR = torch.ops.mkldnn._linear_pointwise.default
 LEAST = 2**18
 """Multiplications from which on a product is timed; below, both libraries take microseconds."""
-TURNS = 20
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
@@ -95,15 +95,7 @@ def _is_quicker(found: tuple[Layout, Layout], threads: int) -> bool:
         made: Tensor = LINEAR(first, right.t(), None, "none", [], "")
         return made
 
-    times = [(_seconds(blas), _seconds(onednn)) for _ in range(TURNS)]
-    best_blas, best_onednn = (min(turns) for turns in zip(*times, strict=True))
-    return best_onednn < best_blas
-
-
-def _seconds(make: Callable[[], Tensor]) -> float:
-    began = time.perf_counter()
-    make()
-    return time.perf_counter() - began
+    return is_quicker(onednn, blas)
 
 
 @contextmanager
