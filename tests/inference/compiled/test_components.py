@@ -28,10 +28,13 @@ def each_once():
         yield best
 
 
-def steps(kind, make, x, count):
+def steps(kind, make, x, count, nudge=0.0):
     """The losses, and the state, after steps from one seed."""
     pyro.set_rng_seed(1)
     vae = stirred(make(), size=0.05).train()
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.mul_(1 + nudge)
     vae.initialise(x)
     order = torch.Generator().manual_seed(0)
     optimiser = pyro.optim.Adam({"lr": 1e-3})
@@ -45,15 +48,23 @@ def steps(kind, make, x, count):
     return torch.tensor(losses), vae.state_dict(), svi
 
 
-def assert_same_steps(make, count):
+def assert_same_steps(make, count, nudge=0.0):
+    """Hold the compiled steps to Pyro's, to float tolerance.
+
+    Some programs amplify a difference in the last place a thousandfold within 200 steps. With a
+    nudge to the first weights, as much is allowed beside the tolerance as it moves Pyro's own.
+    """
     pyro.set_rng_seed(0)
     x = stirred(make(), size=0.05).generate(24, sample=True)
     pyros, its_state, _ = steps(SVI, make, x, count)
+    nudged, nudged_state, _ = steps(SVI, make, x, count, nudge)
     ours, our_state, svi = steps(CompiledSVI, make, x, count)
     assert svi.compiled
-    torch.testing.assert_close(ours, pyros, rtol=1e-3, atol=1e-3)
+    moved = (nudged - pyros).abs().cummax(0).values
+    assert ((ours - pyros).abs() <= moved + 1e-3 * (1 + pyros.abs())).all()
     for name, value in its_state.items():
-        torch.testing.assert_close(our_state[name], value, rtol=2e-3, atol=2e-3, msg=name)
+        moved = (nudged_state[name].double() - value.double()).abs().max().item()
+        torch.testing.assert_close(our_state[name], value, rtol=2e-3, atol=2e-3 + moved, msg=name)
 
 
 def of_network(declared):
@@ -76,10 +87,10 @@ def test_as_captured(make, monkeypatch):
 
 @pytest.mark.parametrize("make", [MAKERS[1], MAKERS[-5]])
 def test_as_compiled(make):
-    assert_same_steps(make, 200)
+    assert_same_steps(make, 200, nudge=1e-7)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS)
 def test_every_one_as_compiled(make):
-    assert_same_steps(make, 200)
+    assert_same_steps(make, 200, nudge=1e-7)
