@@ -20,7 +20,7 @@ __all__ = ["ENVIRONMENT", "KINDS", "PROFILED", "kind_of", "profile", "table"]
 ENVIRONMENT = {"TORCHINDUCTOR_CPP_ENABLE_KERNEL_PROFILE": "1"}
 """With which compiled kernels show themselves to PyTorch's profiler."""
 KINDS = {
-    "products": r"(^|_|:)(add|b|badd)?mm(_out)?$|_linear_pointwise|convolution|gemm",
+    "products": r"(^|_|:)(add|b|badd)?mm(_out)?$|_linear_pointwise|^pyro_vae|convolution|gemm",
     "random": r"uniform|normal|bernoulli|rand|philox",
     "optimiser": r"adam|lerp|addcmul.*sqrt|addcdiv",
     "other kernels": r"^aten::|aoti_torch|^mkldnn::|_fused_|^triton|^void ",

@@ -120,7 +120,7 @@ def how(part: str, effort: Effort) -> str:
         return f"{said} Memory is the peak while training, less what the imported libraries hold."
     return (
         f"{said} The floor is what no step can be faster than: its matrix products, forward and "
-        "backward, at the model's own shapes, each by the faster of BLAS and oneDNN, or as many "
+        "backward, at the model's own shapes, each in the fastest of our step's ways, or as many "
         "operations in one square product where that is faster still; and the bytes that Adam "
         "must move; each run alone in the same turns. pythae has no step of its own: its time is "
         "that of its trainer's pass over a DataLoader."

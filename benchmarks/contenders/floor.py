@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
+from pyro_vae.inference.compiled.native_products import native_products
 
 __all__ = ["adam_bytes", "build"]
 
@@ -25,7 +27,7 @@ def adam_bytes(size: Size) -> int:
 
 
 class Products(Training):
-    """Matrix products, each by the library fastest at it.
+    """Matrix products, each in the fastest of the ways that the compiled step has.
 
     Those of a step, forward and backward; or one square product of as many operations, which has
     nothing of what small and narrow ones cost beside the arithmetic.
@@ -66,21 +68,21 @@ class Bytes(Products):
 
 
 def _fastest(m: int, k: int, n: int, device: str) -> Callable[[], object]:
-    """``(m, k) @ (k, n)`` by BLAS (MKL, or cuBLAS), or on a CPU by oneDNN where that is faster."""
+    """``(m, k) @ (k, n)`` by BLAS (MKL, or cuBLAS); on a CPU in another way if that is faster."""
     a, b = torch.rand(m, k, device=device), torch.rand(k, n, device=device)
     product = torch.empty(m, n, device=device)
 
     def blas() -> object:
         return torch.mm(a, b, out=product)
 
-    if device != "cpu" or not torch.backends.mkldnn.is_available():
+    native = native_products() if device == "cpu" else None
+    if native is None:
         return blas
-    columns = b.t().contiguous()
-
-    def onednn() -> object:
-        return torch.ops.mkldnn._linear_pointwise(a, columns, None, "none", [], "")
-
-    return min(blas, onednn, key=_seconds)
+    columns = b.t().contiguous().t()
+    ways = [blas, partial(native.split_product, a, b, 0), partial(native.split_product, a, b, 1)]
+    if torch.backends.mkldnn.is_available():
+        ways.append(partial(native.onednn_product, a, columns))
+    return min(ways, key=_seconds)
 
 
 def _seconds(multiply: Callable[[], object]) -> float:

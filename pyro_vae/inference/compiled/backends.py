@@ -14,7 +14,7 @@ from torch.fx import Graph
 
 from pyro_vae.inference.compiled.capture import Capture
 from pyro_vae.inference.compiled.convolutions import quicken_convolutions
-from pyro_vae.inference.compiled.products import quicken, weights_may_change
+from pyro_vae.inference.compiled.products import quicken
 
 __all__ = ["Replay", "replay_of"]
 
@@ -64,11 +64,11 @@ class _Inductor:
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
-        quicken(capture.graph, capture.layouts)
-        quicken_convolutions(capture.graph, capture.layouts)
+        with _quiet("torch.utils.cpp_extension"):
+            quicken(capture.graph, capture.layouts)
+            quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
-        with weights_may_change():
-            self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
+        self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given

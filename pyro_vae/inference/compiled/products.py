@@ -1,24 +1,24 @@
-"""Gives each matrix product of a graph to the quicker of the two libraries that PyTorch has."""
+"""Lets each matrix product of a graph be made in the quickest of some ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from pyro_vae.inference.compiled.clock import is_quicker
+from pyro_vae.inference.compiled.clock import quickest
+from pyro_vae.inference.compiled.native_products import native_products
 
-__all__ = ["Layout", "layout_of", "quicken", "weights_may_change"]
+__all__ = ["Layout", "layout_of", "quicken"]
 
 aten = torch.ops.aten
-LINEAR = torch.ops.mkldnn._linear_pointwise.default
 LEAST = 2**18
-"""Multiplications from which on a product is timed; below, both libraries take microseconds."""
+"""Multiplications from which on a product is timed; below, all ways take microseconds."""
+SPLIT = {"rows": 0, "columns": 1}
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
@@ -32,14 +32,16 @@ def layout_of(tensor: Any) -> Layout | None:
 
 
 def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
-    """Let each product be made by whichever library makes it sooner, by the clock.
+    """Let each product be made in whichever way makes it soonest, by the clock.
 
-    Which one does depends on the processor and the sizes: on recent AMD processors oneDNN is
-    up to twice as fast for products of a hundred rows and more, and slower for small ones. Only
-    float32 on a CPU is looked at. Both round differently in the last place.
+    There are PyTorch's two libraries, each with its own threads, and the BLAS on parts of the
+    product, one for each thread. Which way is the quickest depends on the processor and the sizes:
+    on recent AMD processors oneDNN is up to twice as fast as the BLAS for products of a hundred
+    rows and more, and slower for small ones; and the BLAS makes narrow ones on one thread. Only
+    float32 on a CPU is looked at. All round differently in the last place.
 
-    Where it stays with the BLAS, a bias is added afterwards: the BLAS would copy it into every
-    row beforehand, whereas the addition joins whatever is computed next.
+    A bias is added afterwards: the BLAS would copy it into every row beforehand, whereas the
+    addition joins whatever is computed next.
 
     Args:
         graph: Changed in place.
@@ -51,82 +53,56 @@ def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
         *bias, left, right = node.args
         found = layouts.get(left), layouts.get(right)
         with graph.graph.inserting_before(node):
-            if _is_for_onednn(found, [layouts.get(part) for part in bias]):
-                weight = graph.graph.call_function(aten.t.default, (right,))
-                operands: Any = (left, weight, bias[0] if bias else None, "none", [], "")
-                product = graph.graph.call_function(LINEAR, operands)
-            elif bias:
-                product = graph.graph.call_function(aten.mm.default, (left, right))
+            product = _made(graph, _way(*found), left, right)
+            if bias:
                 product = graph.graph.call_function(aten.add.Tensor, (product, bias[0]))
-            else:
-                continue
         node.replace_all_uses_with(product)
         graph.graph.erase_node(node)
     graph.recompile()
 
 
-def _is_for_onednn(found: tuple[Layout | None, ...], bias: list[Layout | None]) -> bool:
-    """Whether oneDNN can make a product of float32 matrices on a CPU, and is quicker."""
-    left, right = found
-    if left is None or right is None or not torch.backends.mkldnn.is_available():
-        return False
-    (rows, inner), columns = left[0], right[0][1]
-    if rows * inner * columns < LEAST or any(part and part[0] != (columns,) for part in bias):
-        return False
+def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:
+    """The node that makes a product in some way."""
+    if way in SPLIT:
+        split = native_products().split_product.default
+        return graph.graph.call_function(split, (left, right, SPLIT[way]))
+    if way == "onednn":
+        rows: dict[str, Any] = {"memory_format": torch.contiguous_format}
+        left = graph.graph.call_function(aten.clone.default, (left,), rows)
+        return graph.graph.call_function(native_products().onednn_product.default, (left, right))
+    return graph.graph.call_function(aten.mm.default, (left, right))
+
+
+def _way(left: Layout | None, right: Layout | None) -> str:
+    """The quickest way of making a product; the BLAS where the clock is not asked."""
+    if left is None or right is None or left[0][0] * left[0][1] * right[0][1] < LEAST:
+        return "blas"
     plain = all(part[2] == torch.float32 and part[3].type == "cpu" for part in (left, right))
-    return plain and _is_quicker((left, right), torch.get_num_threads())
+    return _quickest(left, right, torch.get_num_threads()) if plain else "blas"
 
 
 @cache
-def _is_quicker(found: tuple[Layout, Layout], threads: int) -> bool:
-    """Whether oneDNN is quicker than the BLAS on so many threads.
+def _quickest(left: Layout, right: Layout, threads: int) -> str:
+    """The quickest way of making a product of such matrices on so many threads."""
+    a, b = (torch.empty_strided(*part[:2]).fill_(0.5) for part in (left, right))
+    return quickest(_ways(a, b, threads))
 
-    Its left operand is laid out row after row first; how long that takes is counted as a copy of
-    as many numbers.
+
+def _ways(a: Tensor, b: Tensor, threads: int) -> dict[str, Callable[[], Any]]:
+    """The ways of making a product.
+
+    OneDNN's left operand is laid out row after row first; how long that takes is counted as a copy
+    of as many numbers.
     """
-    left, right = (torch.empty_strided(*part[:2]).fill_(0.5) for part in found)
-    rows = left.contiguous()
-
-    def blas() -> Tensor:
-        return torch.mm(left, right)
-
-    def onednn() -> Tensor:
-        first = rows if left.is_contiguous() else rows.clone()
-        made: Tensor = LINEAR(first, right.t(), None, "none", [], "")
-        return made
-
-    return is_quicker(onednn, blas)
-
-
-@contextmanager
-def weights_may_change() -> Iterator[None]:
-    """Let Inductor call oneDNN's product as it is.
-
-    By itself it takes only weights that never change, which it packs beforehand.
-    """
-    from torch._inductor import ir, lowering  # takes seconds to import
-    from torch._inductor.mkldnn_lowerings import register_onednn_fusion_ops
-
-    register_onednn_fusion_ops()
-    product = lowering.fallback_handler(LINEAR, add_to_fallback_set=False)
-
-    def linear(left: Any, *others: Any) -> Any:
-        """The product of rows that lie one after another, which oneDNN would else copy itself."""
-        return product(ir.ExternKernel.require_contiguous(left), *others)
-
-    def combined(left: Any, other: Any, weight: Any, bias: Any, attribute: str) -> Any:
-        """A product and what Inductor would have oneDNN do to it next."""
-        combine = lowering.lowerings[getattr(aten, attribute).Tensor]
-        return combine(linear(left, weight, bias, "none", [], ""), other)
-
-    ours: dict[Any, Any] = {LINEAR: linear, torch.ops.mkldnn._linear_pointwise.binary: combined}
-    before = {op: lowering.lowerings.get(op) for op in ours}
-    lowering.lowerings.update(ours)
-    try:
-        yield
-    finally:
-        for op, lowered in before.items():
-            if lowered is None:
-                del lowering.lowerings[op]
-            else:
-                lowering.lowerings[op] = lowered
+    ways: dict[str, Callable[[], Any]] = {"blas": lambda: torch.mm(a, b)}
+    native = native_products()
+    if native is None:
+        return ways
+    if threads > 1:
+        ways |= {way: partial(native.split_product, a, b, dim) for way, dim in SPLIT.items()}
+    if torch.backends.mkldnn.is_available():
+        rows = a.contiguous()
+        ways["onednn"] = lambda: native.onednn_product(
+            rows if a.is_contiguous() else rows.clone(), b
+        )
+    return ways
