@@ -28,7 +28,7 @@ class EpochData:
 
     Args:
         name: In words.
-        array: Path of the pixels as 0 and 1, ``(N, 784)``.
+        array: Path of the intensities in [0, 1], ``(N, 784)``.
         root: Folder of the same pictures as torchvision reads them.
     """
 
@@ -46,10 +46,11 @@ def prepare(folder: Path, rows: int = ROWS) -> EpochData:
         root = mnist_folder(folder / "stand-in", rows)
         name = "enlarged digits in MNIST's format, since MNIST was not found (PYRO_VAE_DATA)"
     x = np.asarray(MNIST(root=str(root), validation=0).read().x[:rows])
-    pixels = (x > 0.5).astype(np.float32).reshape(-1, 784)
+    pixels = x.astype(np.float32).reshape(-1, 784)
     array = folder / "epoch.npy"
     np.save(array, pixels)
-    return EpochData(f"{len(pixels):,} rows of {name}, binary at 0.5", str(array), str(root))
+    found = f"{len(pixels):,} rows of {name}, drawn as 0 or 1 anew for every batch"
+    return EpochData(found, str(array), str(root))
 
 
 def epochs(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks import __main__ as command
@@ -18,11 +19,12 @@ from benchmarks.contenders import (
     by_hand,
     floor,
     ours,
+    pyro_svi,
 )
 from benchmarks.contenders.floor import adam_bytes
 from benchmarks.contenders.nets import count
 from benchmarks.contenders.pyro_svi import PyroVAE
-from benchmarks.contenders.training import Unavailable
+from benchmarks.contenders.training import Unavailable, is_grey
 from benchmarks.data import binary_digits, first_weights, mnist_folder
 from benchmarks.results import Section, keep
 from benchmarks.sizes import BY_KEY, GROWTH, SIZES, Size
@@ -90,6 +92,19 @@ class TestData:
             x = binary_digits(size.event_shape)
             assert x.shape == (1797, *size.event_shape)
             assert set(np.unique(x)) == {0.0, 1.0}
+
+    def test_grey_pixels_are_drawn_anew_for_every_batch(self):
+        grey = np.tile(np.float32([0, 0.25, 1]), (64, 22))[:, :64]
+        digits, rows = BY_KEY["digits"], torch.arange(64)
+        loop = by_hand.build("eager", digits, grey, first_weights(digits), "cpu")
+        svi = pyro_svi.build("Trace_ELBO", digits, grey, first_weights(digits), "cpu")
+        for training in (loop, svi):
+            one, other = training._batch(rows), training._batch(rows)
+            assert set(one.unique().tolist()) == {0.0, 1.0}
+            assert not torch.equal(one, other)
+            assert torch.equal(one[:, ::3], torch.zeros(64, 22))
+            assert torch.equal(one[:, 2::3], torch.ones(64, 21))
+        assert not is_grey(binary_digits((64,)))
 
     def test_the_stand_in_for_mnist_is_read_as_mnist(self, tmp_path):
         mnist_folder(tmp_path, 50)

@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from jax import lax
 from numpyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
-from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
+from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -147,12 +147,18 @@ class NumPyroTraining(Training):
         loss = Trace_ELBO() if size.flow_steps else TraceMeanField_ELBO()
         svi = SVI(self.model, self.guide, numpyro.optim.Adam(1e-3), loss)
         state = svi.init(jax.random.key(0), self.data[: size.batch])
-        self.state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
-        leaves = jax.tree.leaves(svi.get_params(self.state))
+        leaves = jax.tree.leaves(svi.get_params(state))
         self.parameters = sum(leaf.size for leaf in leaves)
+        state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
+        self.state, grey = (state, jax.random.key(1)), is_grey(data)
 
         def update(state: Any, data: Any, rows: Any) -> Any:
-            return svi.update(state, data[rows])
+            (state, key), x = state, data[rows]
+            if grey:
+                key, now = jax.random.split(key)
+                x = jax.random.bernoulli(now, x).astype(x.dtype)
+            state, loss = svi.update(state, x)
+            return (state, key), loss
 
         def scan(state: Any, data: Any, rows: Any) -> Any:
             return lax.scan(lambda state, rows: update(state, data, rows), state, rows)

@@ -13,10 +13,11 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.contenders import nets
 from benchmarks.contenders.pyro_svi import SVITraining
-from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.contenders.training import Losses, Rows, Training, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 from pyro_vae import VAE, CompiledSVI
+from pyro_vae.data.feed import binarized
 from pyro_vae.objectives.elbo import ELBO
 
 __all__ = ["build"]
@@ -55,14 +56,14 @@ class Compiled(Training):
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.data = torch.from_numpy(data).to(device)
-        self.device, self.batch = device, size.batch
+        self.device, self.batch, self.grey = device, size.batch, is_grey(data)
         vae = vae_of(size, weights).to(device)
         self.parameters = nets.count(vae)
         exact = variant != "compiled" and not size.flow_steps
         self.svi = CompiledSVI(
             vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}),
             ELBO(kl="exact" if exact else "sampled").pyro_loss(),
-            batch=lambda rows: (self.data[rows],),
+            batch=lambda rows: (binarized(self.data[rows]) if self.grey else self.data[rows],),
         )  # fmt: skip
 
     def place(self, rows: Rows) -> Any:
@@ -79,7 +80,8 @@ class Fit(Training):
     def __init__(self, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.vae, self.batch, self.device = vae_of(size, weights), size.batch, device
         self.parameters = nets.count(self.vae)
-        self.data = pyro_vae.as_dataset(data, validation=0, test=0)
+        binarization = "dynamic" if is_grey(data) else "none"
+        self.data = pyro_vae.as_dataset(data, binarization=binarization, validation=0, test=0)
 
     def place(self, rows: Rows) -> Tensor:
         raise NotImplementedError("fit takes whole epochs")
@@ -108,4 +110,6 @@ def build(variant: str, size: Size, data: Any, weights: Weights, device: str) ->
     vae = vae_of(size, weights).to(device)
     loss = ELBO().pyro_loss()
     svi = pyro.infer.SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}), loss)
-    return SVITraining(svi, vae, size, data, device)
+    training = SVITraining(svi, vae, size, data, device)
+    training.draw = binarized
+    return training

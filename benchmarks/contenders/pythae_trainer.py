@@ -17,7 +17,7 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training, Unavailable
+from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -47,11 +47,21 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
         return ModelOutput(reconstruction=self.net(z).sigmoid())
 
 
+class Drawn(BaseDataset):  # type: ignore[misc]
+    """Grey pictures, made of 0 and 1 anew each time that one is taken."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        found["data"] = torch.bernoulli(found["data"])
+        return found
+
+
 class PythaeTraining(Training):
     """``train_step``, which is pythae's pass over a loader of its own, data included."""
 
     def __init__(self, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.data, self.batch = torch.from_numpy(data), size.batch
+        self.grey = is_grey(data)
         config = VAEConfig(
             input_dim=size.event_shape, latent_dim=size.latent, reconstruction_loss="bce"
         )
@@ -72,7 +82,7 @@ class PythaeTraining(Training):
 
     def _dataset(self, rows: Rows) -> Any:
         x = self.data[torch.from_numpy(rows.reshape(-1))]
-        return BaseDataset(x, torch.zeros(len(x)))
+        return (Drawn if self.grey else BaseDataset)(x, torch.zeros(len(x)))
 
     def place(self, rows: Rows) -> Any:
         return self.trainer.get_train_dataloader(self._dataset(rows))

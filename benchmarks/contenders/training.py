@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Training", "Unavailable"]
+__all__ = ["Training", "Unavailable", "is_grey"]
 
 Losses = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -19,8 +19,15 @@ class Unavailable(Exception):
     """This contender cannot be timed here; the message says why, and stands in its row."""
 
 
+def is_grey(data: NDArray[np.float32]) -> bool:
+    """Whether pixels are chances of a 1, so that every batch draws its own."""
+    return bool(((data > 0) & (data < 1)).any())
+
+
 class Training(ABC):
     """A model in training with Adam at 1e-3, on data that it was given when it was built.
+
+    Of grey data each batch draws its own 0s and 1s.
 
     Attributes:
         parameters: How many numbers are learned.

@@ -48,10 +48,10 @@ class Tutorial(Training):
         raise NotImplementedError("the tutorials take whole epochs")
 
     def epoch(self, order: Rows) -> tuple[Losses, float]:
-        """The loader shuffles for itself. Pixels become 0 or 1 at a half, for everyone."""
+        """The loader shuffles for itself. Pixels are chances, of which each batch draws."""
         began = time.perf_counter()
         losses = [
-            self.step((x.to(self.device) > 0.5).float().reshape(-1, *self.shape)) / len(x)
+            self.step(torch.bernoulli(x.to(self.device)).reshape(-1, *self.shape)) / len(x)
             for x, _ in self.loader
         ]
         if self.device == "cuda":
