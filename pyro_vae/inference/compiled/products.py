@@ -18,6 +18,9 @@ __all__ = ["Layout", "layout_of", "quicken"]
 aten = torch.ops.aten
 LEAST = 2**18
 """Multiplications from which on a product is timed; below, all ways take microseconds."""
+NARROW = 64
+"""Rows, columns or terms of a sum below which a product may be split. Wider ones the libraries
+share out well by themselves, so that the clock would choose by chance."""
 SPLIT = {"rows": 0, "columns": 1}
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
@@ -34,11 +37,11 @@ def layout_of(tensor: Any) -> Layout | None:
 def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
     """Let each product be made in whichever way makes it soonest, by the clock.
 
-    There are PyTorch's two libraries, each with its own threads, and the BLAS on parts of the
-    product, one for each thread. Which way is the quickest depends on the processor and the sizes:
-    on recent AMD processors oneDNN is up to twice as fast as the BLAS for products of a hundred
-    rows and more, and slower for small ones; and the BLAS makes narrow ones on one thread. Only
-    float32 on a CPU is looked at. All round differently in the last place.
+    There are PyTorch's two libraries, each with its own threads, and for narrow products the BLAS
+    on parts of it, one for each thread. Which way is the quickest depends on the processor and the
+    sizes: on recent AMD processors oneDNN is up to twice as fast as the BLAS for products of a
+    hundred rows and more, and slower for small ones; and the BLAS makes narrow ones on one thread.
+    Only float32 on a CPU is looked at. All round differently in the last place.
 
     A bias is added afterwards: the BLAS would copy it into every row beforehand, whereas the
     addition joins whatever is computed next.
@@ -98,7 +101,7 @@ def _ways(a: Tensor, b: Tensor, threads: int) -> dict[str, Callable[[], Any]]:
     native = native_products()
     if native is None:
         return ways
-    if threads > 1:
+    if threads > 1 and min(*a.shape, *b.shape) < NARROW:
         ways |= {way: partial(native.split_product, a, b, dim) for way, dim in SPLIT.items()}
     if torch.backends.mkldnn.is_available():
         rows = a.contiguous()

@@ -91,8 +91,10 @@ def test_it_is_the_clock_that_decides(monkeypatch):
     assert next(times, None) is None  # long ones are not timed as often
 
 
-@pytest.mark.parametrize(("threads", "ways"), [(1, WAYS[:2]), (2, WAYS)])
-def test_every_way_is_timed_for_real(monkeypatch, threads, ways):
+@pytest.mark.parametrize(("inner", "threads", "ways"), [
+    (20, 2, WAYS), (20, 1, WAYS[:2]), (products.NARROW, 2, WAYS[:2]),
+])  # fmt: skip
+def test_every_way_is_timed_for_real(monkeypatch, inner, threads, ways):
     made = {}
 
     def noted(candidates):
@@ -100,11 +102,13 @@ def test_every_way_is_timed_for_real(monkeypatch, threads, ways):
         return clock.quickest(candidates)
 
     monkeypatch.setattr(products, "quickest", noted)
-    found = [products.layout_of(part) for part in (OPERANDS[0].t(), OPERANDS[3])]
+    found = [
+        products.layout_of(part) for part in (torch.ones(inner, 100).t(), torch.ones(inner, 90))
+    ]
     assert products._quickest.__wrapped__(*found, threads) in ways
     assert sorted(made) == sorted(ways)
     for product in made.values():
-        torch.testing.assert_close(product, torch.full((100, 90), 128 / 4))
+        torch.testing.assert_close(product, torch.full((100, 90), inner / 4))
 
 
 @pytest.mark.parametrize("operands", [
