@@ -96,14 +96,22 @@ class TestData:
     def test_grey_pixels_are_drawn_anew_for_every_batch(self):
         grey = np.tile(np.float32([0, 0.25, 1]), (64, 22))[:, :64]
         digits, rows = BY_KEY["digits"], torch.arange(64)
-        loop = by_hand.build("eager", digits, grey, first_weights(digits), "cpu")
-        svi = pyro_svi.build("Trace_ELBO", digits, grey, first_weights(digits), "cpu")
-        for training in (loop, svi):
-            one, other = training._batch(rows), training._batch(rows)
+        asked = digits, grey, first_weights(digits), "cpu"
+        compiled = ours.build("compiled", *asked)
+        batches = [
+            by_hand.build("eager", *asked).rows,
+            pyro_svi.build("Trace_ELBO", *asked).rows,
+            ours.build("pyro", *asked).rows,
+            lambda rows: compiled.svi.batch(rows)[0],
+        ]
+        for batch in batches:
+            one, other = batch(rows), batch(rows)
             assert set(one.unique().tolist()) == {0.0, 1.0}
             assert not torch.equal(one, other)
             assert torch.equal(one[:, ::3], torch.zeros(64, 22))
             assert torch.equal(one[:, 2::3], torch.ones(64, 21))
+        fit = ours.build("fit", *asked)
+        assert fit.data.train.dynamic
         assert not is_grey(binary_digits((64,)))
 
     def test_the_stand_in_for_mnist_is_read_as_mnist(self, tmp_path):

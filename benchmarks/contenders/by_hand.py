@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training, is_grey
+from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -49,7 +49,7 @@ class Loop(Training):
     """Zero the gradients, go back through the loss, step; nothing waits for the device."""
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
-        self.data, self.grey = torch.from_numpy(data).to(device), is_grey(data)
+        self.rows = nets.rows_of(data, device)
         self.device, self.batch = device, size.batch
         module = NegativeELBO(size)
         nets.begin_all(module, weights)
@@ -73,15 +73,11 @@ class Loop(Training):
         self.optimiser.step()
         return loss.detach()
 
-    def _batch(self, rows: Tensor) -> Tensor:
-        x = self.data[rows]
-        return torch.bernoulli(x) if self.grey else x
-
     def place(self, rows: Rows) -> list[Tensor]:
         return nets.on_device(torch.from_numpy(rows), self.device)
 
     def train(self, batches: list[Tensor]) -> Losses:
-        losses = [self.step(self._batch(rows)).clone() for rows in batches]
+        losses = [self.step(self.rows(rows)).clone() for rows in batches]
         return nets.in_nats(losses, self.batch, self.device)
 
 

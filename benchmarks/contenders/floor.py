@@ -13,7 +13,7 @@ import torch
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
-from pyro_vae.inference.compiled.native_products import native_products
+from pyro_vae.inference.compiled.native_products import native_products, tile_product
 
 __all__ = ["adam_bytes", "build"]
 
@@ -75,13 +75,13 @@ def _fastest(m: int, k: int, n: int, device: str) -> Callable[[], object]:
     def blas() -> object:
         return torch.mm(a, b, out=product)
 
-    native = native_products() if device == "cpu" else None
-    if native is None:
-        return blas
-    columns = b.t().contiguous().t()
-    ways = [blas, partial(native.split_product, a, b, 0), partial(native.split_product, a, b, 1)]
-    if torch.backends.mkldnn.is_available():
-        ways.append(partial(native.onednn_product, a, columns))
+    ways: list[Callable[[], object]] = [blas]
+    if device == "cpu" and (tiles := tile_product()) is not None:
+        ways.append(partial(tiles, a, b))
+    if device == "cpu" and (native := native_products()) is not None:
+        ways += [partial(native.split_product, a, b, dim) for dim in (0, 1)]
+        if torch.backends.mkldnn.is_available():
+            ways.append(partial(native.onednn_product, a, b.t().contiguous().t()))
     return min(ways, key=_seconds)
 
 

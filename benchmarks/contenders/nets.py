@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pyro.nn import ConditionalAutoRegressiveNN
 from torch import Tensor, nn
 
-from benchmarks.contenders.training import Losses
+from benchmarks.contenders.training import Losses, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -25,6 +27,7 @@ __all__ = [
     "flow_networks",
     "in_nats",
     "on_device",
+    "rows_of",
 ]
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -94,6 +97,16 @@ def begin_all(module: Any, weights: Weights) -> None:
 def count(*modules: nn.Module) -> int:
     """How many numbers they learn."""
     return sum(weights.numel() for module in modules for weights in module.parameters())
+
+
+def rows_of(
+    data: NDArray[np.float32], device: str, draw: Callable[[Tensor], Tensor] = torch.bernoulli
+) -> Callable[[Tensor], Tensor]:
+    """What makes a batch of row numbers: those rows, drawn as 0s and 1s where they are grey."""
+    whole = torch.from_numpy(data).to(device)
+    if is_grey(data):
+        return lambda rows: draw(whole[rows])
+    return lambda rows: whole[rows]
 
 
 def on_device(rows: torch.Tensor, device: str) -> list[Tensor]:

@@ -55,15 +55,15 @@ class Compiled(Training):
     """``CompiledSVI.step`` on the rows of each batch."""
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
-        self.data = torch.from_numpy(data).to(device)
-        self.device, self.batch, self.grey = device, size.batch, is_grey(data)
+        rows_of = nets.rows_of(data, device, draw=binarized)
+        self.device, self.batch = device, size.batch
         vae = vae_of(size, weights).to(device)
         self.parameters = nets.count(vae)
         exact = variant != "compiled" and not size.flow_steps
         self.svi = CompiledSVI(
             vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}),
             ELBO(kl="exact" if exact else "sampled").pyro_loss(),
-            batch=lambda rows: (binarized(self.data[rows]) if self.grey else self.data[rows],),
+            batch=lambda rows: (rows_of(rows),),
         )  # fmt: skip
 
     def place(self, rows: Rows) -> Any:
@@ -110,6 +110,4 @@ def build(variant: str, size: Size, data: Any, weights: Weights, device: str) ->
     vae = vae_of(size, weights).to(device)
     loss = ELBO().pyro_loss()
     svi = pyro.infer.SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}), loss)
-    training = SVITraining(svi, vae, size, data, device)
-    training.draw = binarized
-    return training
+    return SVITraining(svi, vae, size, data, device, draw=binarized)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training, is_grey
+from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -56,22 +56,19 @@ class PyroVAE(nn.Module):
 class SVITraining(Training):
     """``SVI.step`` on one batch after another; it waits for the loss at each, as it does."""
 
-    draw: Callable[[Tensor], Tensor] = staticmethod(torch.bernoulli)
-
-    def __init__(self, svi: Any, module: nn.Module, size: Size, data: Any, device: str) -> None:
-        self.data, self.grey = torch.from_numpy(data).to(device), is_grey(data)
+    def __init__(
+        self, svi: Any, module: nn.Module, size: Size, data: Any, device: str,
+        draw: Callable[[Tensor], Tensor] = torch.bernoulli,
+    ) -> None:  # fmt: skip
+        self.rows = nets.rows_of(data, device, draw)
         self.device, self.batch = device, size.batch
         self.svi, self.parameters = svi, nets.count(module)
-
-    def _batch(self, rows: Tensor) -> Tensor:
-        x = self.data[rows]
-        return self.draw(x) if self.grey else x
 
     def place(self, rows: Rows) -> list[Tensor]:
         return nets.on_device(torch.from_numpy(rows), self.device)
 
     def train(self, batches: list[Tensor]) -> Losses:
-        losses = [self.svi.step(self._batch(rows)) for rows in batches]
+        losses = [self.svi.step(self.rows(rows)) for rows in batches]
         return nets.in_nats(losses, self.batch, self.device)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from pyro_vae.inference.compiled.clock import quickest
-from pyro_vae.inference.compiled.native_products import native_products
+from pyro_vae.inference.compiled.native_products import native_products, tile_product
 
 __all__ = ["Layout", "layout_of", "quicken"]
 
@@ -73,6 +73,8 @@ def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:
         rows: dict[str, Any] = {"memory_format": torch.contiguous_format}
         left = graph.graph.call_function(aten.clone.default, (left,), rows)
         return graph.graph.call_function(native_products().onednn_product.default, (left, right))
+    if way == "tiles":
+        return graph.graph.call_function(tile_product().default, (left, right))
     return graph.graph.call_function(aten.mm.default, (left, right))
 
 
@@ -87,7 +89,10 @@ def _way(left: Layout | None, right: Layout | None) -> str:
 @cache
 def _quickest(left: Layout, right: Layout, threads: int) -> str:
     """The quickest way of making a product of such matrices on so many threads."""
-    a, b = (torch.empty_strided(*part[:2]).fill_(0.5) for part in (left, right))
+    draws = torch.Generator().manual_seed(0)  # not the numbers that the model draws next
+    a, b = (
+        torch.empty_strided(*part[:2]).uniform_(-1, 1, generator=draws) for part in (left, right)
+    )
     return quickest(_ways(a, b, threads))
 
 
@@ -98,6 +103,8 @@ def _ways(a: Tensor, b: Tensor, threads: int) -> dict[str, Callable[[], Any]]:
     of as many numbers.
     """
     ways: dict[str, Callable[[], Any]] = {"blas": lambda: torch.mm(a, b)}
+    if (tiles := tile_product()) is not None:
+        ways["tiles"] = partial(tiles, a, b)
     native = native_products()
     if native is None:
         return ways

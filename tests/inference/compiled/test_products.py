@@ -1,5 +1,6 @@
 """Products of a graph in the quickest way: the same products, however they are made."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pyro_vae.inference.compiled import backends, clock, native_products, products
 
 MM = torch.ops.aten.mm.default
-WAYS = ("blas", "onednn", "rows", "columns")
+HAS_TILES = native_products.tile_product() is not None
+WAYS = ("blas", "onednn", "rows", "columns") + HAS_TILES * ("tiles",)
+WIDE = tuple(way for way in WAYS if way not in products.SPLIT)
+needs_tiles = pytest.mark.skipif(not HAS_TILES, reason="no AMX tiles")
 
 
 def quickened(function, *tensors):
@@ -20,6 +24,8 @@ def quickened(function, *tensors):
 
 
 def operator_of(way):
+    if way == "tiles":
+        return native_products.tile_product().default
     native = native_products.native_products()
     other = native.onednn_product if way == "onednn" else native.split_product
     return MM if way == "blas" else other.default
@@ -63,6 +69,8 @@ MATRICES = {
     "transposed": (torch.randn(40, 53).t(), torch.randn(37, 40).t()),
     "within larger ones": (torch.randn(60, 50)[3:53, 5:45], torch.randn(50, 60)[5:45, 7:]),
     "of one number": (torch.randn(1, 1), torch.randn(1, 1)),
+    "of long sums": (torch.randn(30, 3001), torch.randn(3001, 20)),
+    "of gaps": (torch.randn(60, 80)[:, ::2], torch.randn(80, 60)[::2, ::3]),
 }
 
 
@@ -76,10 +84,94 @@ def test_the_native_products_are_right(name, threads):
     try:
         made = [native.split_product(left, right, dim) for dim in (0, 1)]
         made.append(native.onednn_product(left, right))
+        made += [native_products.tile_product()(left, right)] * HAS_TILES
     finally:
         torch.set_num_threads(before)
     for product in made:
-        torch.testing.assert_close(product, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(product, expected, rtol=1e-5, atol=1e-5 * left.shape[1] ** 0.5)
+
+
+def of_all_signs(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(len(shape))) * 2 - 1
+
+
+def exactly(left, right):
+    return left.double() @ right.double()
+
+
+def root_mean_square(x):
+    return x.square().mean().sqrt().item()
+
+
+SIZES = {"few terms": (130, 20, 90), "some": (150, 784, 100), "many": (40, 8192, 50)}
+
+
+@needs_tiles
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("transposed", [(), ("left",), ("right",), ("left", "right")])
+def test_tiles_are_no_less_exact_than_the_blas(size, transposed):
+    rows, terms, columns = SIZES[size]
+    left, right = of_all_signs(rows, terms), of_all_signs(terms, columns)
+    left = left.t().contiguous().t() if "left" in transposed else left
+    right = right.t().contiguous().t() if "right" in transposed else right
+    product = native_products.tile_product()(left, right)
+    errors = [root_mean_square(made - exactly(left, right)) for made in (product, left @ right)]
+    assert errors[0] <= errors[1]
+
+
+@needs_tiles
+@pytest.mark.parametrize("short", ["left", "right", "left right"])
+def test_a_matrix_of_bfloat16_numbers_needs_no_other_parts(short):
+    left, right = of_all_signs(70, 300), of_all_signs(300, 90)
+    left = left.bfloat16().float() if "left" in short else left
+    right = (right > 0).float() if "right" in short else right
+    left[3] = of_all_signs(300)  # which makes some tiles of the left one long
+    product = native_products.tile_product()(left, right)
+    torch.testing.assert_close(product.double(), exactly(left, right), rtol=1e-5, atol=1e-5)
+
+
+@needs_tiles
+@pytest.mark.parametrize("place", [(0, 0), (57, 31), (69, 299)])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan, 3.4e38])
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_is_no_sum_of_bfloat16_numbers_is_left_to_the_blas(side, place, value):
+    matrices = [of_all_signs(70, 300), of_all_signs(300, 70)]
+    matrices[side][place if side == 0 else place[::-1]] = value
+    product = native_products.tile_product()(*matrices)
+    torch.testing.assert_close(product, matrices[0] @ matrices[1], equal_nan=True)
+
+
+@needs_tiles
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("side", [0, 1])
+def test_tiles_take_numbers_of_every_size(side, transposed):
+    sizes = 10.0 ** torch.linspace(-44, 37, 64)[:, None]  # from subnormal numbers on
+    sized, other = sizes * of_all_signs(64, 300), of_all_signs(300, 40)
+    sized = sized.t().contiguous().t() if transposed else sized
+    matrices = (sized, other) if side == 0 else (other.t(), sized.t())
+    errors = (native_products.tile_product()(*matrices) - exactly(*matrices)).abs()
+    assert ((errors if side == 0 else errors.t()) <= 1e-5 * sizes + 5e-37).all()
+
+
+def test_where_a_processor_has_no_tiles_there_is_no_such_product(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert native_products.tile_product.__wrapped__() is None
+
+
+def test_a_way_is_timed_with_cold_caches(monkeypatch):
+    swept = torch.zeros(clock.CACHES)
+    seen = []
+    assert clock._seconds(lambda: seen.append(swept.sum().item()), swept) > 0
+    clock._seconds(lambda: seen.append(swept.sum().item()), swept)
+    assert seen == [clock.CACHES, 2 * clock.CACHES]  # all of it is touched before each time
+    assert swept.nbytes >= 2**22
+
+
+def test_timing_draws_no_numbers_of_the_models():
+    found = [products.layout_of(part) for part in (OPERANDS[0].t(), OPERANDS[3])]
+    before = torch.get_rng_state()
+    products._quickest.__wrapped__(*found, 2)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_it_is_the_clock_that_decides(monkeypatch):
@@ -92,7 +184,7 @@ def test_it_is_the_clock_that_decides(monkeypatch):
 
 
 @pytest.mark.parametrize(("inner", "threads", "ways"), [
-    (20, 2, WAYS), (20, 1, WAYS[:2]), (products.NARROW, 2, WAYS[:2]),
+    (20, 2, WAYS), (20, 1, WIDE), (products.NARROW, 2, WIDE),
 ])  # fmt: skip
 def test_every_way_is_timed_for_real(monkeypatch, inner, threads, ways):
     made = {}
@@ -108,7 +200,9 @@ def test_every_way_is_timed_for_real(monkeypatch, inner, threads, ways):
     assert products._quickest.__wrapped__(*found, threads) in ways
     assert sorted(made) == sorted(ways)
     for product in made.values():
-        torch.testing.assert_close(product, torch.full((100, 90), inner / 4))
+        assert product.std() > 0.1  # of numbers that bfloat16 does not hold
+        assert not torch.equal(product, product.bfloat16().float())
+        torch.testing.assert_close(product, made["blas"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("operands", [
@@ -125,9 +219,12 @@ def test_the_blas_is_left_where_nothing_compiles(monkeypatch):
         raise OSError("no compiler\nand more")
 
     monkeypatch.setattr(torch.library, "define", failing)
-    with pytest.warns(UserWarning, match=r"left to the BLAS.*OSError: no compiler\)"):
-        native = native_products.native_products.__wrapped__()
-    monkeypatch.setattr(products, "native_products", lambda: native)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("native_products", "tile_product"):
+        with pytest.warns(UserWarning, match=r"left to the BLAS.*OSError: no compiler\)"):
+            native = getattr(native_products, name).__wrapped__()
+        monkeypatch.setattr(products, name, lambda native=native: native)
     found = [products.layout_of(part) for part in (OPERANDS[0].t(), OPERANDS[3])]
     assert products._quickest.__wrapped__(*found, 2) == "blas"
 
