@@ -43,10 +43,24 @@ def test_an_intensity_is_the_chance_of_a_one(dtype):
     assert (drawn[:, -1] == 1).all()
 
 
-def test_a_dynamic_split_is_drawn_again_at_every_use():
-    source = Resident(Split(torch.full((1, 200), 0.5), dynamic=True), CPU)
-    index = torch.tensor([0])
-    assert not torch.equal(source.batch(index), source.batch(index))
+@pytest.mark.parametrize("kind", [Resident, Streamed])
+def test_a_dynamic_split_is_drawn_again_at_every_use(kind):
+    source = kind(Split(torch.full((1, 200), 0.5), dynamic=True), CPU)
+    given = next(iter(source.epoch(1, torch.Generator())))
+    one, other = (source.batch(given) for _ in range(2))
+    assert not torch.equal(one, other)
+    assert set(one.unique().tolist()) == {0.0, 1.0}
+
+
+def test_on_a_cpu_one_number_is_drawn_for_all():
+    torch.manual_seed(0)
+    drawn = binarized(torch.full((50,), 0.5))
+    after = torch.get_rng_state()
+    torch.manual_seed(0)
+    torch.randint(2**62, ())
+    assert torch.equal(torch.get_rng_state(), after)
+    torch.manual_seed(0)
+    assert torch.equal(binarized(torch.full((50,), 0.5)), drawn)
 
 
 def test_a_pass_that_is_left_early_ends_its_worker():
