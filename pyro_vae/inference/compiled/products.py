@@ -60,10 +60,17 @@ def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
         with graph.graph.inserting_before(node):
             product = _made(graph, _way(*found), left, right)
             if bias:
-                product = graph.graph.call_function(aten.add.Tensor, (product, bias[0]))
+                product = _added(graph, product, bias[0])
         node.replace_all_uses_with(product)
         graph.graph.erase_node(node)
     graph.recompile()
+
+
+def _added(graph: GraphModule, product: Node, bias: Node) -> Node:
+    """The node that adds a bias; with an axis too many for Inductor to hand it to the BLAS."""
+    call = graph.graph.call_function
+    product = call(aten.unsqueeze.default, (product, 0))
+    return call(aten.squeeze.dim, (call(aten.add.Tensor, (product, bias)), 0))
 
 
 def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:

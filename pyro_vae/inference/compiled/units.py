@@ -12,7 +12,7 @@ from pyro_vae.inference.compiled.update_rules import Rule
 
 __all__ = ["Unit", "units_of"]
 
-SMALL = 2**18
+SMALL = 2**16
 """Numbers in a parameter up to which it becomes part of a vector. With small ones the time goes
 into handing tensors over, of which that leaves few; with large ones, into copying gradients."""
 

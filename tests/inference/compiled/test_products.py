@@ -248,3 +248,19 @@ def test_what_follows_a_product_is_compiled(monkeypatch, two_threads, way):
     )
     for ours, theirs in zip(compiled(*OPERANDS), followed(*OPERANDS), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_the_compiler_does_not_hand_the_bias_back_to_the_blas(monkeypatch):
+    monkeypatch.setattr(products, "_quickest", lambda left, right, threads: "blas")
+    graph, _ = quickened(network, *OPERANDS)
+    for node in graph.graph.nodes:
+        node.meta.clear()
+    compiled = backends._compiled(
+        SimpleNamespace(graph=graph, inputs=OPERANDS), {"force_disable_caches": True}
+    )
+    with torch.profiler.profile() as seen:
+        made = compiled(*OPERANDS)
+    torch.testing.assert_close(made, network(*OPERANDS), rtol=1e-5, atol=1e-4)
+    names = [event.key for event in seen.key_averages()]
+    assert "aten::mm" in names
+    assert "aten::addmm" not in names
