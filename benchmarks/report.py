@@ -121,10 +121,9 @@ def how(part: str, effort: Effort) -> str:
     return (
         f"{said} The floor is what no step can be faster than: its matrix products, forward and "
         "backward, at the model's own shapes, each in the fastest of our step's ways, or as many "
-        "operations in one square product where that is faster still (of any numbers: with AMX "
-        "tiles, black and white pixels take half as long); and the bytes that Adam must move; "
-        "each run alone in the same turns. pythae has no step of its own: its time is that "
-        "of its trainer's pass over a DataLoader."
+        "operations in one square product of any numbers where that is faster still; and the "
+        "bytes that Adam must move; each run alone in the same turns. pythae has no step of its "
+        "own: its time is that of its trainer's pass over a DataLoader."
     )
 
 

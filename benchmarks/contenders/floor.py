@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +11,21 @@ import torch
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
-from pyro_vae.inference.compiled.native_products import native_products, tile_product
+from pyro_vae.inference.compiled.clock import quickest
+from pyro_vae.inference.compiled.products import ways_of
 
 __all__ = ["adam_bytes", "build"]
 
-PROBES = 10
 ADAM_PASSES = 7  # reads the weights, their gradients and two moments; writes all but the gradients
 
 
 def adam_bytes(size: Size) -> int:
     """Bytes that Adam must move in one step, in single precision."""
     return 4 * ADAM_PASSES * size.parameters
+
+
+Product = tuple[int, int, int, int | None]
+"""Sizes ``(m, k, n)``, and which of the two matrices (0 or 1) holds 0s and 1s alone, if one."""
 
 
 class Products(Training):
@@ -33,7 +35,7 @@ class Products(Training):
     nothing of what small and narrow ones cost beside the arithmetic.
     """
 
-    def __init__(self, size: Size, products: Sequence[tuple[int, int, int]], device: str) -> None:
+    def __init__(self, size: Size, products: Sequence[Product], device: str) -> None:
         self.parameters, self.batch, self.device = size.parameters, size.batch, device
         self.products = [_fastest(*product, device) for product in products]
 
@@ -67,32 +69,29 @@ class Bytes(Products):
         self.written[: self.part].copy_(self.read[: self.part])
 
 
-def _fastest(m: int, k: int, n: int, device: str) -> Callable[[], object]:
+def _fastest(m: int, k: int, n: int, binary: int | None, device: str) -> Callable[[], object]:
     """``(m, k) @ (k, n)`` by BLAS (MKL, or cuBLAS); on a CPU in another way if that is faster."""
-    a, b = torch.rand(m, k, device=device), torch.rand(k, n, device=device)
+    a, b = (torch.rand(shape, device=device) for shape in ((m, k), (k, n)))
+    if binary is not None:
+        (a, b)[binary].gt_(0.5)
     product = torch.empty(m, n, device=device)
 
     def blas() -> object:
         return torch.mm(a, b, out=product)
 
-    ways: list[Callable[[], object]] = [blas]
-    if device == "cpu" and (tiles := tile_product()) is not None:
-        ways.append(partial(tiles, a, b))
-    if device == "cpu" and (native := native_products()) is not None:
-        ways += [partial(native.split_product, a, b, dim) for dim in (0, 1)]
-        if torch.backends.mkldnn.is_available():
-            ways.append(partial(native.onednn_product, a, b.t().contiguous().t()))
-    return min(ways, key=_seconds)
+    if device != "cpu":
+        return blas
+    ways = ways_of(a, b, torch.get_num_threads(), binary) | {"blas": blas}
+    return ways[quickest(ways)]
 
 
-def _seconds(multiply: Callable[[], object]) -> float:
-    """The shortest of some calls."""
-    taken = []
-    for _ in range(PROBES):
-        began = time.perf_counter()
-        multiply()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+def _products(size: Size) -> list[Product]:
+    """Those of a step; the first layer's, if it is an affine map, take black and white pixels."""
+    products: list[Product] = [(*product, None) for product in size.products()]
+    if not size.channels:
+        m, k, n = size.products()[0]
+        products[:2] = [(m, k, n, 0), (n, m, k, 1)]
+    return products
 
 
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
@@ -100,6 +99,5 @@ def build(variant: str, size: Size, data: Any, weights: Weights, device: str) ->
     if variant == "bytes":
         return Bytes(size, device)
     side = round((size.flops / 2) ** (1 / 3))
-    return Products(
-        size, size.products() if variant == "products" else [(side, side, side)], device
-    )
+    square: list[Product] = [(side, side, side, None)]
+    return Products(size, _products(size) if variant == "products" else square, device)

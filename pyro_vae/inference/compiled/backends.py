@@ -65,7 +65,7 @@ class _Inductor:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
         with _quiet("torch.utils.cpp_extension"):
-            quicken(capture.graph, capture.layouts)
+            quicken(capture.graph, capture.layouts, capture.binary())
             quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
         self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)

@@ -14,6 +14,7 @@ from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
 from pyro_vae.core.errors import NotCapturable
+from pyro_vae.inference.compiled.binary import binary_nodes
 from pyro_vae.inference.compiled.products import Layout, layout_of
 from pyro_vae.inference.compiled.units import Unit
 from pyro_vae.inference.compiled.watch import Watch, values_kept_as_tensors
@@ -100,6 +101,14 @@ class Capture:
     outputs: Outputs
     values: list[Tensor] = field(repr=False)
     layouts: dict[Node, Layout | None] = field(repr=False)
+
+    def binary(self) -> set[Node]:
+        """The nodes that hold noughts and ones alone, so far as can be seen."""
+        own = range(self.given.start)  # parameters and their optimisers' state, which change
+        return binary_nodes(
+            self.graph.graph,
+            {place: tensor for place, tensor in enumerate(self.inputs) if place not in own},
+        )
 
     def unlike(self, other: Capture) -> str | None:
         """Where another trace of the step parts from this one; None if it did the same."""

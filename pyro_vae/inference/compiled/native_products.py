@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["native_products", "tile_product"]
+__all__ = ["binary_product", "native_products", "tile_product"]
 
 HERE = Path(__file__).parent
+PLAIN = "(Tensor left, Tensor right)"
 
 
 @cache
@@ -38,14 +39,39 @@ def native_products() -> Any:
 
 
 @cache
+def binary_product() -> Any:
+    """An operator for float32 matrices of which one holds noughts and ones alone.
+
+    ``binary_product(left, right, side)``: of ``left`` (side 0) or ``right`` (1). Four terms of
+    a sum have sixteen values, which are made once for a row of the other matrix and looked up in
+    a register, for sixteen sums at a time. The sums are no less exact than the BLAS's. If the
+    matrix holds anything else after all, or the other one an infinity or a NaN, the BLAS makes
+    the product.
+
+    Returns:
+        The operator; None where the processor has no AVX-512 or PyTorch does not use it, and,
+        with a warning of the reason, where it does not compile.
+
+    References:
+        | V. L. Arlazarov, E. A. Dinic, M. A. Kronrod, I. A. Faradzev, "On economical construction
+        | of the transitive closure of a directed graph", 1970
+    """
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return None
+    schema = {"binary_product": "(Tensor left, Tensor right, int side)"}
+    library = _loaded(schema, "binary_products.cpp")
+    return torch.ops.pyro_vae.binary_product if library else None
+
+
+@cache
 def tile_product() -> Any:
     """An operator that makes a product of float32 matrices on Intel's matrix tiles (AMX).
 
-    Tiles multiply bfloat16 numbers alone, sixteen times as many at once as the float32 numbers of
-    a vector register, and add in float32. Each float32 is the sum of three such numbers, and of
-    the products of their parts those are added up that float32 does not round away: what comes is
-    no less exact than the BLAS's float32. A matrix with an infinity, a NaN or a number beyond
-    3.39e38 is left to the BLAS; numbers below 1e-32 have fewer digits than float32's.
+    Tiles multiply bfloat16 numbers alone, and add in float32. Each float32 is the sum of three
+    such numbers, and of the products of their parts those are added up that float32 does not
+    round away: what comes is no less exact than the BLAS's float32. A matrix with an infinity, a
+    NaN or a number beyond 3.39e38 is left to the BLAS; numbers below 1e-32 have fewer digits than
+    float32's. Each thread that has used it keeps up to 1.5 MiB until it ends.
 
     Returns:
         The operator; None where the processor or the system has no tiles, and, with a warning of
@@ -55,9 +81,6 @@ def tile_product() -> Any:
         return None
     library = _loaded({"tile_product": PLAIN}, "tile_packing.h", "tile_products.cpp")
     return torch.ops.pyro_vae.tile_product if library and library.has_tiles() else None
-
-
-PLAIN = "(Tensor left, Tensor right)"
 
 
 def _loaded(schemas: dict[str, str], *sources: str) -> Any:
@@ -83,5 +106,5 @@ def _declare(name: str, arguments: str) -> None:
     torch.library.register_fake(name)(_without_values)
 
 
-def _without_values(left: Tensor, right: Tensor, dim: int = 0) -> Tensor:
+def _without_values(left: Tensor, right: Tensor, which: int = 0) -> Tensor:
     return left.new_empty(left.shape[0], right.shape[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import Any
 
@@ -11,9 +11,13 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from pyro_vae.inference.compiled.clock import quickest
-from pyro_vae.inference.compiled.native_products import native_products, tile_product
+from pyro_vae.inference.compiled.native_products import (
+    binary_product,
+    native_products,
+    tile_product,
+)
 
-__all__ = ["Layout", "layout_of", "quicken"]
+__all__ = ["Layout", "layout_of", "quicken", "ways_of"]
 
 aten = torch.ops.aten
 LEAST = 2**18
@@ -22,6 +26,7 @@ NARROW = 64
 """Rows, columns or terms of a sum below which a product may be split. Wider ones the libraries
 share out well by themselves, so that the clock would choose by chance."""
 SPLIT = {"rows": 0, "columns": 1}
+BINARY = {"binary left": 0, "binary right": 1}
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
@@ -34,16 +39,19 @@ def layout_of(tensor: Any) -> Layout | None:
     return tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.device
 
 
-def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
+def quicken(
+    graph: GraphModule, layouts: dict[Node, Layout | None], binary: Collection[Node] = ()
+) -> None:
     """Let each product be made in whichever way makes it soonest, by the clock.
 
     There are PyTorch's two libraries, each with its own threads; for narrow products the BLAS on
-    parts of it, one for each thread; and the matrix tiles of Intel's processors, with float32's
-    exactness. Which way is the quickest depends on the processor and the sizes: on recent AMD
-    processors oneDNN is up to twice as fast as the BLAS for products of a hundred rows and more,
-    and slower for small ones; the BLAS makes narrow ones on one thread; and tiles take half to
-    four fifths of the BLAS's time from a hundred rows on. Only float32 on a CPU is looked at. All
-    round differently in the last place.
+    parts of it, one for each thread; the matrix tiles of Intel's processors, with float32's
+    exactness; and look-ups where a matrix holds noughts and ones alone. Which way is the quickest
+    depends on the processor and the sizes: on recent AMD processors oneDNN is up to twice as fast
+    as the BLAS for products of a hundred rows and more, and slower for small ones; the BLAS makes
+    narrow ones on one thread; tiles take about half to nine tenths of its time from a hundred rows
+    on, and look-ups half. Only float32 on a CPU is looked at. All round differently in the last
+    place.
 
     A bias is added afterwards: the BLAS would copy it into every row beforehand, whereas the
     addition joins whatever is computed next.
@@ -51,6 +59,7 @@ def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
     Args:
         graph: Changed in place.
         layouts: Of what each node gave when it was traced.
+        binary: The nodes that hold noughts and ones alone; products are right in any case.
     """
     for node in list(graph.graph.nodes):
         if node.target not in (aten.mm.default, aten.addmm.default) or node.kwargs:
@@ -58,7 +67,8 @@ def quicken(graph: GraphModule, layouts: dict[Node, Layout | None]) -> None:
         *bias, left, right = node.args
         found = layouts.get(left), layouts.get(right)
         with graph.graph.inserting_before(node):
-            product = _made(graph, _way(*found), left, right)
+            side = 0 if left in binary else 1 if right in binary else None
+            product = _made(graph, _way(*found, side), left, right)
             if bias:
                 product = _added(graph, product, bias[0])
         node.replace_all_uses_with(product)
@@ -82,36 +92,52 @@ def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:
         rows: dict[str, Any] = {"memory_format": torch.contiguous_format}
         left = graph.graph.call_function(aten.clone.default, (left,), rows)
         return graph.graph.call_function(native_products().onednn_product.default, (left, right))
+    if way in BINARY:
+        looked_up = binary_product().default
+        return graph.graph.call_function(looked_up, (left, right, BINARY[way]))
     if way == "tiles":
         return graph.graph.call_function(tile_product().default, (left, right))
     return graph.graph.call_function(aten.mm.default, (left, right))
 
 
-def _way(left: Layout | None, right: Layout | None) -> str:
+def _way(left: Layout | None, right: Layout | None, binary: int | None = None) -> str:
     """The quickest way of making a product; the BLAS where the clock is not asked."""
     if left is None or right is None or left[0][0] * left[0][1] * right[0][1] < LEAST:
         return "blas"
     plain = all(part[2] == torch.float32 and part[3].type == "cpu" for part in (left, right))
-    return _quickest(left, right, torch.get_num_threads()) if plain else "blas"
+    return _quickest(left, right, torch.get_num_threads(), binary) if plain else "blas"
 
 
 @cache
-def _quickest(left: Layout, right: Layout, threads: int) -> str:
+def _quickest(left: Layout, right: Layout, threads: int, binary: int | None = None) -> str:
     """The quickest way of making a product of such matrices on so many threads."""
     draws = torch.Generator().manual_seed(0)  # not the numbers that the model draws next
     a, b = (
         torch.empty_strided(*part[:2]).uniform_(-1, 1, generator=draws) for part in (left, right)
     )
-    return quickest(_ways(a, b, threads))
+    if binary is not None:
+        (a, b)[binary].gt_(0)
+    return quickest(ways_of(a, b, threads, binary))
 
 
-def _ways(a: Tensor, b: Tensor, threads: int) -> dict[str, Callable[[], Any]]:
-    """The ways of making a product.
+def ways_of(
+    a: Tensor, b: Tensor, threads: int, binary: int | None = None
+) -> dict[str, Callable[[], Any]]:
+    """The ways of making a product of float32 matrices on a CPU, by name.
 
     OneDNN's left operand is laid out row after row first; how long that takes is counted as a copy
     of as many numbers.
+
+    Args:
+        a: The left matrix.
+        b: The right one.
+        threads: How many there are.
+        binary: Which of the two (0 or 1) holds noughts and ones alone; None if neither does.
     """
     ways: dict[str, Callable[[], Any]] = {"blas": lambda: torch.mm(a, b)}
+    if binary is not None and (looked_up := binary_product()) is not None:
+        ways |= {way: partial(looked_up, a, b, side) for way, side in BINARY.items()
+                 if side == binary}  # fmt: skip
     if (tiles := tile_product()) is not None:
         ways["tiles"] = partial(tiles, a, b)
     native = native_products()
