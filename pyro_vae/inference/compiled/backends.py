@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import getitem, is_
 from typing import Any, Protocol
 
 import torch
@@ -68,14 +69,55 @@ class _Inductor:
             quicken(capture.graph, capture.layouts, capture.binary())
             quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
+        self.changed = [self.inputs[position] for position in _changed(capture.graph.graph)]
         self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
+        self.inner: Callable[[list[Tensor]], Sequence[Tensor]] | None = None
+        self.is_new = True
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given
         for position, name in self.remembered.items():
             self.inputs[position] = getattr(loss, name)
-        outputs: Sequence[Tensor] = self.call(*self.inputs)
+        if self.inner is not None:
+            torch.autograd.graph.increment_version(self.changed)
+            return self.inner([*self.inputs])
+        if self.is_new:
+            self.is_new = False
+            outputs, self.inner = _called(self.call, self.inputs)
+            return outputs
+        return self.call(*self.inputs)
+
+
+def _called(
+    call: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Callable[[list[Tensor]], Sequence[Tensor]] | None]:
+    """The outputs of a compiled function, and what lies within its wrappers in Python, if found.
+
+    The wrappers (for autograd, caches and profilers) take up to a tenth of a small step. Where
+    one call shows that they hand on what they are given, and give back what they get, later calls
+    can do without them.
+    """
+    from torch._inductor.output_code import CompiledFxGraph  # takes a second to import
+
+    seen: list[tuple[Any, list[Tensor], Sequence[Tensor]]] = []
+    wrapped = CompiledFxGraph.__call__
+
+    def noted(self: CompiledFxGraph, given: Sequence[Any]) -> Any:
+        handed = list(given)
+        seen.append((self.current_callable, handed, outputs := wrapped(self, given)))
         return outputs
+
+    CompiledFxGraph.__call__ = noted  # type: ignore[method-assign, assignment]
+    try:
+        outputs = call(*inputs)
+    finally:
+        CompiledFxGraph.__call__ = wrapped  # type: ignore[method-assign]
+    same = len(seen) == 1 and _are_same(seen[0][1], inputs) and _are_same(seen[0][2], outputs)
+    return outputs, seen[0][0] if same else None
+
+
+def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _keep_freed_memory() -> None:
@@ -132,16 +174,22 @@ def _changed(graph: Graph) -> set[int]:
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     found = set()
     for node in graph.nodes:
-        if node.op == "call_function" and node.target._schema.is_mutable:
+        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
             parts = zip(node.target._schema.arguments, node.args, strict=False)
             for argument, given in parts:
                 if argument.alias_info is not None and argument.alias_info.is_write:
-                    found.add(_viewed(given))
+                    several = given if isinstance(given, list | tuple) else [given]
+                    found.update(map(_viewed, several))
     return {position for position, node in enumerate(inputs) if node in found}
 
 
 def _viewed(node: Any) -> Any:
     """What a node is a view of, or itself."""
-    while node.op == "call_function" and node.target._schema.returns[0].alias_info is not None:
+    while node.op == "call_function":
+        if isinstance(node.target, torch._ops.OpOverload):
+            if node.target._schema.returns[0].alias_info is None:
+                break
+        elif node.target is not getitem:  # of several views
+            break
         node = node.args[0]
     return node

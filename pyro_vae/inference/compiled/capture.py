@@ -235,6 +235,8 @@ def _lift(graph: GraphModule) -> list[Tensor]:
             lifted[name] = (last, getattr(graph, name))
         node.replace_all_uses_with(lifted[name][0])
         graph.graph.erase_node(node)
+    for name in lifted:
+        delattr(graph, name)  # or the compiler would hand it on too
     graph.graph.set_codegen(CodeGen())
     graph.recompile()
     return [tensor for _, tensor in lifted.values()]

@@ -1,16 +1,38 @@
-"""What makes two steps the same graph: layouts, modes and plain values."""
+"""What makes two steps the same graph: layouts, modes, plain values, and where parameters lie."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
+import pyro
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-__all__ = ["roots_of", "signature", "tensors_of"]
+__all__ = ["Places", "roots_of", "signature", "tensors_of"]
 
 PLAIN = (int, float, str, bool, type(None))
+
+
+class Places:
+    """Where parameters lie, in Pyro's store and in memory.
+
+    Args:
+        parameters: Unconstrained ones of the store.
+    """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.names = [str(pyro.get_param_store().param_name(p)) for p in parameters]
+        self.addresses = list(map(Tensor.data_ptr, parameters))
+
+    def have_changed(self) -> bool:
+        """Whether some have been replaced, or have moved."""
+        stored = map(pyro.get_param_store()._params.get, self.names)
+        if not all(map(is_, stored, self.parameters)):
+            return True
+        return list(map(Tensor.data_ptr, self.parameters)) != self.addresses
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any], roots: list[Any], loss: Any) -> Any:
@@ -26,10 +48,10 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], roots: list[Any], l
     spec: Any = len(args)
     if kwargs or not all(type(leaf) is Tensor for leaf in args):
         leaves, spec = pytree.tree_flatten((args, kwargs))
-    parts = tuple(_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves)
-    modes = tuple(root.training for root in roots)
-    numbers = tuple(value for value in vars(loss).values() if type(value) in PLAIN)
-    return parts, spec, modes, numbers
+    parts = [_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves]
+    modes = [root.training for root in roots]
+    numbers = [value for value in vars(loss).values() if type(value) in PLAIN]
+    return tuple(parts), spec, tuple(modes), tuple(numbers)
 
 
 def tensors_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:

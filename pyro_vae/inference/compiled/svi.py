@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.infer import SVI
@@ -20,8 +19,8 @@ from torch.utils import _pytree as pytree
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.inference.compiled.backends import Replay, replay_of
 from pyro_vae.inference.compiled.capture import Capture, Outputs, Step, capture
-from pyro_vae.inference.compiled.signature import roots_of, signature, tensors_of
-from pyro_vae.inference.compiled.units import units_of
+from pyro_vae.inference.compiled.signature import Places, roots_of, signature, tensors_of
+from pyro_vae.inference.compiled.units import Rates, units_of
 from pyro_vae.inference.compiled.update_rules import rule_of
 
 __all__ = ["CompiledSVI"]
@@ -90,9 +89,8 @@ class CompiledSVI(SVI):
         self._kinds: dict[Any, _Kind] = {}
         self._step: Step | None = None
         self._trained: set[int] = set()
-        self._names: list[str] = []
-        self._places: list[int] = []
-        self._rates: list[float | None] = []
+        self._places = Places([])
+        self._rates = Rates([])
 
     @property
     def compiled(self) -> bool:
@@ -115,9 +113,10 @@ class CompiledSVI(SVI):
             NotCapturable: naming the site, if the program has no static graph. This step has not
                 been made then, and ``pyro.infer.SVI`` may go on with the same optimiser.
         """
-        if self._step is None or self._is_stale():
+        if self._step is None or self._places.have_changed():
             return self._first(args, kwargs)
-        self._rejoin()
+        if self._rates.have_parted():
+            self._prepare(self._step.parameters)
         kind = self._kind(signature(args, kwargs, self._roots, self._loss))
         if kind.replay is not None:
             return self._replayed(kind, tensors_of(args, kwargs))
@@ -160,19 +159,10 @@ class CompiledSVI(SVI):
         clips = [self.optim.grad_clip[p] for p in parameters]
         units = units_of(parameters, rules, clips, self._trained)
         device = parameters[0].device if parameters else torch.device("cpu")
-        self._rates = [0.0] * len(units)
-        rates = torch.tensor(self._rates, dtype=torch.float64, device=device)
         good = torch.ones((), dtype=torch.bool, device=device)
-        self._names = [str(pyro.get_param_store().param_name(p)) for p in parameters]
-        self._places = [p.data_ptr() for p in parameters]
-        self._step = Step(self._loss, parameters, units, outside, rates, good)
-
-    def _is_stale(self) -> bool:
-        """Whether parameters have been replaced, or have moved, since the first step."""
-        assert self._step is not None
-        stored = pyro.get_param_store()._params
-        parts = zip(self._step.parameters, self._names, self._places, strict=True)
-        return any(p is not stored.get(name) or p.data_ptr() != at for p, name, at in parts)
+        self._places = Places(parameters)
+        self._rates = Rates(units, device)
+        self._step = Step(self._loss, parameters, units, outside, self._rates.numbers, good)
 
     def _kind(self, key: Any) -> _Kind:
         kind = self._kinds.get(key)
@@ -215,7 +205,7 @@ class CompiledSVI(SVI):
         began = time.perf_counter()
         rules = [rule for unit in self._step.units for rule in unit.rules]
         before = [rule.plain_state() for rule in rules]
-        self._advance()
+        self._rates.advance()
         try:
             traced = capture(self._step, loss_and_grads, tensors_of(args, kwargs))
         except NotCapturable:
@@ -250,7 +240,7 @@ class CompiledSVI(SVI):
     def _replayed(self, kind: _Kind, given: list[Tensor]) -> Any:
         assert kind.replay is not None
         assert kind.outputs is not None
-        self._advance()
+        self._rates.advance()
         return self._finished(kind.outputs, kind.replay(given, self._loss))
 
     def _finished(self, outputs: Outputs, values: Any) -> Any:
@@ -266,21 +256,6 @@ class CompiledSVI(SVI):
             self.optim(left)
             zero_grads(left)
         return values[0] if outputs.single else outputs.unflatten(values[:count])
-
-    def _advance(self) -> None:
-        """Hand the optimisers' numbers for the next step to the device, if they have changed."""
-        assert self._step is not None
-        rates = [unit.advance() for unit in self._step.units]
-        if rates != self._rates:
-            self._step.rates.copy_(torch.tensor(rates, dtype=torch.float64))
-            self._rates = rates
-
-    def _rejoin(self) -> None:
-        """Part the parameters whose optimisers no longer have the same settings."""
-        assert self._step is not None
-        units = self._step.units
-        if any(unit.is_vector and unit.advance() is None for unit in units):
-            self._prepare(self._step.parameters)
 
     def _arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self.batch is None else self.batch(*args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from pyro_vae.inference.compiled.update_rules import Rule
 
-__all__ = ["Unit", "units_of"]
+__all__ = ["Rates", "Unit", "units_of"]
 
 SMALL = 2**16
 """Numbers in a parameter up to which it becomes part of a vector. With small ones the time goes
@@ -69,6 +70,55 @@ class Unit:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.data = part.view(tensor.shape)
         return whole
+
+
+class Rates:
+    """The number that each unit needs at a step, handed to the device when it has changed.
+
+    Args:
+        units: What is updated.
+        device: Where the numbers are needed.
+
+    Attributes:
+        numbers: One for each unit, ``(U,)`` float64.
+    """
+
+    def __init__(self, units: list[Unit], device: torch.device | None = None) -> None:
+        self.units = units
+        self.numbers = torch.zeros(len(units), dtype=torch.float64, device=device)
+        self._handed: list[float | None] = [0.0] * len(units)
+        self._seen: list[Any] = []
+        rules = [rule for unit in units for rule in unit.rules]
+        self._groups = [rule.group for rule in rules]
+        self._only_read = all(rule.may_join for rule in rules)
+
+    def have_parted(self) -> bool:
+        """Whether parameters of one unit no longer have the same number."""
+        if self._are_as_seen():
+            return False
+        return any(unit.is_vector and unit.advance() is None for unit in self.units)
+
+    def advance(self) -> None:
+        """Let the optimisers go on by a step, and hand over what has changed by it."""
+        if self._are_as_seen():
+            return
+        seen = self._settings()
+        rates = [unit.advance() for unit in self.units]
+        if rates != self._handed:
+            self.numbers.copy_(torch.tensor(rates, dtype=torch.float64))
+            self._handed = rates
+        self._seen = seen
+
+    def _are_as_seen(self) -> bool:
+        """Whether all is as it was when numbers were last handed over, as in most steps."""
+        return self._only_read and bool(self._seen) and self._settings() == self._seen
+
+    def _settings(self) -> list[Any]:
+        """All learning rates; what is a tensor, by its value."""
+        rates = list(map(itemgetter("lr"), self._groups))
+        if Tensor in map(type, rates):
+            return [float(rate) for rate in rates]
+        return rates
 
 
 def units_of(

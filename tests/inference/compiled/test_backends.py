@@ -1,4 +1,4 @@
-"""What a compiled step asks of the system's memory."""
+"""What a compiled step asks of the system's memory, and of the compiler's wrappers."""
 
 import os
 import platform
@@ -6,6 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from pyro_vae.inference.compiled import backends
+from tests.inference.compiled.common import same
+from tests.inference.compiled.programs import regression
 
 COUNTS = """
 import resource
@@ -35,3 +40,39 @@ def test_memory_that_a_step_frees_is_kept_for_the_next():
     before, after = map(int, process.stdout.split())
     assert before > 10_000  # pages of 4 KiB, of which each round touches 15,360
     assert after < before / 10
+
+
+def test_a_compiled_step_does_without_the_wrappers_in_python():
+    svi = same(regression, steps=30)
+    (kind,) = svi._kinds.values()
+    assert kind.replay.inner is not None
+    kind.replay.call = None  # it is not called any more
+    before = [tensor._version for tensor in kind.replay.changed]
+    assert svi.step(*regression().arguments).isfinite()
+    after = [tensor._version for tensor in kind.replay.changed]
+    assert after == [version + 1 for version in before]  # as autograd must know
+    assert len(after) > 3  # parameters, Adam's moments and its count
+
+
+def test_wrappers_that_do_more_than_hand_on_are_kept(monkeypatch):
+    from torch._inductor.output_code import CompiledFxGraph
+
+    monkeypatch.setattr(CompiledFxGraph, "__del__", lambda self: None, raising=False)
+    graph = CompiledFxGraph.__new__(CompiledFxGraph)
+    graph.current_callable = lambda given: [given[0] + 1]
+    monkeypatch.setattr(
+        CompiledFxGraph, "__call__", lambda self, given: self.current_callable(given)
+    )
+    one, other = torch.ones(()), torch.zeros(())
+
+    def inner_of(call, *inputs):
+        outputs, inner = backends._called(call, inputs)
+        assert outputs[0] == 2
+        return inner
+
+    assert inner_of(lambda *given: graph([*given]), one, other) is graph.current_callable
+    assert inner_of(lambda *given: graph([given[0], one]), one, other) is None
+    assert inner_of(lambda *given: graph([given[0]]), one, other) is None
+    assert inner_of(lambda *given: [graph([*given])[0] * 1], one, other) is None
+    assert inner_of(lambda *given: [graph([*given]), graph([*given])][1], one, other) is None
+    assert inner_of(lambda *given: [given[0] + 1], one, other) is None

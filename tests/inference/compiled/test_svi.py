@@ -353,14 +353,18 @@ def test_a_compiler_that_fails_is_reported_at_the_next_step(monkeypatch):
 
 
 def test_the_inputs_that_a_graph_changes_are_found():
-    def change(held, moment, buffer, read):
+    def change(held, moment, buffer, read, parted, cut, listed):
         moment.view(-1)[:2].mul_(2)
         buffer.detach().add_(read.sum())
-        held.copy_(read + moment)
+        parted.unbind()[1].add_(1)
+        first, second = (read * 2).split(1)
+        second.add_(first)
+        torch._foreach_mul_([listed, second], 2.0)
+        held.copy_(read + moment + cut.max(0).values)
         return held * 1
 
-    graph = make_fx(change)(*(torch.ones(2, 2) for _ in range(4))).graph
-    assert backends._changed(graph) == {0, 1, 2}
+    graph = make_fx(change)(*(torch.ones(2, 2) for _ in range(7))).graph
+    assert backends._changed(graph) == {0, 1, 2, 4, 6}
 
 
 def test_training_mode_is_part_of_the_graph():
