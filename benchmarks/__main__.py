@@ -112,14 +112,14 @@ class Run:
         contenders = [*self.taking_part(CONTENDERS), *FLOORS]
         results = measure(size, contenders, workers, self.effort)
         drawn = picture.bars([(size.name, results)])
-        tables = [report.size_table(size, results)]
+        tables = [report.size_table(size, results, self.device)]
         found.add(self._section(size.name, size.key, tables, drawn), results)
 
     def _epochs(self, found: Findings, workers: Workers, data: epochs.EpochData) -> None:
         effort = replace(self.effort, rounds=1 if self.quick else min(3, self.effort.rounds))
         results = epochs.epochs(self.taking_part(EPOCHS), workers, data, effort.rounds)
         drawn = picture.bars([("an epoch of MNIST", results)], "s an epoch")
-        tables = [report.epochs_table(data.name, results)]
+        tables = [report.epochs_table(data.name, results, self.device)]
         found.add(self._section("Whole epochs", "epochs", tables, drawn, effort), results)
 
     def _profile(

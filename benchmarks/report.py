@@ -23,8 +23,8 @@ __all__ = ["disagreements", "epochs_table", "growth_tables", "how", "machine", "
 PACKAGES = ("torch", "pyro-ppl", "numpyro", "jax", "pythae", "torchvision", "numpy")
 
 
-def size_table(size: Size, results: Sequence[Result]) -> Table:
-    """A row for each contender, and the floor's below."""
+def size_table(size: Size, results: Sequence[Result], device: str) -> Table:
+    """A row for each contender, and the floor's below; without a GPU, one that says so."""
     reference = _of(results, REFERENCE)
     table = Table(
         size.name,
@@ -34,10 +34,11 @@ def size_table(size: Size, results: Sequence[Result]) -> Table:
     )  # fmt: skip
     for result in results:
         table.add(*_row(result, reference, 1000))
+    _add_gpu(table, device)
     return table
 
 
-def epochs_table(name: str, results: Sequence[Result]) -> Table:
+def epochs_table(name: str, results: Sequence[Result], device: str) -> Table:
     """A row for each way to run an epoch; ratios to the tutorial's loop."""
     reference = results[0] if results else None
     table = Table(
@@ -49,6 +50,7 @@ def epochs_table(name: str, results: Sequence[Result]) -> Table:
     )  # fmt: skip
     for result in results:
         table.add(*_row(result, reference, 1))
+    _add_gpu(table, device)
     return table
 
 
@@ -142,6 +144,12 @@ def _row(result: Result, reference: Result | None, unit: float) -> list[str | Ce
         loss if result.agrees else Cell(loss, "bad"),
         number(result.start, 2),
     ]
+
+
+def _add_gpu(table: Table, device: str) -> None:
+    """A row that says what a run on a CPU has not measured."""
+    if device != "cuda":
+        table.add(Cell("on a GPU: not measured in this run", "muted"), *[MISSING] * 6)
 
 
 def _ratio(reference: Result | None, result: Result) -> str:

@@ -135,7 +135,7 @@ class TestCheck:
         results = [timed(PYRO), timed(), other]
         check_losses(results, 9936)
         assert [result.agrees for result in results] == [True, True, False]
-        assert "not comparable" in str(report.size_table(BY_KEY["digits"], results))
+        assert "not comparable" in str(report.size_table(BY_KEY["digits"], results, "cpu"))
         (sentence,) = report.disagreements(results)
         assert other.contender.name in sentence
 
@@ -148,23 +148,31 @@ class TestCheck:
 class TestReport:
     def test_medians_and_the_median_of_the_ratios(self):
         pyro = timed(PYRO, times=(0.004, 0.004, 0.004))
-        table = report.size_table(BY_KEY["digits"], [pyro, timed()])
+        table = report.size_table(BY_KEY["digits"], [pyro, timed()], "cpu")
         assert [cell.text for cell in table.rows[1]] == [
             EAGER.name, "1", "2.00", "1.00 to 4.00", "2.00", "30.00", "0.50",
         ]  # fmt: skip
 
     def test_a_peer_that_is_missing_says_so(self):
         row = report.size_table(
-            BY_KEY["digits"], [Result(EAGER, note="not installed: pip install it")]
+            BY_KEY["digits"], [Result(EAGER, note="not installed: pip install it")], "cpu"
         ).rows[0]
         assert row[0].text == f"{EAGER.name}: not installed: pip install it"
         assert {cell.text for cell in row[1:]} == {"—"}
+
+    @pytest.mark.parametrize(("device", "said"), [("cpu", 1), ("cuda", 0)])
+    def test_a_run_on_a_cpu_says_that_no_gpu_was_measured(self, device, said):
+        for table in (
+            report.size_table(BY_KEY["digits"], [timed(PYRO)], device),
+            report.epochs_table("of something", [timed(PYRO)], device),
+        ):
+            assert str(table).count("on a GPU: not measured") == said
 
     def test_the_floor_in_words(self):
         times = 0.002, 0.001, 0.0005  # own products, a square one, bytes
         floors = [timed(one, times=[t]) for one, t in zip(FLOORS, times, strict=True)]
         size = BY_KEY["digits"]
-        said = report.size_table(size, floors).caption
+        said = report.size_table(size, floors, "cpu").caption
         assert f"{size.flops / 2e6:.0f} GFLOP/s" in said
         assert f"{adam_bytes(size) / 5e5:.0f} GB/s" in said
         assert said.endswith("floor: 1 ms")
@@ -199,7 +207,7 @@ class TestReport:
 class TestResults:
     def section(self, key, device="cpu", words="how"):
         size = BY_KEY[key]
-        table = report.size_table(size, [timed(PYRO), timed()])
+        table = report.size_table(size, [timed(PYRO), timed()], "cpu")
         drawn = picture.bars([(size.name, [timed()])])
         return Section(size.name, key, device, [report.machine("cpu"), words], [table], drawn)
 
