@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.fx import Graph
+from torch.fx import Graph, Node
 
 from pyro_vae.inference.compiled.capture import Capture
 from pyro_vae.inference.compiled.convolutions import quicken_convolutions
@@ -172,7 +172,7 @@ class _CUDAGraph:
 def _changed(graph: Graph) -> set[int]:
     """The positions of the inputs that a graph changes where they lie."""
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    found = set()
+    found: set[Node] = set()
     for node in graph.nodes:
         if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
             parts = zip(node.target._schema.arguments, node.args, strict=False)
