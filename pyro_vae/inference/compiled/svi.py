@@ -58,6 +58,7 @@ class CompiledSVI(SVI):
         outside: The kinds of optimiser that are left outside the graph.
 
     Example:
+        >>> import pyro
         >>> from pyro import distributions as dist
         >>> def model(x):
         ...     loc = pyro.sample("loc", dist.Normal(0.0, 1.0))
