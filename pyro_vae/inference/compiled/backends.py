@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import getitem, is_
 from typing import Any, Protocol
 
@@ -70,22 +71,21 @@ class _Inductor:
             quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
         self.changed = [self.inputs[position] for position in _changed(capture.graph.graph)]
-        self.call = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
-        self.inner: Callable[[list[Tensor]], Sequence[Tensor]] | None = None
-        self.is_new = True
+        self.run: Callable[[list[Tensor]], Sequence[Tensor]]
+        self.run = partial(self._first, _compiled(capture, {"cpp_wrapper": True} | INDUCTOR))
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given
         for position, name in self.remembered.items():
             self.inputs[position] = getattr(loss, name)
-        if self.inner is not None:
-            torch.autograd.graph.increment_version(self.changed)
-            return self.inner([*self.inputs])
-        if self.is_new:
-            self.is_new = False
-            outputs, self.inner = _called(self.call, self.inputs)
-            return outputs
-        return self.call(*self.inputs)
+        torch.autograd.graph.increment_version(self.changed)
+        return self.run([*self.inputs])
+
+    def _first(self, wrapped: Callable[..., Any], inputs: list[Tensor]) -> Sequence[Tensor]:
+        """The first call, which finds out how the others are made."""
+        outputs, inner = _called(wrapped, inputs)
+        self.run = inner or (lambda inputs: wrapped(*inputs))
+        return outputs
 
 
 def _called(

@@ -13,6 +13,11 @@ __all__ = ["binary_nodes"]
 
 aten = torch.ops.aten
 DRAWN = (aten.bernoulli.default, aten.bernoulli.p)
+TRUTHS = tuple(
+    overload
+    for name in ("lt", "le", "gt", "ge", "eq", "ne")
+    for overload in (getattr(aten, name).Tensor, getattr(aten, name).Scalar)
+)
 MOVED = (
     aten._to_copy.default, aten._unsafe_view.default, aten.alias.default, aten.as_strided.default,
     aten.clone.default, aten.detach.default, aten.expand.default, aten.index.Tensor,
@@ -49,13 +54,6 @@ def _is_kept(node: Node, found: set[Node]) -> bool:
     if node.target not in MOVED or not isinstance(first, Node):
         return False
     return first in found or first.target in TRUTHS
-
-
-TRUTHS = tuple(
-    overload
-    for name in ("lt", "le", "gt", "ge", "eq", "ne")
-    for overload in (getattr(aten, name).Tensor, getattr(aten, name).Scalar)
-)
 
 
 def _is_binary(tensor: Tensor) -> bool:

@@ -7,41 +7,15 @@
 // (Arlazarov, Dinic, Kronrod, Faradzev, "On economical construction of the transitive closure of a
 // directed graph", 1970).
 
-#include <algorithm>
-#include <atomic>
-#include <cstdint>
 #include <memory>
-
-#include <immintrin.h>
-
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
-using torch::stable::Tensor;
 
 namespace {
 
-constexpr int64_t lane = 16;   // sums in a register
 constexpr int64_t word = 32;   // terms of a sum whose choice is kept in one number
 constexpr int64_t four = 4;    // terms that are looked up together
 constexpr int64_t height = 3;  // rows that are multiplied at once; more would need more registers
 constexpr int64_t most = 8;    // registers of sums of each of them
 constexpr int64_t depth = 8;   // words after which sums begin anew: long ones lose more digits
-
-int64_t over(int64_t number, int64_t by) { return (number + by - 1) / by; }
-
-__mmask16 first(int64_t count) {
-  return count >= lane ? 0xffff : count <= 0 ? 0 : __mmask16((1u << count) - 1);
-}
-
-// A matrix as lines of terms: a stride to the next line, and one along the terms.
-struct Lines {
-  const float* begin;
-  int64_t count, terms, stride, along;
-};
 
 // Which terms count: bit `t` of `words[w * lanes + line]` stands for the term `w * 32 + t`.
 struct Choices {
@@ -53,7 +27,7 @@ struct Choices {
 
   // Sixteen lines; false if there is anything but noughts and ones among them.
   bool fill(int64_t from) const {
-    return lines.along == 1 ? fill_along(from) : fill_across(from);
+    return lines.terms_adjoin() ? fill_along(from) : fill_across(from);
   }
 
   const Lines lines;
@@ -111,7 +85,7 @@ struct Rows {
     for (int64_t r = 0; r < height; ++r) {
       const float* from = lines.begin + (row + r) * lines.stride;
       float* const to = &terms[r * stride];
-      if (lines.along != 1) {
+      if (!lines.terms_adjoin()) {
         for (int64_t t = 0; t < lines.terms; ++t) to[t] = from[t * lines.along];
         from = to;
       }
@@ -249,20 +223,11 @@ bool make(const Lines& others, int64_t from, int64_t to, const Choices& choices,
   return rows.were_finite();
 }
 
-// A matrix whose rows or columns lie without gaps.
-Tensor dense(const Tensor& matrix) {
-  const bool is_dense = matrix.stride(0) == 1 || matrix.stride(1) == 1;
-  return is_dense ? matrix : torch::stable::contiguous(matrix);
-}
-
 // The product of two matrices, of which the left one (`side` 0) or the right one (1) is binary.
 Tensor binary_product(Tensor left, Tensor right, int64_t side) {
   const Tensor a = dense(left), b = dense(right);
   Tensor made = torch::stable::new_empty(a, {a.size(0), b.size(1)});
-  const Lines rows{static_cast<const float*>(a.data_ptr()), a.size(0), a.size(1), a.stride(0),
-                   a.stride(1)};
-  const Lines columns{static_cast<const float*>(b.data_ptr()), b.size(1), b.size(0), b.stride(1),
-                      b.stride(0)};
+  const Lines rows = rows_of(a), columns = columns_of(b);
   const Choices choices(side == 0 ? rows : columns);
   const Lines& others = side == 0 ? columns : rows;
   const Product product{static_cast<float*>(made.data_ptr()), b.size(1), side == 0};
@@ -284,7 +249,7 @@ Tensor binary_product(Tensor left, Tensor right, int64_t side) {
   if (can_be) torch::stable::parallel_for(0, choices.lanes / lane, 1, fill);
   if (can_be) torch::stable::parallel_for(0, over(others.count, share), 1, make_shares);
   // An infinity times nought is not a number, and numbers that are not binary are not choices.
-  if (!can_be) TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_mm_out(made.get(), a.get(), b.get()));
+  if (!can_be) multiply_by_blas(a, b, made);
   return made;
 }
 

@@ -44,7 +44,7 @@ def binary_product() -> Any:
 
     ``binary_product(left, right, side)``: of ``left`` (side 0) or ``right`` (1). Four terms of
     a sum have sixteen values, which are made once for a row of the other matrix and looked up in
-    a register, for sixteen sums at a time. The sums are no less exact than the BLAS's. If the
+    a register, for sixteen sums at a time. The sums are as exact as the BLAS's. If the
     matrix holds anything else after all, or the other one an infinity or a NaN, the BLAS makes
     the product.
 
@@ -59,7 +59,7 @@ def binary_product() -> Any:
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
     schema = {"binary_product": "(Tensor left, Tensor right, int side)"}
-    library = _loaded(schema, "binary_products.cpp")
+    library = _loaded(schema, "matrix_lines.h", "binary_products.cpp")
     return torch.ops.pyro_vae.binary_product if library else None
 
 
@@ -79,7 +79,8 @@ def tile_product() -> Any:
     """
     if sys.platform != "linux" or not torch.cpu.get_capabilities().get("amx_bf16", False):
         return None
-    library = _loaded({"tile_product": PLAIN}, "tile_packing.h", "tile_products.cpp")
+    sources = "matrix_lines.h", "tile_packing.h", "tile_products.cpp"
+    library = _loaded({"tile_product": PLAIN}, *sources)
     return torch.ops.pyro_vae.tile_product if library and library.has_tiles() else None
 
 

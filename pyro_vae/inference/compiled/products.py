@@ -26,7 +26,7 @@ NARROW = 64
 """Rows, columns or terms of a sum below which a product may be split. Wider ones the libraries
 share out well by themselves, so that the clock would choose by chance."""
 SPLIT = {"rows": 0, "columns": 1}
-BINARY = {"binary left": 0, "binary right": 1}
+BINARY = ("binary left", "binary right")
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 """Sizes, strides, type and device of a tensor."""
@@ -94,7 +94,7 @@ def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:
         return graph.graph.call_function(native_products().onednn_product.default, (left, right))
     if way in BINARY:
         looked_up = binary_product().default
-        return graph.graph.call_function(looked_up, (left, right, BINARY[way]))
+        return graph.graph.call_function(looked_up, (left, right, BINARY.index(way)))
     if way == "tiles":
         return graph.graph.call_function(tile_product().default, (left, right))
     return graph.graph.call_function(aten.mm.default, (left, right))
@@ -136,8 +136,7 @@ def ways_of(
     """
     ways: dict[str, Callable[[], Any]] = {"blas": lambda: torch.mm(a, b)}
     if binary is not None and (looked_up := binary_product()) is not None:
-        ways |= {way: partial(looked_up, a, b, side) for way, side in BINARY.items()
-                 if side == binary}  # fmt: skip
+        ways[BINARY[binary]] = partial(looked_up, a, b, binary)
     if (tiles := tile_product()) is not None:
         ways["tiles"] = partial(tiles, a, b)
     native = native_products()

@@ -1,18 +1,11 @@
-// Float32 matrices as bfloat16 tiles, for tile_products.cpp, which this is put before.
+// Float32 matrices as bfloat16 tiles, between matrix_lines.h and tile_products.cpp.
 //
 // A float32 has 24 significant bits, a bfloat16 has 8: each number is exactly the sum of three.
-
-#include <algorithm>
-#include <cstdint>
-
-#include <immintrin.h>
 
 namespace {
 
 constexpr int64_t side = 16;   // rows of a tile, and columns of a tile of the product
 constexpr int64_t depth = 32;  // terms of the sums that two tiles make at once
-
-int64_t over(int64_t number, int64_t by) { return (number + by - 1) / by; }
 
 struct alignas(64) Tile {
   __m512i rows[side];
@@ -32,21 +25,6 @@ struct Rest {
     return _mm512_cmpge_epu32_mask(largest, _mm512_set1_epi32(int(0xff000000u))) == 0;
   }
 };
-
-// Some rows of a matrix, or some columns of it: a stride to the next, and one along their terms.
-struct Lines {
-  const float* begin;
-  int64_t count, terms, stride, along;
-  Lines part(int64_t line, int64_t lines, int64_t term, int64_t most) const {
-    return {begin + line * stride + term * along, std::min(lines, count - line),
-            std::min(most, terms - term), stride, along};
-  }
-  bool terms_adjoin() const { return along == 1; }
-};
-
-__mmask16 first(int64_t count) {
-  return count >= side ? 0xffff : count <= 0 ? 0 : __mmask16((1u << count) - 1);
-}
 
 __m512i numbers(const float* from, __mmask16 mask) {
   return _mm512_maskz_loadu_epi32(mask, from);

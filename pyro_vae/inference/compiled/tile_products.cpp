@@ -9,17 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <utility>
 #include <vector>
-
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
-using torch::stable::Tensor;
 
 namespace {
 
@@ -185,12 +176,6 @@ std::pair<int64_t, int64_t> shares(int64_t rows, int64_t columns, int64_t thread
   return best;
 }
 
-// A matrix whose rows or columns lie without gaps.
-Tensor dense(const Tensor& matrix) {
-  const bool is_dense = matrix.stride(0) == 1 || matrix.stride(1) == 1;
-  return is_dense ? matrix : torch::stable::contiguous(matrix);
-}
-
 // A thread's part of so many tiles, as rows or columns.
 std::pair<int64_t, int64_t> share(int64_t part, int64_t parts, int64_t tiles) {
   const int64_t begin = part * tiles / parts, end = (part + 1) * tiles / parts;
@@ -202,9 +187,7 @@ Tensor tile_product(Tensor left, Tensor right) {
   const int64_t rows = a.size(0), columns = b.size(1), terms = a.size(1);
   Tensor product = torch::stable::new_empty(a, {rows, columns});
   float* const begin = static_cast<float*>(product.data_ptr());
-  const Lines lines{static_cast<const float*>(a.data_ptr()), rows, terms, a.stride(0), a.stride(1)};
-  const Lines others{static_cast<const float*>(b.data_ptr()), columns, terms, b.stride(1),
-                     b.stride(0)};
+  const Lines lines = rows_of(a), others = columns_of(b);
   const int64_t tall = over(rows, side), wide = over(columns, side);
   const auto cuts = shares(tall, wide, torch::stable::get_num_threads());
   std::atomic<bool> is_finite{terms > 0};
@@ -220,7 +203,7 @@ Tensor tile_product(Tensor left, Tensor right) {
   };
   torch::stable::parallel_for(0, cuts.first * cuts.second, 1, make_parts);
   // An infinity is no sum of bfloat16 numbers; and a sum of nothing is left to the BLAS too.
-  if (!is_finite) TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_mm_out(product.get(), a.get(), b.get()));
+  if (!is_finite) multiply_by_blas(a, b, product);
   return product;
 }
 
