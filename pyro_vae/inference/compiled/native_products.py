@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["binary_product", "native_products", "tile_product"]
+__all__ = ["binary_product", "narrow_product", "native_products", "tile_product"]
 
 HERE = Path(__file__).parent
 PLAIN = "(Tensor left, Tensor right)"
@@ -22,8 +22,8 @@ def native_products() -> Any:
     """The operators, of float32 matrices on a CPU, by their names.
 
     - ``split_product(left, right, dim)``: along ``dim`` of the product (0: its rows, 1: its
-      columns) each thread makes a part with the BLAS. A BLAS by itself may keep a narrow product
-      on one thread: MKL takes as long with two threads as with one for 20 rows.
+      columns) each thread makes a part with the BLAS, which by itself may share a narrow product
+      out badly, or not at all.
     - ``onednn_product(left, right)``: by oneDNN, which PyTorch offers for weights that never
       change.
 
@@ -61,6 +61,23 @@ def binary_product() -> Any:
     schema = {"binary_product": "(Tensor left, Tensor right, int side)"}
     library = _loaded(schema, "matrix_lines.h", "binary_products.cpp")
     return torch.ops.pyro_vae.binary_product if library else None
+
+
+@cache
+def narrow_product() -> Any:
+    """An operator for float32 matrices of few rows, columns or terms.
+
+    ``narrow_product(left, right)`` reads both matrices where they lie. A BLAS packs them first,
+    which takes as long as the product itself where each number is used a few dozen times only.
+
+    Returns:
+        The operator; None where the processor has no AVX-512 or PyTorch does not use it, and,
+        with a warning of the reason, where it does not compile.
+    """
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return None
+    library = _loaded({"narrow_product": PLAIN}, "matrix_lines.h", "narrow_products.cpp")
+    return torch.ops.pyro_vae.narrow_product if library else None
 
 
 @cache

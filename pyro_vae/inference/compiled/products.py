@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Node
 from pyro_vae.inference.compiled.clock import quickest
 from pyro_vae.inference.compiled.native_products import (
     binary_product,
+    narrow_product,
     native_products,
     tile_product,
 )
@@ -45,13 +46,12 @@ def quicken(
     """Let each product be made in whichever way makes it soonest, by the clock.
 
     There are PyTorch's two libraries, each with its own threads; for narrow products the BLAS on
-    parts of it, one for each thread; the matrix tiles of Intel's processors, with float32's
-    exactness; and look-ups where a matrix holds noughts and ones alone. Which way is the quickest
-    depends on the processor and the sizes: on recent AMD processors oneDNN is up to twice as fast
-    as the BLAS for products of a hundred rows and more, and slower for small ones; the BLAS makes
-    narrow ones on one thread; tiles take about half to nine tenths of its time from a hundred rows
-    on, and look-ups half. Only float32 on a CPU is looked at. All round differently in the last
-    place.
+    parts of it, one for each thread, and sums straight from where the matrices lie; the matrix
+    tiles of Intel's processors, with float32's exactness; and look-ups where a matrix holds
+    noughts and ones alone. Which way is the quickest depends on the processor and the sizes: on
+    recent AMD processors oneDNN is up to twice as fast as the BLAS for products of a hundred rows
+    and more, and slower for small ones. Only float32 on a CPU is looked at. All round differently
+    in the last place.
 
     A bias is added afterwards: the BLAS would copy it into every row beforehand, whereas the
     addition joins whatever is computed next.
@@ -95,6 +95,8 @@ def _made(graph: GraphModule, way: str, left: Node, right: Node) -> Node:
     if way in BINARY:
         looked_up = binary_product().default
         return graph.graph.call_function(looked_up, (left, right, BINARY.index(way)))
+    if way == "narrow":
+        return graph.graph.call_function(narrow_product().default, (left, right))
     if way == "tiles":
         return graph.graph.call_function(tile_product().default, (left, right))
     return graph.graph.call_function(aten.mm.default, (left, right))
@@ -139,10 +141,13 @@ def ways_of(
         ways[BINARY[binary]] = partial(looked_up, a, b, binary)
     if (tiles := tile_product()) is not None:
         ways["tiles"] = partial(tiles, a, b)
+    is_narrow = min(*a.shape, *b.shape) < NARROW
+    if is_narrow and (narrow := narrow_product()) is not None:
+        ways["narrow"] = partial(narrow, a, b)
     native = native_products()
     if native is None:
         return ways
-    if threads > 1 and min(*a.shape, *b.shape) < NARROW:
+    if is_narrow and threads > 1:
         ways |= {way: partial(native.split_product, a, b, dim) for way, dim in SPLIT.items()}
     if torch.backends.mkldnn.is_available():
         rows = a.contiguous()

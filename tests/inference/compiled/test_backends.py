@@ -45,7 +45,7 @@ def test_memory_that_a_step_frees_is_kept_for_the_next():
 def test_a_compiled_step_does_without_the_wrappers_in_python():
     svi = same(regression, steps=30)
     (kind,) = svi._kinds.values()
-    assert kind.replay.run.__module__ != backends.__name__
+    assert kind.replay.run.__module__ not in {backends.__name__, "functools"}
     before = [tensor._version for tensor in kind.replay.changed]
     assert svi.step(*regression().arguments).isfinite()
     after = [tensor._version for tensor in kind.replay.changed]

@@ -11,8 +11,10 @@ from pyro_vae.inference.compiled import backends, clock, native_products, produc
 
 MM = torch.ops.aten.mm.default
 HAS_TILES = native_products.tile_product() is not None
-WAYS = ("blas", "onednn", "rows", "columns") + HAS_TILES * ("tiles",)
-WIDE = tuple(way for way in WAYS if way not in products.SPLIT)
+HAS_VECTORS = native_products.narrow_product() is not None
+WAYS = ("blas", "onednn", "rows", "columns") + HAS_VECTORS * ("narrow",) + HAS_TILES * ("tiles",)
+WHOLE = tuple(way for way in WAYS if way not in products.SPLIT)
+WIDE = tuple(way for way in WHOLE if way != "narrow")
 needs_tiles = pytest.mark.skipif(not HAS_TILES, reason="no AMX tiles")
 
 
@@ -24,8 +26,8 @@ def quickened(function, *tensors):
 
 
 def operator_of(way):
-    if way == "tiles":
-        return native_products.tile_product().default
+    if way in {"tiles", "narrow"}:
+        return getattr(native_products, f"{way.removesuffix('s')}_product")().default
     native = native_products.native_products()
     other = native.onednn_product if way == "onednn" else native.split_product
     return MM if way == "blas" else other.default
@@ -185,7 +187,7 @@ def test_it_is_the_clock_that_decides(monkeypatch):
 
 
 @pytest.mark.parametrize(("inner", "threads", "ways"), [
-    (20, 2, WAYS), (20, 1, WIDE), (products.NARROW, 2, WIDE),
+    (20, 2, WAYS), (20, 1, WHOLE), (products.NARROW, 2, WIDE),
 ])  # fmt: skip
 def test_every_way_is_timed_for_real(monkeypatch, inner, threads, ways):
     made = {}
@@ -221,13 +223,15 @@ def test_the_blas_is_left_where_nothing_compiles(monkeypatch):
 
     monkeypatch.setattr(torch.library, "define", failing)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(sys, "platform", "linux")
-    for name in ("native_products", "tile_product"):
+    for name in ("native_products", "tile_product", "binary_product", "narrow_product"):
         with pytest.warns(UserWarning, match=r"left to the BLAS.*OSError: no compiler\)"):
             native = getattr(native_products, name).__wrapped__()
         monkeypatch.setattr(products, name, lambda native=native: native)
-    found = [products.layout_of(part) for part in (OPERANDS[0].t(), OPERANDS[3])]
-    assert products._quickest.__wrapped__(*found, 2) == "blas"
+    for rows in (128, 20):
+        found = [products.layout_of(torch.ones(shape)) for shape in ((rows, 100), (100, 90))]
+        assert products._quickest.__wrapped__(*found, 2, 0) == "blas"
 
 
 def followed(x, w, b, g):
