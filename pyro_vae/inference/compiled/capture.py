@@ -150,7 +150,7 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         leaves, spec = pytree.tree_flatten(loss)
         values = [torch.as_tensor(leaf) for leaf in (*leaves, *kept.values())]
         packed = len({(value.shape, value.dtype, value.device) for value in values}) == 1
-        packed = packed and not values[0].shape
+        packed = packed and not values[0].shape and values[0].is_cuda
         layout[:] = [Outputs(spec, list(kept), list(left), packed)]
         values = [*([torch.stack(values)] if packed else values), *left.values()]
         real[:] = [value.detach() for value in values]

@@ -10,9 +10,10 @@ import pyro
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-__all__ = ["Places", "roots_of", "signature", "tensors_of"]
+__all__ = ["Places", "Signature", "roots_of"]
 
-PLAIN = (int, float, str, bool, type(None))
+PLAIN = frozenset((int, float, str, bool, type(None)))
+ONLY_TENSORS = frozenset((Tensor,))
 
 
 class Places:
@@ -35,30 +36,39 @@ class Places:
         return list(map(Tensor.data_ptr, self.parameters)) != self.addresses
 
 
-def signature(args: tuple[Any, ...], kwargs: dict[str, Any], roots: list[Any], loss: Any) -> Any:
-    """A key: steps of one key have one graph.
+class Signature:
+    """Keys of steps: those of one key have one graph.
 
     Args:
-        args: What the step is given.
-        kwargs: Likewise.
         roots: The modules of the program, whose training mode matters.
         loss: The loss, whose plain numbers matter.
     """
-    leaves: Any = args
-    spec: Any = len(args)
-    if kwargs or not all(type(leaf) is Tensor for leaf in args):
+
+    def __init__(self, roots: list[nn.Module], loss: Any) -> None:
+        self.roots, self.attributes = roots, vars(loss)
+        self.names: list[str] = []
+        self.count = -1
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
+        """The key of a step, and the tensors among its arguments, in order."""
+        modes = [root.training for root in self.roots]
+        if not kwargs and ONLY_TENSORS.issuperset(map(type, args)):
+            layouts = [(leaf.shape, leaf.stride(), leaf.dtype, leaf.device) for leaf in args]
+            return (*layouts, *modes, *self._numbers()), list(args)
         leaves, spec = pytree.tree_flatten((args, kwargs))
-    parts = [_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves]
-    modes = [root.training for root in roots]
-    numbers = [value for value in vars(loss).values() if type(value) in PLAIN]
-    return tuple(parts), spec, tuple(modes), tuple(numbers)
+        parts = [_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves]
+        given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        return (spec, *parts, *modes, *self._numbers()), given
 
-
-def tensors_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors among a step's arguments, in order."""
-    if not kwargs and all(type(leaf) is Tensor for leaf in args):
-        return list(args)
-    return [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    def _numbers(self) -> list[Any]:
+        """The loss's plain numbers, whose names are looked for when something has changed."""
+        if len(self.attributes) == self.count:
+            numbers = list(map(self.attributes.get, self.names))
+            if PLAIN.issuperset(map(type, numbers)):
+                return numbers
+        found = self.attributes.items()
+        self.count, self.names = len(found), [n for n, value in found if type(value) in PLAIN]
+        return [self.attributes[name] for name in self.names]
 
 
 def roots_of(*programs: Callable[..., Any]) -> list[nn.Module]:

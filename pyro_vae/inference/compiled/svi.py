@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.inference.compiled.backends import Replay, replay_of
 from pyro_vae.inference.compiled.capture import Capture, Outputs, Step, capture
-from pyro_vae.inference.compiled.signature import Places, roots_of, signature, tensors_of
+from pyro_vae.inference.compiled.signature import Places, Signature, roots_of
 from pyro_vae.inference.compiled.units import Rates, units_of
 from pyro_vae.inference.compiled.update_rules import rule_of
 
@@ -86,7 +86,7 @@ class CompiledSVI(SVI):
         self.capture_seconds = 0.0
         self.outside: set[str] = set()
         self._loss = loss
-        self._roots = roots_of(model, guide)
+        self._signature = Signature(roots_of(model, guide), loss)
         self._kinds: dict[Any, _Kind] = {}
         self._step: Step | None = None
         self._trained: set[int] = set()
@@ -116,13 +116,19 @@ class CompiledSVI(SVI):
         """
         if self._step is None or self._places.have_changed():
             return self._first(args, kwargs)
-        if self._rates.have_parted():
+        as_before = self._rates.are_as_handed()
+        if not as_before and self._rates.have_parted():
             self._prepare(self._step.parameters)
-        kind = self._kind(signature(args, kwargs, self._roots, self._loss))
-        if kind.replay is not None:
-            return self._replayed(kind, tensors_of(args, kwargs))
+        key, given = self._signature(args, kwargs)
+        kind = self._kinds.get(key)
+        if kind is not None and kind.replay is not None:
+            if not as_before:
+                self._rates.advance()
+            assert kind.outputs is not None
+            return self._finished(kind.outputs, kind.replay(given, self._loss))
+        kind = self._kind(key)
         if self._pays(kind):
-            return self._traced(kind, args, kwargs)
+            return self._traced(kind, given, args, kwargs)
         return self._plain(kind, args, kwargs)
 
     def check(self) -> None:
@@ -196,7 +202,9 @@ class CompiledSVI(SVI):
         kind.seconds += time.perf_counter() - began
         return pytree.tree_map(torch.as_tensor, loss)
 
-    def _traced(self, kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _traced(
+        self, kind: _Kind, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Make a step while tracing it; at the second time compare, and compile."""
         assert self._step is not None
 
@@ -208,7 +216,7 @@ class CompiledSVI(SVI):
         before = [rule.plain_state() for rule in rules]
         self._rates.advance()
         try:
-            traced = capture(self._step, loss_and_grads, tensors_of(args, kwargs))
+            traced = capture(self._step, loss_and_grads, given)
         except NotCapturable:
             for rule, plain in zip(rules, before, strict=True):
                 rule.restore(plain)
@@ -237,12 +245,6 @@ class CompiledSVI(SVI):
                 f"a CPU a C++ compiler and room in the temporary folder are needed; or train with "
                 f"Pyro's step"
             )
-
-    def _replayed(self, kind: _Kind, given: list[Tensor]) -> Any:
-        assert kind.replay is not None
-        assert kind.outputs is not None
-        self._rates.advance()
-        return self._finished(kind.outputs, kind.replay(given, self._loss))
 
     def _finished(self, outputs: Outputs, values: Any) -> Any:
         """Hand out a graph's outputs, and let the optimisers outside it make their step."""

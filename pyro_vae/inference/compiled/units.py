@@ -92,26 +92,22 @@ class Rates:
         self._groups = [rule.group for rule in rules]
         self._only_read = all(rule.may_join for rule in rules)
 
+    def are_as_handed(self) -> bool:
+        """Whether all is as it was when numbers were last handed over, as in most steps."""
+        return self._only_read and bool(self._seen) and self._settings() == self._seen
+
     def have_parted(self) -> bool:
         """Whether parameters of one unit no longer have the same number."""
-        if self._are_as_seen():
-            return False
         return any(unit.is_vector and unit.advance() is None for unit in self.units)
 
     def advance(self) -> None:
         """Let the optimisers go on by a step, and hand over what has changed by it."""
-        if self._are_as_seen():
-            return
         seen = self._settings()
         rates = [unit.advance() for unit in self.units]
         if rates != self._handed:
             self.numbers.copy_(torch.tensor(rates, dtype=torch.float64))
             self._handed = rates
         self._seen = seen
-
-    def _are_as_seen(self) -> bool:
-        """Whether all is as it was when numbers were last handed over, as in most steps."""
-        return self._only_read and bool(self._seen) and self._settings() == self._seen
 
     def _settings(self) -> list[Any]:
         """All learning rates; what is a tensor, by its value."""
