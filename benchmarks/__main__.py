@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import epochs, picture, profile, report
+from benchmarks import epochs, picture, pieces, profile, report
 from benchmarks.contenders import CONTENDERS, EPOCHS, FLOORS, GROUPS, GROWING, Contender
 from benchmarks.data import MNIST_ROOT
 from benchmarks.results import Section, keep
@@ -26,7 +26,7 @@ from pyro_vae.report.table import Table
 FULL = Effort()
 QUICK = Effort(rounds=5, seconds=0.1, check=160)
 QUICK_ROWS = 16 * MNIST_MLP.batch
-PARTS = (*BY_KEY, "epochs", "profile", "growth")
+PARTS = (*BY_KEY, "epochs", "profile", "pieces", "growth")
 
 
 @dataclass
@@ -104,6 +104,8 @@ class Run:
             workers.end()
             if "profile" in self.parts:
                 self._profile(found, threads[:1], folder, environment)
+            if "pieces" in self.parts:
+                self._pieces(found, threads, folder, environment)
             if "growth" in self.parts:
                 self._growth(found, workers)
         return found
@@ -126,12 +128,32 @@ class Run:
         self, found: Findings, threads: tuple[int, ...], folder: Path, environment: dict[str, str]
     ) -> None:
         contenders = self.taking_part(profile.PROFILED)
-        with Workers(self.device, threads, folder, environment | profile.ENVIRONMENT) as workers:
+        seen = environment | profile.ENVIRONMENT
+        with Workers(self.device, threads, folder, seen) as workers:
             tables = [
                 profile.table(size, contenders, workers, save_data(size, folder))
                 for size in (SIZES[:1] if self.quick else SIZES)
             ]
         found.add(self._section("Where a step's time goes", "profile", tables))
+
+    def _pieces(
+        self, found: Findings, threads: tuple[int, ...], folder: Path, environment: dict[str, str]
+    ) -> None:
+        contenders = self.taking_part(pieces.PIECES)
+        tables, results = [], []
+        for size in SIZES[:1] if self.quick else [s for s in SIZES if not s.channels]:
+            measured = {}
+            for count in threads:
+                with Workers(self.device, (count,), folder, environment) as workers:
+                    measured[count] = measure(size, contenders, workers, self.effort)
+                    if self.device == "cpu" and count == max(threads):
+                        ways = pieces.ways(size, workers)
+            tables += [pieces.table(size, measured)]
+            if self.device == "cpu":
+                tables.append(pieces.ways_table(size, max(threads), ways))
+            results += measured.values()
+        section = self._section("What the quickest steps are made of", "pieces", tables)
+        found.add(section, *results)
 
     def _growth(self, found: Findings, workers: Workers) -> None:
         effort = replace(self.effort, rounds=min(5, self.effort.rounds))

@@ -93,13 +93,21 @@ def how(part: str, effort: Effort) -> str:
     """How a part is measured, in words.
 
     Args:
-        part: Key of a size, ``growth``, ``epochs`` or ``profile``.
+        part: Key of a size, ``growth``, ``epochs``, ``profile`` or ``pieces``.
         effort: How much was done.
     """
     if part == "profile":
         return (
             "PyTorch's profiler over ten chunks of steps, on one thread; Inductor's kernels by "
             "the names of the operations that it fused. NumPyro's kernels do not show there."
+        )
+    if part == "pieces":
+        return (
+            "Two steps, and pieces of them by themselves, in "
+            f"{effort.rounds} turns of about {effort.seconds:g} s each, one after the other: the "
+            "matrix products of a step, each in the fastest of our step's ways, or as XLA makes "
+            "them in a lax.scan, one after the other; and what CompiledSVI calls. No profiler is "
+            "at work: XLA's makes a step of the digits two and a half times as long."
         )
     same = "Every contender trains the same model with Adam at 1e-3, on the same data"
     better = (
@@ -120,12 +128,13 @@ def how(part: str, effort: Effort) -> str:
     )
     if part == "growth":
         return f"{said} Memory is the peak while training, less what the imported libraries hold."
+    flow = " A flow has no KL in closed form: both compiled steps sample it."
     return (
         f"{said} The floor is what no step can be faster than: its matrix products, forward and "
         "backward, at the model's own shapes, each in the fastest of our step's ways, or as many "
         "operations in one square product of any numbers where that is faster still; and the "
         "bytes that Adam must move; each run alone in the same turns. pythae has no step of its "
-        "own: its time is that of its trainer's pass over a DataLoader."
+        f"own: its time is that of its trainer's pass over a DataLoader.{flow * (part == 'flow')}"
     )
 
 

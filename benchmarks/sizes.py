@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-__all__ = ["BY_KEY", "GROWTH", "SIZES", "Layer", "Size"]
+__all__ = ["BY_KEY", "GROWTH", "SIZES", "Layer", "Product", "Size"]
 
 CHUNK_FLOPS = 1.4e10  # in one chunk of steps, beyond which a chunk is made shorter
 LONGEST_CHUNK = 32  # steps
@@ -51,6 +51,24 @@ class Layer:
     def parameters(self) -> int:
         """Weights and biases."""
         return math.prod(self.shape) + self.biases
+
+
+class Product(NamedTuple):
+    """A matrix product ``(m, k) @ (k, n)`` of one layer.
+
+    Args:
+        of: ``output`` of the layer; or the gradient of its ``weights`` or of its ``input``.
+        m: Rows.
+        k: Terms of a sum.
+        n: Columns.
+        binary: Which of the two matrices (0 or 1) holds 0s and 1s alone, if one.
+    """
+
+    of: str
+    m: int
+    k: int
+    n: int
+    binary: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,22 +172,25 @@ class Size:
         """How many numbers are learned: what every contender must have, to the last one."""
         return sum(layer.parameters for layer in self.layers())
 
-    def products(self) -> list[tuple[int, int, int]]:
-        """The matrix products of one step, forward and backward, as sizes ``(m, k, n)``.
+    def products(self) -> list[Product]:
+        """The matrix products of one step, forward and backward.
 
-        A layer takes three of them, of equally many operations: its output, the gradient of its
-        weights and that of its input. The first layer's input is the data, which need none.
+        A layer takes three of them, of equally many operations. The first layer's input is the
+        data, which need no gradient.
         """
         found = []
         for place, layer in enumerate(self.layers()):
             m, k, n = self.batch * layer.rows, layer.inputs, layer.outputs
-            found += [(m, k, n), (k, m, n)] + ([(m, n, k)] if place else [])
+            black_and_white = not place and not self.channels
+            left, right = (0, 1) if black_and_white else (None, None)
+            found += [Product("output", m, k, n, left), Product("weights", n, m, k, right)]
+            found += [Product("input", m, n, k)] if place else []
         return found
 
     @property
     def flops(self) -> int:
         """Floating-point operations of the matrix products of one step."""
-        return sum(2 * m * k * n for m, k, n in self.products())
+        return sum(2 * each.m * each.k * each.n for each in self.products())
 
     @property
     def steps(self) -> int:

@@ -96,6 +96,10 @@ class Worker:
         bench.training.train(placed[0])
         return profile(bench.training, placed, bench.size.steps, self.device)
 
+    def ways(self, size: dict[str, Any]) -> dict[str, Any]:
+        """The seconds that each product of a step takes in each way."""
+        return {"products": self.module.ways(Size.of(size))}
+
     def reset_peak(self) -> dict[str, Any]:
         """Forget the most memory that was held so far, compiling included."""
         gc.collect()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks import picture, profile, report
+from benchmarks import picture, pieces, profile, report
 from benchmarks.contenders import (
     CONTENDERS,
     EPOCHS,
@@ -204,6 +204,42 @@ class TestReport:
             assert ("floor" in said) == (part in BY_KEY)
 
 
+class TestPieces:
+    def timed(self, *, without=()):
+        times = {
+            pieces.OURS: (0.004, 0.009, 0.005), pieces.FUNCTION: (0.003, 0.008, 0.0046),
+            pieces.PRODUCTS: (0.002, 0.001, 0.009), pieces.SCAN: (0.0055, 0.005, 0.006),
+            pieces.BY_XLA: (0.003, 0.003, 0.003),
+        }  # fmt: skip
+        return [
+            Result(one, note="not installed") if one in without else timed(one, times=found)
+            for one, found in times.items()
+        ]
+
+    def test_the_two_steps_and_their_difference_by_hand(self):
+        made = pieces.table(BY_KEY["digits"], {2: self.timed()})
+        cells = [[cell.text for cell in row] for row in made.rows]
+        assert [row[1:] for row in cells] == [
+            ["2", "5.00", "2.00", "1.00", "2.00"],
+            ["2", "5.50", "3.00", "0", "2.50"],
+            ["2", "-0.500", "-1.00", "1.00", "-0.500"],
+        ]
+
+    def test_a_piece_that_is_not_there(self):
+        (row,) = pieces.table(BY_KEY["digits"], {1: self.timed(without=[pieces.BY_XLA])}).rows
+        assert row[0].text == pieces.OURS.name
+
+    def test_products_in_each_way(self):
+        size = BY_KEY["iwae"]
+        found = [{"narrow": 1e-5, "blas": 2e-5} for _ in size.products()]
+        found[0] = {"blas": 3e-5}
+        made = pieces.ways_table(size, 2, found)
+        first, *others = ([cell.text for cell in row] for row in made.rows)
+        assert first == ["output: 20 x 784 by 784 x 200", "1", "30.0", "—", "1.0"]
+        assert others[1] == ["output: 20 x 200 by 200 x 200", "2", "20.0", "10.0", "0.50"]
+        assert len(made.rows) == 11  # without the three of 20 x 50 x 200, and with three twice
+
+
 class TestResults:
     def section(self, key, device="cpu", words="how"):
         size = BY_KEY[key]
@@ -268,6 +304,20 @@ class TestRun:
         assert 0 < between < whole
         assert all(kind > 0 for kind in kinds)
         assert sum(kinds) + between == pytest.approx(whole, rel=0.02)
+
+    def test_pieces_of_the_two_steps(self, workers):
+        size = BY_KEY["digits"]
+        contenders = [c for c in pieces.PIECES if c != pieces.SCAN]
+        results = measure(size, contenders, workers, TINY)
+        assert [bool(run.note) for run in results] == [
+            bool(c.package) and find_spec(c.package) is None for c in contenders
+        ]
+        assert all(run.median > 0 for run in results if not run.note)
+        assert results[1].agrees
+        assert results[1].loss == pytest.approx(results[0].loss, rel=1e-5)
+        found = pieces.ways(size, workers)
+        assert len(found) == len(size.products())
+        assert all(0 < times["blas"] < 1 for times in found)
 
     @pytest.mark.parametrize(
         ("name", "kind"),

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import product as pairs_of
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
-from benchmarks.sizes import Size
-from pyro_vae.inference.compiled.clock import quickest
+from benchmarks.sizes import Product, Size
+from pyro_vae.inference.compiled.clock import best_of, quickest
 from pyro_vae.inference.compiled.products import ways_of
 
-__all__ = ["adam_bytes", "build"]
+__all__ = ["adam_bytes", "build", "ways"]
 
+AS_IN_A_STEP = {
+    "output": ("rows", "columns"), "weights": ("columns", "rows"), "input": ("rows", "rows"),
+}  # fmt: skip
+"""How the two matrices of a product lie."""
 ADAM_PASSES = 7  # reads the weights, their gradients and two moments; writes all but the gradients
 
 
 def adam_bytes(size: Size) -> int:
     """Bytes that Adam must move in one step, in single precision."""
     return 4 * ADAM_PASSES * size.parameters
-
-
-Product = tuple[int, int, int, int | None]
-"""Sizes ``(m, k, n)``, and which of the two matrices (0 or 1) holds 0s and 1s alone, if one."""
 
 
 class Products(Training):
@@ -35,9 +38,9 @@ class Products(Training):
     nothing of what small and narrow ones cost beside the arithmetic.
     """
 
-    def __init__(self, size: Size, products: Sequence[Product], device: str) -> None:
+    def __init__(self, size: Size, products: Iterable[Product], device: str) -> None:
         self.parameters, self.batch, self.device = size.parameters, size.batch, device
-        self.products = [_fastest(*product, device) for product in products]
+        self.products = [_fastest(product, device) for product in products]
 
     def place(self, rows: Rows) -> int:
         return len(rows)
@@ -69,29 +72,50 @@ class Bytes(Products):
         self.written[: self.part].copy_(self.read[: self.part])
 
 
-def _fastest(m: int, k: int, n: int, binary: int | None, device: str) -> Callable[[], object]:
-    """``(m, k) @ (k, n)`` by BLAS (MKL, or cuBLAS); on a CPU in another way if that is faster."""
-    a, b = (torch.rand(shape, device=device) for shape in ((m, k), (k, n)))
-    if binary is not None:
-        (a, b)[binary].gt_(0.5)
-    product = torch.empty(m, n, device=device)
+def _fastest(product: Product, device: str) -> Callable[[], object]:
+    """A product by BLAS (MKL, or cuBLAS), or on a CPU in the fastest of our step's ways.
 
-    def blas() -> object:
-        return torch.mm(a, b, out=product)
-
+    On a CPU each matrix lies by rows or by columns, whichever is faster.
+    """
     if device != "cpu":
-        return blas
-    ways = ways_of(a, b, torch.get_num_threads(), binary) | {"blas": blas}
+        return _by_blas(*_matrices(product, "rows", "rows", device))
+    ways: dict[str, Callable[[], object]] = {}
+    for left, right in pairs_of(("rows", "columns"), repeat=2):
+        a, b = _matrices(product, left, right, device)
+        found = ways_of(a, b, torch.get_num_threads(), product.binary) | {"blas": _by_blas(a, b)}
+        ways |= {f"{way}, {left} by {right}": made for way, made in found.items()}
     return ways[quickest(ways)]
 
 
-def _products(size: Size) -> list[Product]:
-    """Those of a step; the first layer's, if it is an affine map, take black and white pixels."""
-    products: list[Product] = [(*product, None) for product in size.products()]
-    if not size.channels:
-        m, k, n = size.products()[0]
-        products[:2] = [(m, k, n, 0), (n, m, k, 1)]
-    return products
+def ways(size: Size) -> list[dict[str, float]]:
+    """The seconds that each product of a step takes in each way, in the step's own layouts.
+
+    They are the clock's, which comes to each product with cold caches.
+    """
+    threads = torch.get_num_threads()
+    found = []
+    for product in size.products():
+        a, b = _matrices(product, *AS_IN_A_STEP[product.of], "cpu")
+        found.append(best_of(ways_of(a, b, threads, product.binary)))
+    return found
+
+
+def _matrices(product: Product, left: str, right: str, device: str) -> list[Tensor]:
+    """Two matrices that lie by ``rows`` or by ``columns``, as said."""
+    _, m, k, n, binary = product
+    made = [
+        torch.rand(shape if by == "rows" else shape[::-1], device=device)
+        for shape, by in (((m, k), left), ((k, n), right))
+    ]
+    if binary is not None:
+        made[binary].gt_(0.5)
+    return [
+        part if by == "rows" else part.t() for part, by in zip(made, (left, right), strict=True)
+    ]
+
+
+def _by_blas(a: Tensor, b: Tensor) -> Callable[[], object]:
+    return partial(torch.mm, a, b, out=a.new_empty(len(a), b.shape[1]))
 
 
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
@@ -99,5 +123,5 @@ def build(variant: str, size: Size, data: Any, weights: Weights, device: str) ->
     if variant == "bytes":
         return Bytes(size, device)
     side = round((size.flops / 2) ** (1 / 3))
-    square: list[Product] = [(side, side, side, None)]
-    return Products(size, _products(size) if variant == "products" else square, device)
+    square = [Product("output", side, side, side)]
+    return Products(size, size.products() if variant == "products" else square, device)

@@ -15,12 +15,14 @@ from numpyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
 from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
 from benchmarks.data import Weights
-from benchmarks.sizes import Size
+from benchmarks.sizes import Product, Size
 
 __all__ = ["build"]
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 PICTURES = ("NHWC", "HWIO", "NHWC")
+TERMS = {"output": ((1,), (0,)), "weights": ((0,), (0,)), "input": ((1,), (1,))}
+"""Along which axes the two matrices of a product are summed."""
 
 
 class Net:
@@ -197,9 +199,62 @@ class NumPyroTraining(Training):
         return np.asarray(jax.device_get(losses), np.float64) / self.batch
 
 
+class Products(Training):
+    """A step's matrix products alone, as XLA makes them, in a ``lax.scan`` as long as a chunk.
+
+    Each waits for the one before, as in a step; but a layer's two gradients may be made at once.
+    """
+
+    def __init__(self, size: Size) -> None:
+        if size.channels:
+            raise Unavailable("its products are convolutions")
+        self.parameters, self.batch = size.parameters, size.batch
+        products, random = size.products(), np.random.default_rng(0)
+        matrices = [
+            tuple(jnp.asarray(random.random(shape, np.float32)) for shape in shapes_of(product))
+            for product in products
+        ]
+        self.state = (jnp.float32(0), matrices)
+
+        def once(state: Any, _: Any) -> Any:
+            last, matrices = state
+            found, numbers = [], []
+            for product, (before, right) in zip(products, matrices, strict=True):
+                left = before.at[0, 0].set(last)
+                made = lax.dot_general(left, right, (TERMS[product.of], ((), ())))
+                number = lax.optimization_barrier(made)[0, 0]  # of all, which must all be made
+                found.append((left, right))
+                numbers.append(number)
+                last = last if product.of == "weights" else number / made.size
+            return (last, found), jnp.stack(numbers)
+
+        def scan(state: Any, steps: int) -> Any:
+            return lax.scan(once, state, length=steps)
+
+        self.scan = jax.jit(scan, donate_argnums=0, static_argnums=1)
+
+    def place(self, rows: Rows) -> int:
+        return len(rows)
+
+    def train(self, batches: int) -> Losses:
+        self.state, _ = self.scan(self.state, batches)
+        jax.block_until_ready(self.state)
+        return np.full(batches, np.nan)
+
+
+def shapes_of(product: Product) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The shapes of a product's matrices, weights having inputs before outputs."""
+    _, m, k, n, _ = product
+    if product.of == "weights":
+        return (k, n), (k, m)
+    return (m, k), ((n, k) if product.of == "input" else (k, n))
+
+
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``jit`` or ``scan``."""
+    """``jit``, ``scan``, or a step's ``products``."""
     if device == "cuda" and jax.default_backend() != "gpu":
         raise Unavailable("not on this GPU: jax has no CUDA plugin here (pip install 'jax[cuda]')")
     jax.config.update("jax_default_matmul_precision", "float32")  # as PyTorch has it
+    if variant == "products":
+        return Products(size)
     return NumPyroTraining(variant, size, data, weights)

@@ -13,7 +13,7 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.contenders import nets
 from benchmarks.contenders.pyro_svi import SVITraining
-from benchmarks.contenders.training import Losses, Rows, Training, is_grey
+from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 from pyro_vae import VAE, CompiledSVI
@@ -74,6 +74,24 @@ class Compiled(Training):
         return nets.in_nats(losses, self.batch, self.device)
 
 
+class Function(Compiled):
+    """What ``CompiledSVI`` has compiled, called without it: the rest of its step is Python."""
+
+    def train(self, batches: Any) -> Losses:
+        if not self.svi.compiled:
+            return super().train(batches)
+        (kind,) = self.svi._kinds.values()
+        replay, inputs = kind.replay, [*kind.replay.inputs]
+        if replay.remembered:
+            raise Unavailable("its loss remembers something of the step before")
+        outputs = []
+        for rows in batches:
+            inputs[replay.given.start] = rows
+            outputs.append(replay.run([*inputs]))
+        losses = [kind.outputs.unpacked(values)[0] for values in outputs]
+        return nets.in_nats(losses, self.batch, self.device)
+
+
 class Fit(Training):
     """``pyro_vae.fit``: an epoch of it, from one call of ``on_epoch`` to the next."""
 
@@ -101,10 +119,12 @@ class Fit(Training):
 
 
 def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``pyro``, ``compiled``, ``compiled exact`` or ``fit``."""
+    """``pyro``, ``compiled``, ``compiled exact``, its ``function`` alone, or ``fit``."""
     pyro.enable_validation(False)
     if variant == "fit":
         return Fit(size, data, weights, device)
+    if variant == "function":
+        return Function(variant, size, data, weights, device)
     if variant != "pyro":
         return Compiled(variant, size, data, weights, device)
     vae = vae_of(size, weights).to(device)
