@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from benchmarks.contenders import CONTENDERS, FLOORS, Contender
 from benchmarks.sizes import Size
@@ -72,20 +73,22 @@ def ways_table(size: Size, threads: int, found: Sequence[Mapping[str, float]]) -
         threads: How many there were.
         found: By :func:`ways`.
     """
-    columns = sorted(
-        {way for times in found for way in times}, key=lambda way: (way != "blas", way)
-    )
+    times_of = {
+        product: times
+        for product, times in zip(size.products(), found, strict=True)
+        if product.m * product.k * product.n >= LEAST
+    }
+    columns = sorted({*chain(*times_of.values())}, key=lambda way: (way != "blas", way))
     made = Table(
         f"{size.name}: its products in each way",
         ["µs", "a step", *columns, "quickest / blas"],
         caption=f"By the step's clock, on {threads} threads: the best of some runs, which begin "
         f"with cold caches. Products of under {LEAST:,} multiplications are the BLAS's.",
     )
-    times_of = dict(zip(size.products(), found, strict=True))
-    for product, count in Counter(size.products()).items():
-        if product.m * product.k * product.n >= LEAST:
-            times = times_of[product]
-            name = f"{product.of}: {product.m} x {product.k} by {product.k} x {product.n}"
-            shown = [number(1e6 * times[way], 3) if way in times else MISSING for way in columns]
-            made.add(name, str(count), *shown, number(min(times.values()) / times["blas"], 2))
+    counts = Counter(size.products())
+    for product, times in times_of.items():
+        name = f"{product.of}: {product.m} x {product.k} by {product.k} x {product.n}"
+        shown = [number(1e6 * times[way], 3) if way in times else MISSING for way in columns]
+        best = number(min(times.values()) / times["blas"], 2)
+        made.add(name, str(counts[product]), *shown, best)
     return made

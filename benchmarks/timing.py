@@ -18,7 +18,7 @@ from benchmarks.workers import Workers
 __all__ = ["TOLERANCE", "Effort", "Result", "check_losses", "grown", "measure", "save_data"]
 
 TOLERANCE = 0.03  # of a contender's loss, from the median of all
-SLOWER = 1.5  # times as slow in the check: a thread count that is not timed further
+SLOWER = 2  # times as slow in the check: a thread count that is not timed further
 SEED = 0
 
 
