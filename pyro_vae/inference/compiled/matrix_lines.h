@@ -1,5 +1,5 @@
-// Rows and columns of float32 matrices, for binary_products.cpp and tile_products.cpp, which this
-// is put before.
+// Rows and columns of float32 matrices, for binary_products.cpp, narrow_products.cpp and
+// tile_products.cpp, which this is put before.
 
 #include <algorithm>
 #include <atomic>

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import compress
 from operator import is_
 from typing import Any
 
@@ -47,7 +48,8 @@ class Signature:
     def __init__(self, roots: list[nn.Module], loss: Any) -> None:
         self.roots, self.attributes = roots, vars(loss)
         self.names: list[str] = []
-        self.count = -1
+        self.types: list[type] = []
+        self.are_plain: list[bool] = []
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
         """The key of a step, and the tensors among its arguments, in order."""
@@ -60,15 +62,14 @@ class Signature:
         given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         return (spec, *parts, *modes, *self._numbers()), given
 
-    def _numbers(self) -> list[Any]:
-        """The loss's plain numbers, whose names are looked for when something has changed."""
-        if len(self.attributes) == self.count:
-            numbers = list(map(self.attributes.get, self.names))
-            if PLAIN.issuperset(map(type, numbers)):
-                return numbers
-        found = self.attributes.items()
-        self.count, self.names = len(found), [n for n, value in found if type(value) in PLAIN]
-        return [self.attributes[name] for name in self.names]
+    def _numbers(self) -> Iterator[Any]:
+        """The loss's plain numbers."""
+        values = self.attributes.values()
+        names, types = list(self.attributes), list(map(type, values))
+        if types != self.types or names != self.names:
+            self.names, self.types = names, types
+            self.are_plain = [each in PLAIN for each in types]
+        return compress(values, self.are_plain)
 
 
 def roots_of(*programs: Callable[..., Any]) -> list[nn.Module]:
