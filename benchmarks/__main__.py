@@ -20,7 +20,7 @@ from benchmarks.results import Section, keep
 from benchmarks.sizes import BY_KEY, GROWTH, MNIST_MLP, SIZES, Size
 from benchmarks.timing import Effort, Result, grown, measure, save_data
 from benchmarks.workers import Workers, thread_counts
-from pyro_vae.report.plots.style import Picture
+from pyro_vae.plots.style import Picture
 from pyro_vae.report.table import Table
 
 FULL = Effort()

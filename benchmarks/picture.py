@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmarks.contenders import FLOORS, Contender
 from benchmarks.timing import Result
+from pyro_vae.plots.style import BLUE, GREY, INK, ORANGE, Picture, note, styled
 from pyro_vae.report.numbers import number
-from pyro_vae.report.plots.style import BLUE, GREY, INK, ORANGE, Picture, note, styled
 
 __all__ = ["bars", "growth", "save"]
 

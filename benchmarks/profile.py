@@ -1,4 +1,4 @@
-"""Where a step's time goes: products, random numbers, optimiser, and what lies between."""
+"""Where a step's time goes: products, random numbers, optimizer, and what lies between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVIRONMENT = {"TORCHINDUCTOR_CPP_ENABLE_KERNEL_PROFILE": "1"}
 KINDS = {
     "products": r"(^|_|:)(add|b|badd)?mm(_out)?$|_linear_pointwise|^pyro_vae|convolution|gemm",
     "random": r"uniform|normal|bernoulli|rand|philox",
-    "optimiser": r"adam|lerp|addcmul.*sqrt|addcdiv",
+    "optimizer": r"adam|lerp|addcmul.*sqrt|addcdiv",
     "other kernels": r"^aten::|aoti_torch|^mkldnn::|_fused_|^triton|^void ",
 }
 """What a profiler's event is, by the first pattern that its name has."""

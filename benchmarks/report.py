@@ -116,7 +116,7 @@ def how(part: str, effort: Effort) -> str:
     )
     if part == "epochs":
         return (
-            f"{same}, its own way of loading and binarising them included: {effort.rounds} epochs "
+            f"{same}, its own way of loading and binarizing them included: {effort.rounds} epochs "
             f"each, one after the other, after a first that is not timed; {better}"
         )
     said = (

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks import picture
-from pyro_vae.report.plots.style import Picture
+from pyro_vae.plots.style import Picture
 from pyro_vae.report.table import Table
 
 __all__ = ["Section", "keep"]

@@ -16,7 +16,6 @@ from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared, Problems, parse
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.lookup import Lookup, encoder_for
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import evaluating
 from pyro_vae.core.network import ModuleNetwork, Network, network_for
@@ -24,6 +23,7 @@ from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
 from pyro_vae.core.supports import check_shapes, check_supports
+from pyro_vae.networks.lookup import Lookup, encoder_for
 
 __all__ = ["VAE"]
 
@@ -39,7 +39,7 @@ FAMILIES: dict[str, Any] = {
 
 
 class VAE(PyroModule):
-    r"""A variational autoencoder: a generative model and an amortised guide.
+    r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
 
@@ -54,7 +54,7 @@ class VAE(PyroModule):
         likelihood: p(x|z), given the decoder's output.
         decoder: Network from z to the likelihood's parameters.
         posterior: q(z|x), given the encoder's output.
-        encoder: Network from x to the posterior's parameters; a posterior that is not amortised,
+        encoder: Network from x to the posterior's parameters; a posterior that is not amortized,
             ``per_example``, has no use for it.
 
     Raises:
@@ -127,26 +127,26 @@ class VAE(PyroModule):
             sample: Tensor = pyro.sample("z", self.posterior(self.encoder(x)))
             return sample
 
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Take from the training data, ``(N, *event_shape)``, what the parts begin with.
 
         ``fit`` does it before its first step; in a loop of your own, do it before you make the
-        optimiser. It matters to a posterior that is not amortised, to a prior such as ``vamp``
+        optimizer. It matters to a posterior that is not amortized, to a prior such as ``vamp``
         and to a likelihood with ``offset: data_mean``.
         """
         if isinstance(self.encoder, Lookup):
-            self.encoder.initialise(self._data(x))
-        self.prior.initialise(self._data(x))
-        self.likelihood.initialise(self._data(x))
+            self.encoder.initialize(self._data(x))
+        self.prior.initialize(self._data(x))
+        self.likelihood.initialize(self._data(x))
 
     def encode(self, x: Tensor) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""
         q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
         return q
 
-    def centre(self, x: Tensor) -> Tensor:
+    def point_estimate(self, x: Tensor) -> Tensor:
         """The one code that stands for q(z|x), as its posterior says, ``(N, M)``."""
-        z: Tensor = self.posterior.centre(self.encode(x))
+        z: Tensor = self.posterior.point_estimate(self.encode(x))
         return z
 
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
@@ -163,10 +163,11 @@ class VAE(PyroModule):
         """The mean of p(x|z) at the centre of q(z|x), ``(N, *event_shape)``.
 
         The centre is the mean of q(z|x); for a flow it is where the flow takes its base's mean,
-        and on the sphere it is the mode (:meth:`~pyro_vae.core.posterior.Posterior.centre`).
+        and on the sphere it is the mode
+        (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
         """
         with evaluating(self):
-            mean: Tensor = self.decode(self.centre(x), x).mean
+            mean: Tensor = self.decode(self.point_estimate(x), x).mean
             return mean
 
     @torch.no_grad()

@@ -9,8 +9,8 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
-from pyro_vae.inference.schedules.schedule import Schedule
 from pyro_vae.objectives.objective import Objective
+from pyro_vae.training.schedules.schedule import Schedule
 from tests.commands import command, trained
 from tests.variants import COVERING, handed_over, small_vae, stirred
 

@@ -16,8 +16,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 def kinds():
     from pyro_vae import Source
-    from pyro_vae.inference.schedules.schedule import Schedule
     from pyro_vae.objectives.objective import Objective
+    from pyro_vae.training.schedules.schedule import Schedule
 
     families = (*FAMILIES, Source, Objective, Schedule)
     return [cls for family in families for cls in family.kinds().values()]

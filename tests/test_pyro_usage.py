@@ -26,15 +26,15 @@ from torch import nn
 from pyro_vae.vae import VAE
 from tests.variants import NET, Z_CRIT, small_vae
 
-VECTORISED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}
+VECTORIZED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}
 LOSSES = {
     "trace": Trace_ELBO,
-    "trace_vectorised": lambda: Trace_ELBO(**VECTORISED),
+    "trace_vectorized": lambda: Trace_ELBO(**VECTORIZED),
     "graph": TraceGraph_ELBO,
     "mean_field": TraceMeanField_ELBO,
-    "mean_field_vectorised": lambda: TraceMeanField_ELBO(**VECTORISED),
+    "mean_field_vectorized": lambda: TraceMeanField_ELBO(**VECTORIZED),
     "renyi": lambda: RenyiELBO(alpha=0.0, num_particles=2),
-    "renyi_vectorised": lambda: RenyiELBO(alpha=0.5, **VECTORISED),
+    "renyi_vectorized": lambda: RenyiELBO(alpha=0.5, **VECTORIZED),
 }
 
 

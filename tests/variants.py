@@ -8,11 +8,11 @@ from torch import nn
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.lookup import Lookup
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.supports import support_name
+from pyro_vae.networks.lookup import Lookup
 from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
 from pyro_vae.vae import VAE
 
@@ -103,7 +103,7 @@ def stirred(module, size=0.2):
 def handed_over(vae, x):
     """The data, once a guide without an encoder has parameters for them, not its first ones."""
     if isinstance(vae.encoder, Lookup):
-        vae.encoder.initialise(x)
+        vae.encoder.initialize(x)
         stirred(vae.encoder, size=0.02)
     return x
 

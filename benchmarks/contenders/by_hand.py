@@ -56,7 +56,7 @@ class Loop(Training):
         module.to(device)
         self.parameters = nets.count(module)
         fused = {} if variant == "eager" else {"fused": True}
-        self.optimiser = torch.optim.Adam(module.parameters(), lr=1e-3, **fused)
+        self.optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, **fused)
         self.loss = self._compiled(module, variant)
 
     def _compiled(self, module: nn.Module, variant: str) -> Any:
@@ -68,9 +68,9 @@ class Loop(Training):
     def step(self, x: Tensor) -> Tensor:
         """One step on a batch; the loss, summed over it."""
         loss: Tensor = self.loss(x)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return loss.detach()
 
     def place(self, rows: Rows) -> list[Tensor]:

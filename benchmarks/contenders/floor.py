@@ -1,4 +1,4 @@
-"""What no step can be faster than: its matrix products, and the bytes of its optimiser."""
+"""What no step can be faster than: its matrix products, and the bytes of its optimizer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Product, Size
-from pyro_vae.inference.compiled.clock import best_of, quickest
-from pyro_vae.inference.compiled.products import ways_of
+from pyro_vae.compiled.clock import best_of, quickest
+from pyro_vae.compiled.products import ways_of
 
 __all__ = ["adam_bytes", "build", "ways"]
 

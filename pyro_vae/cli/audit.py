@@ -15,7 +15,7 @@ __all__ = ["audit"]
 def audit(
     run: RunPath,
     particles: Annotated[
-        int, typer.Option(min=100, help="Draws for each datum and route.")
+        int, typer.Option(min=100, help="Draws for each datum and method.")
     ] = 1000,
     data: Annotated[
         int, typer.Option(min=1, help="How many data of the split that it is scored on.")
@@ -23,12 +23,12 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the table as HTML, too.")] = None,
     per_datum: Annotated[
-        bool, typer.Option("--per-datum", help="Print the ELBO of each datum by each route, too.")
+        bool, typer.Option("--per-datum", help="Print the ELBO of each datum by each method, too.")
     ] = False,
     root: Annotated[str | None, typer.Option(help="Where the data are now (data.root).")] = None,
     imports: Imports = None,
 ) -> int:
-    """Hold the ELBO of a run against independent routes; exit status 1 if they disagree.
+    """Hold the ELBO of a run against independent methods; exit status 1 if they disagree.
 
     Writes audit.json and pictures/audit.png into the run's folder.
     """

@@ -41,13 +41,13 @@ def compare(
 ) -> None:
     """Compare runs on the same data: paired differences from the first, with intervals.
 
-    Runs on unlike data, or with another binarisation, are refused before anything is computed.
+    Runs on unlike data, or with another binarization, are refused before anything is computed.
     """
     import_components(imports)
     from pyro_vae.cli.runs import open_run
-    from pyro_vae.evaluation import comparison
-    from pyro_vae.evaluation.evaluate import evaluate
-    from pyro_vae.inference.settings import resolve_device
+    from pyro_vae.diagnostics import comparison
+    from pyro_vae.diagnostics.evaluate import evaluate
+    from pyro_vae.training.settings import resolve_device
 
     _check_picture(picture)
     where = resolve_device(device)

@@ -69,9 +69,9 @@ def evaluate(
     import_components(imports)
     from pyro_vae.cli.runs import open_run
     from pyro_vae.core.errors import DataError
-    from pyro_vae.evaluation.evaluate import evaluate as score
-    from pyro_vae.evaluation.evidence.annealed import Annealing
-    from pyro_vae.inference.settings import resolve_device
+    from pyro_vae.diagnostics.evaluate import evaluate as score
+    from pyro_vae.evidence.annealed import Annealing
+    from pyro_vae.training.settings import resolve_device
 
     if sandwich is not None and ais is None:
         raise DataError("--sandwich: expected --ais T beside it, whose error it bounds")

@@ -34,7 +34,7 @@ def generate(
     from pyro_vae.core.errors import RunFolderError
     from pyro_vae.experiment.checkpoint import load
     from pyro_vae.experiment.run_folder import RunFolder
-    from pyro_vae.report.plots import samples
+    from pyro_vae.plots import samples
 
     if out.suffix not in (".png", ".npy"):
         raise RunFolderError(f"--out: expected a name that ends in .png or .npy, got {out}")

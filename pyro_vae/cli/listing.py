@@ -19,7 +19,8 @@ def list_components(
         ),
     ] = None,
     matrix: Annotated[
-        bool, typer.Option("--matrix", help="Prior by posterior: the route of the KL, or why not.")
+        bool,
+        typer.Option("--matrix", help="Prior by posterior: the method of the KL, or why not."),
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     imports: Imports = None,
@@ -27,7 +28,7 @@ def list_components(
     """List every component: its name, what it is, and its arguments."""
     import_components(imports)
     from pyro_vae.experiment.catalogue import catalogue
-    from pyro_vae.objectives.legality import kl_matrix
+    from pyro_vae.objectives.compatibility import kl_matrix
 
     tables = [kl_matrix()] if matrix else catalogue(family)
     for table in tables:

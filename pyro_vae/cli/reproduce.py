@@ -61,7 +61,7 @@ def reproduce(
     from pyro_vae.experiment.reproduction import tables
     from pyro_vae.experiment.reproduction.rows import chosen_rows, rows
     from pyro_vae.experiment.run_folder import RunFolder
-    from pyro_vae.inference.settings import resolve_device
+    from pyro_vae.training.settings import resolve_device
 
     screen = console()
     if not chosen:

@@ -47,7 +47,7 @@ def train(
     from pyro_vae.experiment.run import run_experiment
     from pyro_vae.experiment.run_folder import RunFolder
     from pyro_vae.experiment.yaml_file import override
-    from pyro_vae.inference.settings import resolve_device
+    from pyro_vae.training.settings import resolve_device
 
     experiment = Experiment.read(
         override(read_declaration(file) if file else {}, overrides, DEFAULTS)

@@ -24,10 +24,10 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
            user may declare, annotated, each with a line under ``Args:``.
         3. ``parameter_shape`` is the shape, for one datum, of what the decoder has to put out.
         4. ``forward(parameters, x)`` maps ``(*batch, *parameter_shape)`` to a Pyro distribution
-           of batch_shape ``batch`` and event_shape ``event_shape``, normaliser included. ``x``
+           of batch_shape ``batch`` and event_shape ``event_shape``, normalizer included. ``x``
            is the datum where it is known, for what the model conditions on and does not explain:
            a document's length, or an analytic noise scale. Most kinds ignore it.
-        5. One that begins at the data overrides ``initialise``.
+        5. One that begins at the data overrides ``initialize``.
         6. ``support`` says which values a datum may have, and ``remedies`` what to do with
            data that has others.
 
@@ -38,7 +38,7 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
     support: Constraint
     remedies: ClassVar[str] = "choose a likelihood whose support holds these values"
 
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Take from the training data, ``(N, *event_shape)``, what the likelihood begins with.
 
         ``fit`` calls it before its first step. Most likelihoods take nothing; one that does takes

@@ -25,17 +25,17 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
         4. ``forward(parameters)`` maps ``(*batch, *parameter_shape)`` to a Pyro distribution of
            batch_shape ``batch`` and event_shape ``(latent_dim,)``, with ``rsample``.
         5. Whatever is unbounded and must be positive is bounded away from 0 and infinity
-           (:func:`pyro_vae.core.bounds.bounded_scale`).
-        6. Where the distribution knows no mean, or its mean is no possible code, ``centre`` says
-           which code stands for it.
-        7. ``amortised = False``, and each training datum has free parameters of its own, in place
-           of an encoder's output (:class:`~pyro_vae.core.lookup.Lookup`). Nothing else changes.
+           (:func:`pyro_vae.distributions.bounds.bounded_scale`).
+        6. Where the distribution has no known mean, or its mean is not a valid code,
+           ``point_estimate`` returns the code to use in its place.
+        7. With ``amortized = False`` each training datum has free parameters of its own, in place
+           of an encoder's output (:class:`~pyro_vae.networks.lookup.Lookup`).
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
     """
 
-    amortised: ClassVar[bool] = True
+    amortized: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -46,7 +46,7 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
     def forward(self, parameters: Tensor) -> TorchDistribution:
         """q(z|x) from the encoder's output, ``(*batch, *parameter_shape)``."""
 
-    def centre(self, q: TorchDistribution) -> Tensor:
+    def point_estimate(self, q: TorchDistribution) -> Tensor:
         """The one code that stands for q where a single one is wanted, ``(*batch, latent_dim)``.
 
         It is the mean of q, unless the kind says otherwise.

@@ -24,14 +24,14 @@ class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
            ``(latent_dim,)``. What is learned is an ``nn.Parameter``.
         4. A prior that is made of the guide also takes ``event_shape``, ``encoder`` and
            ``posterior``, filled in likewise, and keeps the two outside of its own parameters. One
-           that begins at the data overrides ``initialise``.
+           that begins at the data overrides ``initialize``.
         5. The docstring gives the density, the shapes, the source, and an example that runs.
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
     """
 
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Take from the training data, ``(N, *event_shape)``, what the prior begins with.
 
         ``fit`` calls it before its first step. Most priors take nothing; one that does takes it

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.checks import locate
 
-__all__ = ["Binarization", "binarised", "check_intensities", "draw"]
+__all__ = ["Binarization", "binarized", "check_intensities", "draw"]
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
 """How grey intensities in [0, 1] become 0 or 1.
@@ -37,7 +37,7 @@ def draw(x: Tensor, generator: torch.Generator) -> Tensor:
     return (uniform.to(x.device) < x).to(x.dtype)
 
 
-def binarised(x: Tensor, binarization: Binarization, generator: torch.Generator) -> Tensor:
+def binarized(x: Tensor, binarization: Binarization, generator: torch.Generator) -> Tensor:
     """What is scored: ``x`` as validation and test hold it, drawn once where draws are made.
 
     Args:

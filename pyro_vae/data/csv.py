@@ -13,7 +13,7 @@ from pyro_vae.data.locations import FilePath
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
-from pyro_vae.data.standardisation import Standardise
+from pyro_vae.data.standardization import Standardize
 from pyro_vae.data.tables import Table, read_table
 
 __all__ = ["CSV"]
@@ -40,7 +40,7 @@ class CSV(Source):
         label: Name of the column of labels; text there is numbered in alphabetical order.
         header: Whether the first line names the columns; if not, they are ``0``, ``1``, ...
         delimiter: Between two cells.
-        standardise: ``zscore`` takes each column's mean off and divides by its standard
+        standardize: ``zscore`` takes each column's mean off and divides by its standard
             deviation, both of the training data; ``none`` leaves the values as they are.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
 
@@ -52,7 +52,7 @@ class CSV(Source):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "iris.csv")
         ...     _ = path.write_text("width,length,kind\n" + "1.5,2.5,setosa\n" * 10)
-        ...     CSV(path, label="kind", standardise="zscore").load().train
+        ...     CSV(path, label="kind", standardize="zscore").load().train
         Split(7 of shape (2,), labelled)
     """
 
@@ -63,7 +63,7 @@ class CSV(Source):
         label: str | None = None,
         header: bool = True,
         delimiter: Annotated[str, BeforeValidator(_is_delimiter)] = ",",
-        standardise: Standardise = "none",
+        standardize: Standardize = "none",
         test: Share = 0.2,
         **preprocessing: Any,
     ) -> None:
@@ -73,7 +73,7 @@ class CSV(Source):
         self.label = label
         self.header = header
         self.delimiter = delimiter
-        self.standardise = standardise
+        self.standardize = standardize
         self.test = test
 
     def read(self) -> Raw:

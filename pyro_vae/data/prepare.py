@@ -11,12 +11,12 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.schema import validated
-from pyro_vae.data.binarization import Binarization, binarised
+from pyro_vae.data.binarization import Binarization, binarized
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, split_rows
-from pyro_vae.data.standardisation import Standardise, standardised
+from pyro_vae.data.standardization import Standardize, standardized
 from pyro_vae.data.streams import stream
 
 __all__ = ["Preprocessing", "Raw", "as_dataset", "prepare"]
@@ -52,14 +52,14 @@ class Preprocessing:
         test: Share of the data to test on, where there is no official test set.
         binarization: How grey intensities become 0 or 1.
         seed: Of the split, and of what is drawn once.
-        standardise: How each value is shifted and scaled by what was trained on.
+        standardize: How each value is shifted and scaled by what was trained on.
     """
 
     validation: Share = 0.1
     test: Share = 0.2
     binarization: Binarization = "none"
     seed: NonNegativeInt = 0
-    standardise: Standardise = "none"
+    standardize: Standardize = "none"
 
 
 def as_dataset(
@@ -135,7 +135,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         "validation": _taken(fixed, validation),
         "test": _taken(fixed, test),
     } | {name: _fixed(split, how, f"{name} x") for name, split in official.items()}
-    splits, standardisation = standardised(splits, how.standardise, how.binarization)
+    splits, standardization = standardized(splits, how.standardize, how.binarization)
     sources = [whole, *official.values()]
     identity = Identity(
         name=raw.name,
@@ -147,7 +147,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
             max(source.x.max().item() for source in sources),
         ),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, standardisation))) or "none",
+        preprocessing="; ".join(filter(None, (raw.preprocessing, standardization))) or "none",
     )
     return DataSet(**splits, identity=identity)
 
@@ -173,7 +173,7 @@ def _like(train: Split, other: Split, name: str) -> Split:
 def _fixed(split: Split, how: Preprocessing, name: str) -> Split:
     """The split as it is scored: made binary once."""
     generator = stream(how.seed, f"binarization of {name}")
-    return replace(split, x=binarised(split.x, how.binarization, generator))
+    return replace(split, x=binarized(split.x, how.binarization, generator))
 
 
 def _taken(split: Split, rows: Tensor) -> Split:

@@ -12,7 +12,7 @@ from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import Preprocessing, Raw, prepare
 from pyro_vae.data.splits import Share
-from pyro_vae.data.standardisation import Standardise
+from pyro_vae.data.standardization import Standardize
 
 __all__ = ["Source"]
 
@@ -45,7 +45,7 @@ class Source(Declarable, home="pyro_vae.data"):
     """
 
     test: Share = 0.2
-    standardise: Standardise = "none"
+    standardize: Standardize = "none"
 
     def __init__(
         self,
@@ -73,6 +73,6 @@ class Source(Declarable, home="pyro_vae.data"):
         """
         raw = self.read()
         how = Preprocessing(
-            self.validation, self.test, self.binarization, self.seed, self.standardise
+            self.validation, self.test, self.binarization, self.seed, self.standardize
         )
         return prepare(replace(raw, name=raw.name or self.kind), how)

@@ -13,7 +13,7 @@ def stream(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator that depends on the seed and the purpose, and on nothing else.
 
     Two purposes share a seed without sharing draws, so that asking for another split does not
-    also change how a datum is binarised.
+    also change how a datum is binarized.
 
     Args:
         seed: A whole number, at least 0, of any size.

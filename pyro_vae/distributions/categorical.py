@@ -24,7 +24,7 @@ class Categorical(dist.Categorical):
 
     Args:
         probs: Probabilities, ``(*batch, K)``; or
-        logits: Unnormalised log-probabilities, ``(*batch, K)``.
+        logits: Unnormalized log-probabilities, ``(*batch, K)``.
 
     Example:
         >>> d = Categorical(probs=torch.tensor([0.5, 0.0, 0.5]))

@@ -20,7 +20,7 @@ class ContinuousBernoulli(TorchDistribution):
 
     .. math:: p(x) = \frac{l\, e^{l x}}{e^l - 1}
 
-    Torch's own passes through the probability, sigmoid(l): in single precision its normaliser
+    Torch's own passes through the probability, sigmoid(l): in single precision its normalizer
     stands still beyond a logit of 16, and its draws may leave [0, 1] by a rounding. Here all is
     computed from the distance to the favoured end, which is a truncated exponential of rate |l|.
 

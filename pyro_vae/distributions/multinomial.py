@@ -27,7 +27,7 @@ class Multinomial(TorchDistribution):
 
     Args:
         total_count: The total n of each datum, ``batch_shape`` or what broadcasts to it.
-        logits: Unnormalised log-probabilities l, ``(*batch, *event)``.
+        logits: Unnormalized log-probabilities l, ``(*batch, *event)``.
         event_dims: How many of the last dimensions of ``logits`` are the event, at least 1.
 
     Example:

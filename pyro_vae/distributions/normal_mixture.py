@@ -15,7 +15,7 @@ __all__ = ["NormalMixture"]
 
 
 class NormalMixture(TorchDistribution):
-    r"""Mixture of diagonal normals, reparameterised implicitly.
+    r"""Mixture of diagonal normals, reparameterized implicitly.
 
     .. math:: q(z) = \sum_k \pi_k \, N(z \mid \mu_k, \mathrm{diag}(\sigma_k^2))
 
@@ -29,7 +29,7 @@ class NormalMixture(TorchDistribution):
         ``log_prob`` is in nats.
 
     Args:
-        logits: Unnormalised log-weights, ``(*batch, K)``.
+        logits: Unnormalized log-weights, ``(*batch, K)``.
         loc: Means, ``(*batch, K, M)``.
         scale: Scales, ``(*batch, K, M)``.
 

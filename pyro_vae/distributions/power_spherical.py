@@ -16,11 +16,11 @@ __all__ = ["PowerSpherical"]
 
 
 class PowerSpherical(TorchDistribution):
-    r"""A bump on the unit sphere in R^M, reparameterised without rejection.
+    r"""A bump on the unit sphere in R^M, reparameterized without rejection.
 
     .. math:: q(z) \propto (1 + \mu \cdot z)^\kappa, \quad \|z\| = \|\mu\| = 1
 
-    with the normaliser 2^(a + b) pi^b Gamma(a) / Gamma(a + b) for b = (M - 1) / 2 and
+    with the normalizer 2^(a + b) pi^b Gamma(a) / Gamma(a + b) for b = (M - 1) / 2 and
     a = b + kappa. A draw is t mu + sqrt(1 - t^2) v, with (1 + t) / 2 ~ Beta(a, b), and v uniform
     among the unit vectors at right angles to mu.
 
@@ -83,7 +83,7 @@ class PowerSpherical(TorchDistribution):
         return self.loc
 
     @property
-    def log_normaliser(self) -> Tensor:
+    def log_normalizer(self) -> Tensor:
         """Logarithm of the integral of (1 + mu.z)^kappa over the sphere."""
         a, b = self.shapes
         return (a + b) * math.log(2) + b * math.log(math.pi) + a.lgamma() - (a + b).lgamma()
@@ -95,7 +95,7 @@ class PowerSpherical(TorchDistribution):
         # 1 + mu.z as |mu + z|^2 / 2, which is never negative
         height = (self.loc + value).square().sum(-1) / 2
         tiny = torch.finfo(value.dtype).eps ** 2
-        return self.concentration * height.clamp(min=tiny).log() - self.log_normaliser
+        return self.concentration * height.clamp(min=tiny).log() - self.log_normalizer
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """Draws with gradients, ``(*sample_shape, *batch, M)``."""
@@ -112,4 +112,4 @@ class PowerSpherical(TorchDistribution):
         """In nats, with respect to the area of the sphere, ``(*batch,)``."""
         a, b = self.shapes
         height = math.log(2) + a.digamma() - (a + b).digamma()
-        return self.log_normaliser - self.concentration * height
+        return self.log_normalizer - self.concentration * height

@@ -7,7 +7,7 @@ import math
 from pyro.distributions import transforms
 from torch import Tensor, nn
 
-from pyro_vae.core.bounds import bounded
+from pyro_vae.distributions.bounds import bounded
 
 __all__ = ["SplineAutoregressive", "spline_parameters"]
 

@@ -18,9 +18,9 @@ from pyro_vae.core.prior import Prior
 from pyro_vae.core.schema import Section
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.source import Source
-from pyro_vae.inference.schedules.schedule import Schedule
-from pyro_vae.inference.settings import TrainSettings, train_schema
 from pyro_vae.objectives.objective import Objective
+from pyro_vae.training.schedules.schedule import Schedule
+from pyro_vae.training.settings import TrainSettings, train_schema
 from pyro_vae.vae import VAE
 
 __all__ = ["DEFAULTS", "FAMILIES", "Experiment", "json_schema"]
@@ -51,7 +51,7 @@ class Experiment:
         data: The source of the data.
         latent_dim: Size of the latent code.
         components: ``prior``, ``likelihood``, ``decoder``, ``posterior`` and ``encoder``.
-        objective: What training maximises.
+        objective: What training maximizes.
         train: How to train.
         event_shape: Shape of one datum; None until the data are known.
 
@@ -180,7 +180,7 @@ def experiment_schema() -> type[Section]:
         data=component(Source, "data", "What it is trained on."),
         model=(model, Field(default_factory=model)),
         guide=(guide, Field(default_factory=guide)),
-        objective=component(Objective, "objective", "What training maximises."),
+        objective=component(Objective, "objective", "What training maximizes."),
         train=(train, Field(default_factory=train)),
     )
 

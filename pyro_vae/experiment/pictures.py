@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pyro_vae.data.dataset import DataSet, Split
-from pyro_vae.inference.amortisation import scored_split
-from pyro_vae.inference.result import FitResult
-from pyro_vae.report.plots import latent_scatter, reconstructions, samples
+from pyro_vae.plots import latent_scatter, reconstructions, samples
+from pyro_vae.training.amortization import scored_split
+from pyro_vae.training.result import FitResult
 from pyro_vae.vae import VAE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def latent_picture(vae: VAE, split: Split, count: int = 2000) -> Figure:
         prior = vae.prior().sample(torch.Size([1000]))
     labels = None if split.labels is None else split.labels[: len(x)].cpu().numpy()
     return latent_scatter(
-        vae.centre(x).cpu().numpy(), labels, prior=prior.cpu().numpy(),
+        vae.point_estimate(x).cpu().numpy(), labels, prior=prior.cpu().numpy(),
         title="Centres of q(z|x) over draws from p(z)",
     )  # fmt: skip
 

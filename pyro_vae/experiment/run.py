@@ -14,20 +14,20 @@ from typing import Any
 import pyro
 import torch
 
+from pyro_vae.audit.audit import audit_elbo
+from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.errors import PyroVAEError
-from pyro_vae.core.lookup import Lookup
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
-from pyro_vae.evaluation.audit import audit_elbo
-from pyro_vae.evaluation.audit_result import ELBOAudit
-from pyro_vae.evaluation.evaluate import Scores, evaluate
+from pyro_vae.diagnostics.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
-from pyro_vae.inference.amortisation import check_amortisation, scored_split
-from pyro_vae.inference.fit import fit
-from pyro_vae.inference.result import FitResult
+from pyro_vae.networks.lookup import Lookup
 from pyro_vae.objectives.objective import Objective
+from pyro_vae.training.amortization import check_amortization, scored_split
+from pyro_vae.training.fit import fit
+from pyro_vae.training.result import FitResult
 from pyro_vae.vae import VAE
 
 __all__ = ["AUDITED", "Run", "audit_of", "run_experiment"]
@@ -84,9 +84,9 @@ def run_experiment(
     pyro.set_rng_seed(experiment.train.seed)
     vae = experiment.build()
     check_support(vae.likelihood, data)
-    check_amortisation(vae, data)
+    check_amortization(vae, data)
     if isinstance(vae.encoder, Lookup):
-        vae.encoder.initialise(data.train.x)  # now, so that the room for its parameters is taken
+        vae.encoder.initialize(data.train.x)  # now, so that the room for its parameters is taken
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     folder = _prepared(experiment, vae, out)
     try:
@@ -166,7 +166,7 @@ def audit_of(
         data: Its data.
         objective: What it was trained with.
         count: How many data.
-        particles: Draws for each datum and route.
+        particles: Draws for each datum and method.
         seed: Seed of every draw.
     """
     split = data.splits[scored_split(vae, data)]

@@ -23,7 +23,7 @@ class Bernoulli(Likelihood):
     .. math:: p(x \mid z) = \prod_d \pi_d^{x_d} (1 - \pi_d)^{1 - x_d},
               \quad \pi = \mathrm{sigmoid}(f(z))
 
-    It is a distribution over 0 and 1 only: on grey values it has no normaliser, so it refuses
+    It is a distribution over 0 and 1 only: on grey values it has no normalizer, so it refuses
     them.
 
     With ``offset: data_mean`` a constant is added to the logits, at which a decoder that puts out
@@ -56,7 +56,7 @@ class Bernoulli(Likelihood):
     """
 
     logits: Tensor
-    initialised: Tensor
+    initialized: Tensor
     support = constraints.boolean
     remedies = (
         "make the pixels binary (data.binarization: dynamic, static or threshold), or choose a "
@@ -70,15 +70,15 @@ class Bernoulli(Likelihood):
         self.event_shape, self.offset = tuple(event_shape), offset
         if offset == "data_mean":
             self.register_buffer("logits", torch.zeros(self.event_shape))
-            self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
+            self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Take the offset from data, ``(N, *event_shape)``, unless that was done before."""
-        if self.offset == "zero" or self.initialised:
+        if self.offset == "zero" or self.initialized:
             return
         self.logits.copy_(x.mean(0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
-        self.initialised.fill_(True)
+        self.initialized.fill_(True)
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:

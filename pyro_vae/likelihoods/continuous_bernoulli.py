@@ -19,7 +19,7 @@ class ContinuousBernoulli(Likelihood):
               C(\pi) = \frac{2 \tanh^{-1}(1 - 2 \pi)}{1 - 2 \pi}
 
     with pi = sigmoid(f(z)) and C = 2 at one half. It is what cross-entropy on grey pixels lacks:
-    the normaliser. Its value is a density, so it cannot be compared with a Bernoulli's; where a
+    the normalizer. Its value is a density, so it cannot be compared with a Bernoulli's; where a
     pixel is always exactly 0 or 1 it grows without bound, as the logarithm of the logit.
 
     Shapes:

@@ -9,7 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae import distributions as dist
-from pyro_vae.core.location_scale import LocationScale
+from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["DiscretizedLogistic"]
 

@@ -11,8 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
-from pyro_vae.core.location_scale import LocationScale
+from pyro_vae.distributions.bounds import MAX_SCALE, MIN_SCALE
+from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["Gaussian"]
 
@@ -24,7 +24,7 @@ class Gaussian(LocationScale):
 
     .. math:: p(x \mid z) = N(x \mid f(z), \mathrm{diag}(\sigma^2))
 
-    The normaliser, -D/2 log(2 pi sigma^2), is always part of it. ``scale`` says what sigma is:
+    The normalizer, -D/2 log(2 pi sigma^2), is always part of it. ``scale`` says what sigma is:
 
     - a number: a hyper-parameter, the same for every dimension;
     - ``learned``: one number, learned with the weights. It begins at 1, and its logarithm moves

@@ -7,13 +7,13 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.location_scale import LocationScale
+from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["Laplace"]
 
 
 class Laplace(LocationScale):
-    r"""Independent double exponentials around the decoder's output: absolute errors, normalised.
+    r"""Independent double exponentials around the decoder's output: absolute errors, normalized.
 
     .. math:: p(x \mid z) = \prod_d \frac{1}{2 b} \exp\!\left(-\frac{|x_d - f_d(z)|}{b}\right)
 

@@ -46,7 +46,7 @@ class Multinomial(Likelihood):
 
     support = constraints.nonnegative_integer
     remedies = (
-        "give whole counts, neither scaled nor normalised, or choose a likelihood for real values "
+        "give whole counts, neither scaled nor normalized, or choose a likelihood for real values "
         "(model.likelihood: gaussian)"
     )
 

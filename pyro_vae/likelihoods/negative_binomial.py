@@ -11,8 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pyro_vae.core.bounds import bounded_rate, learned_scale
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.distributions.bounds import bounded_rate, learned_scale
 
 __all__ = ["NegativeBinomial"]
 
@@ -49,7 +49,7 @@ class NegativeBinomial(Likelihood):
 
     support = constraints.nonnegative_integer
     remedies = (
-        "give whole counts, neither scaled nor normalised, or choose a likelihood for real values "
+        "give whole counts, neither scaled nor normalized, or choose a likelihood for real values "
         "(model.likelihood: gaussian)"
     )
 

@@ -7,8 +7,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.bounds import bounded_rate
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.distributions.bounds import bounded_rate
 
 __all__ = ["Poisson"]
 
@@ -41,7 +41,7 @@ class Poisson(Likelihood):
 
     support = constraints.nonnegative_integer
     remedies = (
-        "give whole counts, neither scaled nor normalised, or choose a likelihood for real values "
+        "give whole counts, neither scaled nor normalized, or choose a likelihood for real values "
         "(model.likelihood: gaussian)"
     )
 

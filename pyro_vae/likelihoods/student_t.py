@@ -12,8 +12,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pyro_vae.core.bounds import SPEED, learned_scale
-from pyro_vae.core.location_scale import LocationScale
+from pyro_vae.distributions.bounds import SPEED, learned_scale
+from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["StudentT"]
 

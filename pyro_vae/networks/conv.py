@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from pyro_vae.core.picture_network import PictureNetwork
 from pyro_vae.networks.mlp import ACTIVATIONS, Activation
+from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["Conv"]
 

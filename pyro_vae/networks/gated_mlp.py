@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from pyro_vae.core.network import Network
-from pyro_vae.core.weights import Init, begin
+from pyro_vae.networks.weights import Init, init_weights
 
 __all__ = ["GatedMLP"]
 
@@ -61,8 +61,8 @@ class GatedMLP(Network):
             nn.Linear(before, 2 * after) for before, after in itertools.pairwise(widths)
         )
         self.last = nn.Linear(widths[-1], math.prod(output_shape))
-        begin(self.gated, init, parts=2)
-        begin(self.last, init)
+        init_weights(self.gated, init, parts=2)
+        init_weights(self.last, init)
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from pyro_vae.core.batch_norm import ShiftedBatchNorm
 from pyro_vae.core.network import Network
-from pyro_vae.core.weights import Init, begin
+from pyro_vae.networks.batch_norm import ShiftedBatchNorm
+from pyro_vae.networks.weights import Init, init_weights
 
 __all__ = ["ACTIVATIONS", "MLP", "Activation"]
 
@@ -42,7 +42,7 @@ class MLP(Network):
         init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
             kaiming_normal (for relu); but for the first, the biases begin at 0.
         dropout: Share of the last hidden layer left out while training, in [0, 1).
-        batch_norm: Whether each output is standardised over the batch, and then shifted.
+        batch_norm: Whether each output is standardized over the batch, and then shifted.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C
@@ -78,7 +78,7 @@ class MLP(Network):
         if batch_norm:
             layers.append(ShiftedBatchNorm(outputs))
         self.layers = nn.Sequential(*layers)
-        begin(self.layers, init)
+        init_weights(self.layers, init)
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from pyro_vae.core.picture_network import PictureNetwork
 from pyro_vae.networks.mlp import ACTIVATIONS, Activation
+from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["Resnet"]
 
@@ -22,7 +22,7 @@ class Resnet(PictureNetwork):
     .. math:: h \leftarrow h + W_2\, a(W_1\, a(h))
 
     with a the activation and W 3 x 3 convolutions; between sizes stand the strided or transposed
-    convolutions of ``conv``. There is no normalisation over a batch, so a datum's ELBO is its own;
+    convolutions of ``conv``. There is no normalization over a batch, so a datum's ELBO is its own;
     W_2 begins smaller by the root of the number of blocks instead, so that depth does not blow up.
 
     Shapes:

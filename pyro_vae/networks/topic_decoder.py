@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from pyro_vae.core.batch_norm import ShiftedBatchNorm
 from pyro_vae.core.network import Network
-from pyro_vae.core.weights import Init, begin
+from pyro_vae.networks.batch_norm import ShiftedBatchNorm
+from pyro_vae.networks.weights import Init, init_weights
 
 __all__ = ["TopicDecoder"]
 
@@ -20,7 +20,7 @@ class TopicDecoder(Network):
 
     .. math:: l = \mathrm{BatchNorm}(B^\top \theta), \quad \theta = \mathrm{softmax}(z)
 
-    Each row of B is a topic, as unnormalised log-probabilities of words. With a multinomial
+    Each row of B is a topic, as unnormalized log-probabilities of words. With a multinomial
     likelihood, words have the weighted product of the topics' distributions, where latent
     Dirichlet allocation has their mixture.
 
@@ -31,7 +31,7 @@ class TopicDecoder(Network):
         input_shape: Shape of one code.
         output_shape: Shape of one datum; all of its dimensions together are the vocabulary.
         dropout: Share of the topics left out while training, in [0, 1).
-        batch_norm: Whether the logits are standardised over the batch; then they have a shift.
+        batch_norm: Whether the logits are standardized over the batch; then they have a shift.
         init: What the topics begin with: pytorch, xavier_uniform or kaiming_normal.
 
     References:
@@ -57,10 +57,10 @@ class TopicDecoder(Network):
         self.dropout = nn.Dropout(dropout)
         self.topics = nn.Linear(topics, words, bias=not batch_norm)  # weight (words, topics)
         self.norm = ShiftedBatchNorm(words) if batch_norm else nn.Identity()
-        begin(self.topics, init)
+        init_weights(self.topics, init)
 
     def transform(self, x: Tensor) -> Tensor:
-        """Softmax, dropout, the topics, and the normalisation."""
+        """Softmax, dropout, the topics, and the normalization."""
         shares = x.reshape(len(x), math.prod(self.input_shape)).softmax(-1)
         y: Tensor = self.norm(self.topics(self.dropout(shares)))
         return y

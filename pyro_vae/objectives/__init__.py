@@ -1,4 +1,4 @@
-"""What is optimised and reported, in nats per datum: terms, KL divergences, Pyro ELBO classes."""
+"""What is optimized and reported, in nats per datum: terms, KL divergences, Pyro ELBO classes."""
 
 from pyro_vae.core.plugins import kinds_in
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.objectives.estimators import Estimator, leave_one_out
-from pyro_vae.objectives.kl import KL, kl_exact, kl_route
+from pyro_vae.objectives.kl import KL, kl_exact, kl_method
 from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
 from pyro_vae.objectives.particle_elbo import Draws, ParticleELBO, path_of_log_posterior
 from pyro_vae.objectives.pyro_elbos import _same
@@ -57,7 +57,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         self.divergence, self.free_bits = kl, free_bits
         self.final_beta, self.warm_up = beta, warm_up
         self.beta = torch.tensor(beta, dtype=torch.float64)
-        self.routes: dict[str, str] = {}
+        self.methods: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -89,8 +89,8 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         kl = torch.zeros_like(draws.log_prior)
         for name, model_site, guide_site in draws.latents:
             q, p = guide_site["fn"], model_site["fn"]
-            self.routes[name] = kl_route(q, p, self.divergence)
-            if self.routes[name] == "sampled":
+            self.methods[name] = kl_method(q, p, self.divergence)
+            if self.methods[name] == "sampled":
                 log_q = self._log_posterior(draws, guide_site).reshape(kl.shape)
                 kl = kl + log_q - _masked(model_site["unscaled_log_prob"], model_site, kl)
                 continue

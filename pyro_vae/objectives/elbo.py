@@ -15,8 +15,8 @@ from pyro_vae.objectives.pyro_elbos import Trace_ELBO, TraceExactKL_ELBO
 __all__ = ["ELBO"]
 
 MEANINGLESS = {
-    "doubly_reparameterised": (
-        "doubly_reparameterised has no meaning for the ELBO, whose particles all weigh the same; "
+    "doubly_reparameterized": (
+        "doubly_reparameterized has no meaning for the ELBO, whose particles all weigh the same; "
         "choose sticking_the_landing, which it is for one particle, or kind: iwae"
     ),
 }

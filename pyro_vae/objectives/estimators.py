@@ -12,7 +12,7 @@ from pyro_vae.core.errors import DeclarationError
 
 __all__ = ["Estimator", "leave_one_out", "refuse", "vimco_baseline", "without_score"]
 
-Estimator = Literal["pathwise", "sticking_the_landing", "doubly_reparameterised", "score_function"]
+Estimator = Literal["pathwise", "sticking_the_landing", "doubly_reparameterized", "score_function"]
 
 
 def without_score(log_posterior: Tensor, at_fixed_draws: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
     Args:
         alpha: At least 0, and not 1.
         num_particles: Number K of draws for each datum.
-        estimator: ``pathwise``; for alpha = 0 also ``doubly_reparameterised``, or
+        estimator: ``pathwise``; for alpha = 0 also ``doubly_reparameterized``, or
             ``score_function`` with VIMCO's baseline.
         max_plate_nesting: As for :class:`~pyro_vae.objectives.particle_elbo.ParticleELBO`.
     """
@@ -62,13 +62,13 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
         if self.estimator == "pathwise":
             return value, value
         share = log_weights.detach().softmax(0)  # (K, N)
-        if self.estimator == "doubly_reparameterised":
-            return value, self._doubly_reparameterised(draws, share)
+        if self.estimator == "doubly_reparameterized":
+            return value, self._doubly_reparameterized(draws, share)
         signal = (per_datum - vimco_baseline(log_weights)).detach()
         surrogate = signal * draws.log_posterior + share * log_weights
         return value, draws.summed(surrogate.sum(0))
 
-    def _doubly_reparameterised(self, draws: Draws, share: Tensor) -> Tensor:
+    def _doubly_reparameterized(self, draws: Draws, share: Tensor) -> Tensor:
         """Weights squared on the way through z, and simple elsewhere.
 
         The gradient at z is weighted once here and once more as it passes z; the model's own

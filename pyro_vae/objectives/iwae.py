@@ -13,7 +13,7 @@ __all__ = ["IWAE"]
 MEANINGLESS = {
     "sticking_the_landing": (
         "sticking_the_landing is biased for the importance-weighted bound of two particles or "
-        "more (Tucker et al., 2019); choose doubly_reparameterised, which is it without the bias"
+        "more (Tucker et al., 2019); choose doubly_reparameterized, which is it without the bias"
     ),
 }
 
@@ -28,7 +28,7 @@ class IWAE(Objective):
 
     Args:
         particles: Number K of draws from the guide for each datum, at least 1.
-        estimator: Of the guide's gradient: pathwise; doubly_reparameterised (no score, squared
+        estimator: Of the guide's gradient: pathwise; doubly_reparameterized (no score, squared
             weights: its noise does not drown it as K grows); score_function (no gradient through
             z, with VIMCO's leave-one-out baseline, so it takes at least 2 particles).
 

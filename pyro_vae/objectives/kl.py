@@ -24,7 +24,7 @@ from pyro_vae.objectives.structure import (
     uniform_sphere,
 )
 
-__all__ = ["KL", "kl_by_hand", "kl_exact", "kl_route", "kl_sampled", "kl_source"]
+__all__ = ["KL", "kl_by_hand", "kl_exact", "kl_method", "kl_sampled", "kl_source"]
 
 KL = Literal["auto", "exact", "sampled"]
 
@@ -97,9 +97,9 @@ def power_spherical_uniform(q: tuple[Tensor, Tensor], p: tuple[()]) -> Tensor:
     b = (size - 1) / 2
     a = b + concentration
     height = math.log(2) + a.digamma() - (a + b).digamma()
-    normaliser = (a + b) * math.log(2) + b * math.log(math.pi) + a.lgamma() - (a + b).lgamma()
+    normalizer = (a + b) * math.log(2) + b * math.log(math.pi) + a.lgamma() - (a + b).lgamma()
     area = math.log(2) + size / 2 * math.log(math.pi) - (size / 2).lgamma()
-    return concentration * height - normaliser + area
+    return concentration * height - normalizer + area
 
 
 Reader = Callable[[Distribution], Any]
@@ -163,10 +163,10 @@ def kl_sampled(q: TorchDistribution, p: TorchDistribution, z: Tensor) -> Tensor:
     return q.log_prob(z) - p.log_prob(z)
 
 
-def kl_route(
+def kl_method(
     q: TorchDistribution, p: TorchDistribution, kl: KL = "auto"
 ) -> Literal["exact", "sampled"]:
-    """The route by which the KL of this pair is computed: decided by structure, before any draw.
+    """The method by which the KL of this pair is computed: decided by structure, before any draw.
 
     Raises:
         NoClosedFormKL: if ``kl`` is ``exact`` and there is no closed form.

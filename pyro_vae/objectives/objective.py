@@ -1,4 +1,4 @@
-"""The contract of an objective: what training maximises."""
+"""The contract of an objective: what training maximizes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Objective"]
 
 
 class Objective(Declarable, home="pyro_vae.objectives"):
-    """What training maximises, as a Pyro loss for ``SVI``.
+    """What training maximizes, as a Pyro loss for ``SVI``.
 
     How to write one:
         1. One class in one file of ``pyro_vae/objectives``. Its name in snake case is its
            ``kind``, and its constructor's annotated arguments are its schema.
         2. ``pyro_loss()`` returns a Pyro ELBO whose loss is in nats, summed over the batch, to
-           be minimised, and which remembers the ELBO's terms in ``log_likelihood`` and ``kl``,
-           and what was maximised in ``bound`` where that is another thing than their difference.
+           be minimized, and which remembers the ELBO's terms in ``log_likelihood`` and ``kl``,
+           and what was maximized in ``bound`` where that is another thing than their difference.
         3. A schedule is the loss's: ``begin_epoch`` changes a tensor in place.
         4. ``check`` refuses a run that the objective has no meaning for, before it begins.
     """

@@ -1,4 +1,4 @@
-"""What losses of our own have in common: the particles of one vectorised trace, datum by datum."""
+"""What losses of our own have in common: the particles of one vectorized trace, datum by datum."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ class Draws:
 class ParticleELBO(Trace_ELBO):
     """Base of the losses that need each particle of each datum.
 
-    How to write one: ``value_and_surrogate(draws)`` returns what is maximised, and what has its
+    How to write one: ``value_and_surrogate(draws)`` returns what is maximized, and what has its
     gradient, each in nats and summed over the batch with ``draws.summed``.
 
     After each loss ``log_likelihood`` and ``kl`` hold the ELBO's terms, as for ``Trace_ELBO``,
-    and ``bound`` what was maximised, in nats, summed over the batch, detached.
+    and ``bound`` what was maximized, in nats, summed over the batch, detached.
 
     Args:
-        num_particles: Number K of draws for each datum, vectorised.
+        num_particles: Number K of draws for each datum, vectorized.
         estimator: Of the gradient with respect to the guide.
         max_plate_nesting: That of model and guide, without the plate of the particles.
 
     Raises:
         IncompatibleComponents: if model and guide do not sample the same sites, all of them in
             one plate over the data and scaled alike; or if the estimator needs a
-            reparameterised guide, or one of a single site, and has none.
+            reparameterized guide, or one of a single site, and has none.
         NonFiniteLoss: naming the site, the term and the rows of the batch.
     """
 
@@ -90,14 +90,14 @@ class ParticleELBO(Trace_ELBO):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What is maximised, in words."""
+        """What is maximized, in words."""
 
     @abstractmethod
     def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """What is maximised, and what has its gradient: in nats, summed over the batch."""
+        """What is maximized, and what has its gradient: in nats, summed over the batch."""
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
-        """What is minimised, in nats, summed over the batch."""
+        """What is minimized, in nats, summed over the batch."""
         with torch.no_grad():
             return self.differentiable_loss(model, guide, *args, **kwargs).item()
 
@@ -112,7 +112,7 @@ class ParticleELBO(Trace_ELBO):
         """Nothing yet: the terms are known when the loss is."""
 
     def remember(self, draws: Draws, kl: Tensor, value: Tensor) -> None:
-        """Keep the ELBO's terms, whose KL is ``(K, N)``, and what was maximised."""
+        """Keep the ELBO's terms, whose KL is ``(K, N)``, and what was maximized."""
         self.log_likelihood = draws.summed(draws.log_likelihood.detach().mean(0))
         self.kl = draws.summed(kl.detach().mean(0))
         self.bound = value.detach()
@@ -123,7 +123,7 @@ class ParticleELBO(Trace_ELBO):
         """Both times K, since Pyro divides by the number of particles."""
         draws = _draws(model_trace, guide_trace, self.num_particles)
         if self.estimator != "score_function":
-            _check_reparameterised(draws)
+            _check_reparameterized(draws)
         value, surrogate = self.value_and_surrogate(draws)
         loss = util.torch_item(-value.detach())
         pyro_elbos._check_finite(loss, model_trace, guide_trace)
@@ -172,12 +172,12 @@ def _check_alike(sites: list[tuple[str, Any]], particles: int) -> None:
         )
 
 
-def _check_reparameterised(draws: Draws) -> None:
+def _check_reparameterized(draws: Draws) -> None:
     for name, _, site in draws.latents:
         q: Any = site["fn"]
         if not q.has_rsample:
             raise IncompatibleComponents(
-                f"Site {name!r}: expected a reparameterised guide, got {type(q).__name__}, which "
+                f"Site {name!r}: expected a reparameterized guide, got {type(q).__name__}, which "
                 f"has no rsample: choose estimator: score_function"
             )
 

@@ -14,7 +14,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
-from pyro_vae.objectives.kl import kl_exact, kl_route
+from pyro_vae.objectives.kl import kl_exact, kl_method
 
 __all__ = ["TraceExactKL_ELBO", "Trace_ELBO"]
 
@@ -33,7 +33,7 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         NonFiniteLoss: naming the site, the term and the rows of the batch.
     """
 
-    bound: Tensor | None = None  # what was maximised, where that is not log_likelihood - kl
+    bound: Tensor | None = None  # what was maximized, where that is not log_likelihood - kl
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -73,7 +73,7 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
     """The ELBO with the KL of each latent site by its hand-written closed form.
 
     It differs from Pyro's ``TraceMeanField_ELBO`` where that one is silent: a site without a
-    closed form raises (or, with ``kl="auto"``, is sampled and listed in ``routes``), and a guide
+    closed form raises (or, with ``kl="auto"``, is sampled and listed in ``methods``), and a guide
     whose sites come in another order than the model's, or are scaled otherwise, is refused.
 
     Args:
@@ -83,14 +83,14 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
     Raises:
         NoClosedFormKL: if ``kl`` is ``exact`` and a site has none.
         IncompatibleComponents: if model and guide differ in order, scale or mask, have
-            auxiliary sites, or the guide is not reparameterised.
+            auxiliary sites, or the guide is not reparameterized.
         NonFiniteLoss: naming the site, the term and the rows of the batch.
     """
 
     def __init__(self, kl: Literal["exact", "auto"] = "exact", **options: Any) -> None:
         super().__init__(**options)
         self.divergence = kl
-        self.routes: dict[str, str] = {}
+        self.methods: dict[str, str] = {}
 
     def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Nothing yet: the terms are known when the loss is."""
@@ -120,8 +120,8 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
 
     def _site_kl(self, name: str, model_site: Any, guide_site: Any) -> Tensor:
         q, p = guide_site["fn"], model_site["fn"]
-        self.routes[name] = kl_route(q, p, self.divergence)
-        if self.routes[name] == "sampled":
+        self.methods[name] = kl_method(q, p, self.divergence)
+        if self.methods[name] == "sampled":
             return guide_site["log_prob_sum"] - model_site["log_prob_sum"]
         kl = scale_and_mask(kl_exact(q, p), guide_site["scale"], guide_site["mask"])
         return kl.sum()
@@ -149,7 +149,7 @@ def _check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
         q: Any = guide_site["fn"]
         if not q.has_rsample:
             raise IncompatibleComponents(
-                f"Site {name!r}: expected a reparameterised guide, got "
+                f"Site {name!r}: expected a reparameterized guide, got "
                 f"{type(q).__name__}, which has no rsample: use Trace_ELBO"
             )
         if not (

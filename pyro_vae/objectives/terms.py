@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.modes import evaluating
-from pyro_vae.objectives.kl import KL, kl_exact, kl_route, kl_sampled
+from pyro_vae.objectives.kl import KL, kl_exact, kl_method, kl_sampled
 from pyro_vae.vae import VAE
 
 __all__ = ["Terms", "elbo_terms", "elbo_terms_of_data"]
@@ -22,12 +22,12 @@ class Terms:
     Args:
         log_likelihood: E_q[log p(x|z)], ``(N,)``.
         kl: KL(q(z|x) || p(z)), ``(N,)``.
-        route: How the KL was found: ``exact`` or ``sampled``.
+        kl_method: How the KL was found: ``exact`` or ``sampled``.
     """
 
     log_likelihood: Tensor
     kl: Tensor
-    route: Literal["exact", "sampled"]
+    kl_method: Literal["exact", "sampled"]
 
     @property
     def elbo(self) -> Tensor:
@@ -36,7 +36,7 @@ class Terms:
 
 
 def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> Terms:
-    r"""The ELBO's terms for each datum, with z = reparameterised draws from q(z|x).
+    r"""The ELBO's terms for each datum, with z = reparameterized draws from q(z|x).
 
     .. math:: \frac1K \sum_{k=1}^K \log p(x \mid z_k), \quad KL(q(z \mid x) \,\|\, p(z)),
               \quad z_k \sim q(z \mid x)
@@ -59,11 +59,11 @@ def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> T
         torch.Size([3])
     """
     q, p = vae.encode(x), vae.prior()
-    route = kl_route(q, p, kl)
+    method = kl_method(q, p, kl)
     z = q.expand(torch.Size([particles, *q.batch_shape])).rsample()  # (K, N, M)
     log_likelihood = vae.decode(z, x).log_prob(x).mean(0)  # (N,)
-    divergence = kl_exact(q, p) if route == "exact" else kl_sampled(q, p, z).mean(0)
-    return Terms(log_likelihood, divergence, route)
+    divergence = kl_exact(q, p) if method == "exact" else kl_sampled(q, p, z).mean(0)
+    return Terms(log_likelihood, divergence, method)
 
 
 @torch.no_grad()
@@ -96,4 +96,4 @@ def elbo_terms_of_data(
             elbo_terms(vae, batch, kl=kl, particles=particles) for batch in x.split(batch_size)
         ]
     log_likelihood = torch.cat([part.log_likelihood for part in parts])
-    return Terms(log_likelihood, torch.cat([part.kl for part in parts]), parts[0].route)
+    return Terms(log_likelihood, torch.cat([part.kl for part in parts]), parts[0].kl_method)

@@ -7,9 +7,9 @@ from pydantic import PositiveFloat, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE, bounded_scale
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.distributions.bounds import MAX_SCALE, MIN_SCALE, bounded_scale
 
 __all__ = ["DiagonalNormal"]
 

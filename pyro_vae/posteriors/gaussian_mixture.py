@@ -6,8 +6,8 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.normal_mixture import NormalMixture
 
 __all__ = ["GaussianMixture"]
@@ -18,7 +18,7 @@ class GaussianMixture(Posterior):
 
     .. math:: q(z \mid x) = \sum_k \pi_k(x) \, N(z \mid \mu_k(x), \mathrm{diag}(\sigma_k(x)^2))
 
-    The draws are reparameterised implicitly, weights included
+    The draws are reparameterized implicitly, weights included
     (:class:`~pyro_vae.distributions.normal_mixture.NormalMixture`). Between modes that lie far
     apart the gradient of the weights is noisy, since to move mass there takes a long way. Each
     scale stays within [1e-3, 1e3].

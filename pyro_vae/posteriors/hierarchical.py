@@ -7,12 +7,12 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.errors import DeclarationError
-from pyro_vae.core.perceptron import perceptron
 from pyro_vae.core.posterior import Posterior
-from pyro_vae.core.weights import Init, begin
+from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.chain import Chain
+from pyro_vae.networks.perceptron import perceptron
+from pyro_vae.networks.weights import Init, init_weights
 
 __all__ = ["Hierarchical"]
 
@@ -61,7 +61,7 @@ class Hierarchical(Posterior):
             )
         self.bottom = latent_dim - self.top
         self.network = perceptron(self.bottom, hidden, 2 * self.top)
-        begin(self.network, init)
+        init_weights(self.network, init)
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:

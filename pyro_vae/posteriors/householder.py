@@ -9,9 +9,9 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded_scale
-from pyro_vae.core.flow_posterior import FlowPosterior
+from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.flow import Flow
+from pyro_vae.posteriors.flow_posterior import FlowPosterior
 
 __all__ = ["Householder"]
 

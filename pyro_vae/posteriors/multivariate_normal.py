@@ -7,8 +7,8 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.covariance import cholesky_factor, entries_below_the_diagonal
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.distributions.covariance import cholesky_factor, entries_below_the_diagonal
 
 __all__ = ["MultivariateNormal"]
 
@@ -19,7 +19,7 @@ class MultivariateNormal(Posterior):
     .. math:: q(z \mid x) = N(z \mid \mu(x), L(x) L(x)^\top)
 
     L is a Cholesky factor that no output of the encoder makes singular
-    (:func:`~pyro_vae.core.covariance.cholesky_factor`).
+    (:func:`~pyro_vae.distributions.covariance.cholesky_factor`).
 
     Shapes:
         maps ``(*, 2 * latent_dim + latent_dim * (latent_dim - 1) / 2)`` to batch_shape ``(*,)``

@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.flow_posterior import FlowPosterior
 from pyro_vae.distributions.flow import Flow
 from pyro_vae.distributions.masked_networks import masked_networks, width
 from pyro_vae.distributions.spline_autoregressive import SplineAutoregressive, spline_parameters
+from pyro_vae.posteriors.flow_posterior import FlowPosterior
 
 __all__ = ["NeuralSpline"]
 

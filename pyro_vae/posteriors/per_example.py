@@ -12,12 +12,12 @@ class PerExample(DiagonalNormal):
 
     .. math:: q(z_n \mid x_n) = N(z_n \mid \mu_n, \mathrm{diag}(\sigma_n^2))
 
-    Classical (non-amortised) variational inference: each (mu_n, sigma_n) is a parameter of its
-    own, found by the values of x_n (:class:`~pyro_vae.core.lookup.Lookup`), so that equal data
+    Classical (non-amortized) variational inference: each (mu_n, sigma_n) is a parameter of its
+    own, found by the values of x_n (:class:`~pyro_vae.networks.lookup.Lookup`), so that equal data
     share one. What the declaration says of the encoder has no use, and is kept for the next swap.
 
     There are parameters only for the training data, which ``fit`` hands over, or
-    ``vae.initialise(x)``: nothing else can be encoded or scored, ``fit`` takes no validation split
+    ``vae.initialize(x)``: nothing else can be encoded or scored, ``fit`` takes no validation split
     and no data that are redrawn for every batch, and the prior ``vamp`` is refused.
 
     Shapes:
@@ -37,9 +37,9 @@ class PerExample(DiagonalNormal):
         >>> import torch
         >>> from pyro_vae import VAE
         >>> vae, x = VAE((4,), 2, posterior="per_example"), torch.randn(5, 4)
-        >>> vae.initialise(x)
+        >>> vae.initialize(x)
         >>> vae.encode(x[3:]).batch_shape
         torch.Size([2])
     """
 
-    amortised = False
+    amortized = False

@@ -7,10 +7,10 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded
-from pyro_vae.core.flow_posterior import FlowPosterior
 from pyro_vae.distributions import planar
+from pyro_vae.distributions.bounds import bounded
 from pyro_vae.distributions.flow import Flow
+from pyro_vae.posteriors.flow_posterior import FlowPosterior
 
 __all__ = ["Planar"]
 

@@ -8,10 +8,10 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.distributions import power_spherical
+from pyro_vae.distributions.bounds import bounded_scale
 
 __all__ = ["PowerSpherical"]
 
@@ -64,7 +64,7 @@ class PowerSpherical(Posterior):
         loc = normalize(torch.where(nowhere, first, raw), dim=-1)
         return power_spherical.PowerSpherical(loc, concentration)
 
-    def centre(self, q: TorchDistribution) -> Tensor:
+    def point_estimate(self, q: TorchDistribution) -> Tensor:
         """The mode, a point of the sphere."""
         mode: Tensor = q.mode
         return mode

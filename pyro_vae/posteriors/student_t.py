@@ -9,8 +9,8 @@ from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.distributions.bounds import bounded_scale
 
 __all__ = ["StudentT"]
 

@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import nn
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.prior import Prior
+from pyro_vae.distributions.bounds import bounded_scale
 
 __all__ = ["GaussianMixture"]
 

@@ -8,12 +8,12 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import bounded_scale
 from pyro_vae.core.errors import DeclarationError
-from pyro_vae.core.perceptron import perceptron
 from pyro_vae.core.prior import Prior
-from pyro_vae.core.weights import Init, begin
+from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.chain import Chain
+from pyro_vae.networks.perceptron import perceptron
+from pyro_vae.networks.weights import Init, init_weights
 
 __all__ = ["Hierarchical"]
 
@@ -68,7 +68,7 @@ class Hierarchical(Prior):
         self.bottom = latent_dim - top
         self.register_buffer("zeros", torch.zeros(top), persistent=False)
         self.network = perceptron(top, hidden, 2 * self.bottom)
-        begin(self.network, init)
+        init_weights(self.network, init)
 
     @property
     def decoded_dim(self) -> int:

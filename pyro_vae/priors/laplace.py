@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
 from pyro_vae.core.prior import Prior
+from pyro_vae.distributions.bounds import MAX_SCALE, MIN_SCALE
 
 __all__ = ["Laplace"]
 

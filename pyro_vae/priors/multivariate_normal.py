@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import nn
 
-from pyro_vae.core.covariance import cholesky_factor, entries_below_the_diagonal
 from pyro_vae.core.prior import Prior
+from pyro_vae.distributions.covariance import cholesky_factor, entries_below_the_diagonal
 
 __all__ = ["MultivariateNormal"]
 
@@ -20,7 +20,7 @@ class MultivariateNormal(Prior):
     .. math:: p(z) = N(z \mid \mu, L L^\top)
 
     It begins at the standard normal. L is a Cholesky factor that no weight makes singular
-    (:func:`~pyro_vae.core.covariance.cholesky_factor`).
+    (:func:`~pyro_vae.distributions.covariance.cholesky_factor`).
 
     Shapes:
         ``forward()`` has batch_shape ``()`` and event_shape ``(latent_dim,)``;

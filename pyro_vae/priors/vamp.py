@@ -31,11 +31,11 @@ class Vamp(Prior):
         latent_dim: Size M of the latent code, at least 1.
         event_shape: Shape of one datum.
         encoder: The guide's encoder.
-        posterior: The guide's posterior, an amortised one.
+        posterior: The guide's posterior, an amortized one.
         pseudo_inputs: Number K of pseudo-inputs, at least 1.
 
     Raises:
-        IncompatibleComponents: if the guide is not amortised.
+        IncompatibleComponents: if the guide is not amortized.
 
     References:
         | VAE with a VampPrior (Tomczak and Welling, 2018)
@@ -48,7 +48,7 @@ class Vamp(Prior):
         torch.Size([3])
     """
 
-    initialised: Tensor
+    initialized: Tensor
     guide: tuple[nn.Module, Posterior]
 
     def __init__(
@@ -60,25 +60,25 @@ class Vamp(Prior):
         pseudo_inputs: PositiveInt = 500,
     ) -> None:
         super().__init__()
-        if not posterior.amortised:
+        if not posterior.amortized:
             raise IncompatibleComponents(
-                f"vamp is made of q(z|u) at pseudo-inputs u that it learns: expected an amortised "
+                f"vamp is made of q(z|u) at pseudo-inputs u that it learns: expected an amortized "
                 f"posterior, got {posterior.kind}, which knows only the training data; choose "
                 f"another prior, such as gaussian_mixture"
             )
         self.pseudo_inputs = nn.Parameter(torch.rand(pseudo_inputs, *event_shape))
-        self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
         self.__dict__["guide"] = (encoder, posterior)  # the guide's: not parameters of this module
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         """Begin at data drawn from ``x``, ``(N, *event_shape)``, unless that was done before."""
-        if self.initialised:
+        if self.initialized:
             return
         wanted = len(self.pseudo_inputs)
         rows = torch.cat([torch.randperm(len(x)) for _ in range(-(-wanted // len(x)))])[:wanted]
         self.pseudo_inputs.copy_(x[rows.to(x.device)])
-        self.initialised.fill_(True)
+        self.initialized.fill_(True)
 
     def forward(self) -> TorchDistribution:
         """The mixture of q(z|u_k) with equal weights."""

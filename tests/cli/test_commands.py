@@ -198,7 +198,7 @@ BAD = [
     (["train", "missing.yaml"], "No such file"),
     (["train", "model.likelihood=bernoulli"], "data.binarization"),
     (["train", "guide.posterior=per_example", "--out", "r"], "set data.validation to 0"),
-    (["train", "guide.posterior=per_example", "model.prior=vamp"], "an amortised posterior"),
+    (["train", "guide.posterior=per_example", "model.prior=vamp"], "an amortized posterior"),
     (["train", "train.device=cuda:99"], "device: must be"),
     (["train", "data.kind=mnist", "data.root=/nonexistent"], "train-images-idx3-ubyte"),
     (["train", "data.kind=array", "data.path=/nonexistent.npy"], "/nonexistent.npy"),

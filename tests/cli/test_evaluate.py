@@ -109,7 +109,7 @@ def test_ctrl_c_is_one_word_and_its_status(trained, command, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyro_vae.evaluation.evidence.importance.log_weights", interrupted)
+    monkeypatch.setattr("pyro_vae.evidence.importance.log_weights", interrupted)
     status, out, err = command("evaluate", trained, "--nll", 50)
     assert status == 130
     assert "stopped" in out

@@ -40,7 +40,7 @@ def test_iwae_from_end_to_end(command, tmp_path):
         (["objective.free_bits=1.0"], "elbo.free_bits: needs a KL in closed form"),
         (
             ["objective.kind=iwae", "objective.estimator=sticking_the_landing"],
-            "choose doubly_reparameterised",
+            "choose doubly_reparameterized",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pyro_vae import VAE, as_dataset, fit, load, save
-from pyro_vae.inference.compiled import backends
+from pyro_vae.compiled import backends
 from pyro_vae.likelihoods.bernoulli import Bernoulli
 
 MEAN = {"kind": "bernoulli", "offset": "data_mean"}
@@ -27,7 +27,7 @@ def a_vae(**changes):
 def test_a_decoder_that_puts_out_zero_has_the_mean_of_the_data(x):
     likelihood = Bernoulli(event_shape=(2, 3), offset="data_mean")
     assert torch.equal(likelihood(torch.zeros(2, 3)).mean, torch.full((2, 3), 0.5))
-    likelihood.initialise(x)
+    likelihood.initialize(x)
     torch.testing.assert_close(likelihood(torch.zeros(7, 2, 3)).mean, x.mean(0).expand(7, 2, 3))
 
 
@@ -35,19 +35,19 @@ def test_a_model_whose_output_does_not_depend_on_z_has_the_mean_of_the_data(x):
     vae = a_vae()
     torch.nn.init.zeros_(vae.decoder.layers[-1].weight)
     torch.nn.init.zeros_(vae.decoder.layers[-1].bias)
-    vae.initialise(x)
+    vae.initialize(x)
     torch.testing.assert_close(vae.generate(5), x.mean(0).expand(5, 2, 3))
 
 
 def test_it_is_what_the_decoders_bias_would_be(x):
     """Adding a constant and beginning the bias there are the same model, and train alike."""
     one, other = a_vae(), a_vae(likelihood="bernoulli")
-    one.initialise(x)
+    one.initialize(x)
     with torch.no_grad():
         other.decoder.layers[-1].bias.add_(x.mean(0).logit().flatten())
     data = as_dataset(x)
     for vae in (one, other):
-        vae.likelihood.initialise(x)
+        vae.likelihood.initialize(x)
         fit(vae, data, epochs=2, lr=1e-2, show_progress=False)
     z = torch.randn(4, 2)
     with torch.no_grad():
@@ -56,15 +56,15 @@ def test_it_is_what_the_decoders_bias_would_be(x):
 
 def test_it_is_taken_once(x):
     likelihood = Bernoulli(event_shape=(2, 3), offset="data_mean")
-    likelihood.initialise(x)
+    likelihood.initialize(x)
     kept = likelihood.logits.clone()
-    likelihood.initialise(1 - x)
+    likelihood.initialize(1 - x)
     assert torch.equal(likelihood.logits, kept)
 
 
 def test_pixels_that_never_change_have_a_finite_logit():
     likelihood = Bernoulli(event_shape=(2,), offset="data_mean")
-    likelihood.initialise(torch.tensor([[0.0, 1.0]]).expand(100, 2))
+    likelihood.initialize(torch.tensor([[0.0, 1.0]]).expand(100, 2))
     torch.testing.assert_close(likelihood(torch.zeros(2)).mean, torch.tensor([0.001, 0.999]))
 
 

@@ -98,7 +98,7 @@ def test_continuous_bernoulli(size):
     towards = np.where(logits > 0, 1 - x, x)  # a truncated exponential from the favoured end
     expected = stats.truncexpon.logpdf(towards, a, scale=1 / a)
     d = ContinuousBernoulli(EVENT)(logits)
-    tolerance = {1e-3: 1e-9}.get(size, 1e-12)  # where scipy's own normaliser cancels
+    tolerance = {1e-3: 1e-9}.get(size, 1e-12)  # where scipy's own normalizer cancels
     assert np.allclose(d.log_prob(x), expected.sum((1, 2)), rtol=0, atol=tolerance * 1e3)
     mean = stats.truncexpon.mean(a, scale=1 / a)
     if size > 1e-3:

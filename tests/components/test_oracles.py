@@ -8,8 +8,8 @@ import torch
 from scipy import special, stats
 
 from pyro_vae import posteriors, priors
-from pyro_vae.core.bounds import MAX_SCALE, MIN_SCALE
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.distributions.bounds import MAX_SCALE, MIN_SCALE
 from pyro_vae.likelihoods import Bernoulli, Gaussian
 from pyro_vae.posteriors import DiagonalNormal as DiagonalPosterior
 from pyro_vae.priors import DiagonalNormal as DiagonalPrior
@@ -170,7 +170,7 @@ def test_a_reflected_normal_is_a_normal_with_its_mean_at_the_centre():
     posterior = posteriors.Householder(3, 2)
     q = posterior(double(12))
     z = q.sample(torch.Size([200_000]))
-    centre = posterior.centre(q)
+    centre = posterior.point_estimate(q)
     score = (z.mean(0) - centre) / (z.std(0) / math.sqrt(len(z)))
     assert score.abs().max() < Z_CRIT
     covariance = np.cov(z.T)
@@ -187,11 +187,11 @@ def test_the_centre_of_a_flow_is_where_it_takes_its_bases_mean(kind):
     z = q.base_dist.mean
     for transform in q.transforms:
         z = transform(z)
-    assert torch.equal(posterior.centre(q), z)
+    assert torch.equal(posterior.point_estimate(q), z)
     with pytest.raises(NotImplementedError):
         _ = q.mean
     raised[:, :3] += 1
-    assert (posterior.centre(posterior(raised)) != z).any()
+    assert (posterior.point_estimate(posterior(raised)) != z).any()
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -213,8 +213,8 @@ def test_gaussian_of_a_given_scale():
     d = Gaussian(EVENT, 0.3)(loc)
     assert agree(d.log_prob(x), stats.norm.logpdf(x, loc, 0.3), 2)
     squares = ((x - loc) ** 2).sum((1, 2)) / (2 * 0.3**2)
-    normaliser = -6 / 2 * math.log(2 * math.pi * 0.3**2)
-    assert torch.allclose(d.log_prob(x), normaliser - squares)
+    normalizer = -6 / 2 * math.log(2 * math.pi * 0.3**2)
+    assert torch.allclose(d.log_prob(x), normalizer - squares)
 
 
 @pytest.mark.parametrize("scale", ["learned", "per_dimension"])

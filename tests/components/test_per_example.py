@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pyro_vae import fit
-from pyro_vae.core.lookup import SPEED
 from pyro_vae.data.prepare import as_dataset
-from pyro_vae.evaluation.exact import linear_gaussian
+from pyro_vae.evidence.exact import linear_gaussian
+from pyro_vae.networks.lookup import SPEED
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.posteriors import MultivariateNormal
 from tests.variants import small_vae, stirred
@@ -35,24 +35,24 @@ def exact_elbo(vae, x):
 
 
 def climb(vae, x):
-    """Maximise the exact ELBO over the guide until it moves no more."""
-    optimiser = torch.optim.LBFGS(
+    """Maximize the exact ELBO over the guide until it moves no more."""
+    optimizer = torch.optim.LBFGS(
         vae.encoder.parameters(), max_iter=500, tolerance_change=1e-14, tolerance_grad=1e-10,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def loss():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value = -exact_elbo(vae, x).mean()
         value.backward()
         return value
 
-    optimiser.step(loss)
+    optimizer.step(loss)
 
 
 def test_the_optimum_is_the_best_diagonal_member_around_the_exact_posterior(linear, x):
     """KL(q || p(z|x)) is least at the exact mean and at the precisions of each dimension alone."""
-    linear.double().initialise(x.double())
+    linear.double().initialize(x.double())
     x = x.double()
     climb(linear, x)
     q, exact = linear.encode(x), linear_gaussian(linear).posterior(x)
@@ -66,14 +66,14 @@ def test_the_optimum_is_the_best_diagonal_member_around_the_exact_posterior(line
     assert gap.min() > 0.05
 
 
-def test_no_amortised_guide_of_the_same_family_is_better_for_any_datum(linear, x):
-    """The amortisation gap is 0 or more; that of so small a network is more."""
-    linear.double().initialise(x.double())
-    amortised = linear.swap(posterior="diagonal_normal", encoder=NARROW).double()
-    amortised.decoder.load_state_dict(linear.decoder.state_dict())
-    for vae in (linear, amortised):
+def test_no_amortized_guide_of_the_same_family_is_better_for_any_datum(linear, x):
+    """The amortization gap is 0 or more; that of so small a network is more."""
+    linear.double().initialize(x.double())
+    amortized = linear.swap(posterior="diagonal_normal", encoder=NARROW).double()
+    amortized.decoder.load_state_dict(linear.decoder.state_dict())
+    for vae in (linear, amortized):
         climb(vae, x.double())
-    gap = exact_elbo(linear, x.double()) - exact_elbo(amortised, x.double())
+    gap = exact_elbo(linear, x.double()) - exact_elbo(amortized, x.double())
     assert gap.min() > -1e-9
     assert gap.mean() > 0.01
 
@@ -81,7 +81,7 @@ def test_no_amortised_guide_of_the_same_family_is_better_for_any_datum(linear, x
 @pytest.mark.filterwarnings("ignore:.*because requires_grad=False")
 def test_svi_comes_near_the_optimum(linear, x):
     data = as_dataset(x, validation=0, test=0)
-    linear.initialise(x)
+    linear.initialize(x)
     before = exact_elbo(linear, x).mean()
     many = {"kind": "elbo", "particles": 10}
     fit(linear, data, objective=many, epochs=400, batch_size=20, show_progress=False)
@@ -97,18 +97,18 @@ def test_any_posterior_can_do_without_an_encoder(registries):
     class FreeNormal(MultivariateNormal):
         """A full normal for each training datum."""
 
-        amortised = False
+        amortized = False
 
     vae = stirred(small_vae(decoder="linear", likelihood=NOISE, posterior=FreeNormal.kind), 1.0)
     x = vae.generate(10, sample=True).double()
-    vae.double().initialise(x)
+    vae.double().initialize(x)
     climb(vae, x)
     evidence = linear_gaussian(vae).log_evidence(x)
     assert torch.allclose(exact_elbo(vae, x), evidence, atol=1e-6)
 
 
 def test_every_datum_begins_at_the_standard_normal_and_moves_by_the_speed_it_says(linear, x):
-    linear.initialise(x)
+    linear.initialize(x)
     q = linear.encode(x)
     assert (q.mean == 0).all()
     assert torch.allclose(q.stddev, torch.ones(()))

@@ -1,4 +1,4 @@
-"""The static binarisation of MNIST, from either form of its files."""
+"""The static binarization of MNIST, from either form of its files."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def test_labels_that_are_numbers_stay_so(write):
 
 
 def test_zscores_are_by_the_training_data(write):
-    data = CSV(write(), label="kind", standardise="zscore", test=5).load()
+    data = CSV(write(), label="kind", standardize="zscore", test=5).load()
     assert torch.allclose(data.train.x.mean(0), torch.zeros(3), atol=1e-6)
     assert torch.allclose(data.train.x.std(0, correction=0), torch.ones(3), atol=1e-5)
     assert data.identity.preprocessing == "z-scores by the training data"

@@ -76,9 +76,9 @@ def test_a_support_of_whole_vectors_shows_the_vector():
         ({"kind": "categorical", "categories": 3}, "whole numbers from 0 to 2", "categories"),
         ({"kind": "discretized_logistic", "levels": 3}, "3 equally spaced levels", "levels"),
         ("continuous_bernoulli", r"numbers in \[0, 1\]", r"scale the data to \[0, 1\]"),
-        ("multinomial", "whole numbers from 0", "neither scaled nor normalised"),
-        ("poisson", "whole numbers from 0", "neither scaled nor normalised"),
-        ("negative_binomial", "whole numbers from 0", "neither scaled nor normalised"),
+        ("multinomial", "whole numbers from 0", "neither scaled nor normalized"),
+        ("poisson", "whole numbers from 0", "neither scaled nor normalized"),
+        ("negative_binomial", "whole numbers from 0", "neither scaled nor normalized"),
     ],
 )
 def test_each_support_is_said_in_words_and_with_a_remedy(likelihood, expected, remedy):

@@ -125,8 +125,8 @@ def test_draws_of_an_expanded_one_are_those_of_a_sample_shape():
         assert d.expand(torch.Size([7, 4])).log_prob(one).shape == (7, 4)
 
 
-def test_the_normaliser_is_that_of_the_paper():
+def test_the_normalizer_is_that_of_the_paper():
     q = bump(5, 2.5)
     a, b = 2.0 + 2.5, 2.0
     paper = (a + b) * math.log(2) + b * math.log(math.pi) + special.gammaln(a)
-    assert q.log_normaliser.item() == pytest.approx(paper - special.gammaln(a + b))
+    assert q.log_normalizer.item() == pytest.approx(paper - special.gammaln(a + b))

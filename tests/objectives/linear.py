@@ -6,7 +6,7 @@ import pyro
 import torch
 
 from pyro_vae import VAE
-from pyro_vae.evaluation.exact import linear_gaussian
+from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 
 GROUPS = ("prior", "likelihood", "decoder", "encoder")

@@ -77,7 +77,7 @@ def test_warm_up_is_linear_and_changes_the_weight_in_place():
     assert loss.beta is weight
 
 
-def test_training_warms_up_and_its_history_says_what_was_maximised():
+def test_training_warms_up_and_its_history_says_what_was_maximized():
     data = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
     result = fit(small_vae(), data, objective=ELBO(kl="exact", beta=3.0, warm_up=3), epochs=4,
                  show_progress=False)  # fmt: skip
@@ -196,7 +196,7 @@ def test_scales_and_masks_weigh_both_terms(seeded):
         ({"beta": -1.0}, "elbo.beta: must be >= 0, got -1.0"),
         ({"warm_up": -1}, "elbo.warm_up: must be >= 0, got -1"),
         ({"free_bits": 0.5}, "elbo.free_bits: needs a KL in closed form.*choose kl: exact"),
-        ({"estimator": "doubly_reparameterised"}, "no meaning for the ELBO.*kind: iwae"),
+        ({"estimator": "doubly_reparameterized"}, "no meaning for the ELBO.*kind: iwae"),
         (
             {"estimator": "sticking_the_landing", "kl": "exact"},
             "leaves out the score of a sampled.*choose kl: sampled",
@@ -230,5 +230,5 @@ def test_on_a_gpu(seeded):
         on_gpu = seeded(loss.loss_and_grads, vae.model, vae.guide, x)
         assert loss.bound.item() == pytest.approx(-on_gpu, rel=1e-5)
     assert loss.beta.is_cuda
-    for objective in (IWAE(3, "doubly_reparameterised"), IWAE(3, "score_function"), Renyi(0.5)):
+    for objective in (IWAE(3, "doubly_reparameterized"), IWAE(3, "score_function"), Renyi(0.5)):
         assert math.isfinite(objective.pyro_loss().loss_and_grads(vae.model, vae.guide, x))

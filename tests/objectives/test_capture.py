@@ -15,7 +15,7 @@ LOSSES = {
     "elbo, free bits": ELBO(kl="exact", free_bits=0.3, beta=2.0, warm_up=4, particles=2),
     "elbo, sticking_the_landing": ELBO(estimator="sticking_the_landing", warm_up=4),
     "elbo, score_function": ELBO(particles=2, estimator="score_function", warm_up=4),
-    "iwae, doubly_reparameterised": IWAE(3, "doubly_reparameterised"),
+    "iwae, doubly_reparameterized": IWAE(3, "doubly_reparameterized"),
     "iwae, score_function": IWAE(3, "score_function"),
     "renyi": Renyi(0.5, 3),
 }

@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_vae.evaluation.checks import critical_z
+from pyro_vae.audit.checks import critical_z
 from pyro_vae.objectives import beta_elbo, importance_elbo
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO
@@ -51,7 +51,7 @@ def test_of_the_elbo(name):
 
 BOUNDS = {
     "iwae pathwise": IWAE(2),
-    "iwae doubly_reparameterised": IWAE(2, "doubly_reparameterised"),
+    "iwae doubly_reparameterized": IWAE(2, "doubly_reparameterized"),
     "iwae score_function": IWAE(2, "score_function"),
     "renyi": Renyi(0.5, 2),
     "renyi above 1": Renyi(2.0, 2),
@@ -70,7 +70,7 @@ def test_of_the_importance_weighted_bounds(name):
 def test_the_guides_parameters_in_the_prior_meet_one_weight():
     """VampPrior's prior is made of the encoder, whose direct share is not doubly weighted."""
     vae, x = linear.tiny(prior={"kind": "vamp", "pseudo_inputs": 2}), linear.data()
-    found, critical = worst(vae, IWAE(2, "doubly_reparameterised").pyro_loss(), x,
+    found, critical = worst(vae, IWAE(2, "doubly_reparameterized").pyro_loss(), x,
                             linear.quadrature(vae, x, 2, nodes=401))  # fmt: skip
     assert max(found.values()) < critical, found
 
@@ -89,13 +89,13 @@ class TestPlanted:
     def test_sticking_the_landing_of_two_particles(self, monkeypatch):
         """Without the second weight, which is why that estimator is refused."""
         monkeypatch.setattr(importance_elbo, "_weigh_gradient", lambda *_: None)
-        self.biased("doubly_reparameterised")
+        self.biased("doubly_reparameterized")
 
     def test_a_score_that_is_not_taken_out(self, monkeypatch):
         monkeypatch.setattr(
             importance_elbo, "path_of_log_posterior", lambda draws, *_, **__: draws.log_posterior
         )
-        self.biased("doubly_reparameterised")
+        self.biased("doubly_reparameterized")
 
     def test_a_baseline_of_ones_own(self, monkeypatch):
         mean = importance_elbo.vimco_baseline
@@ -116,7 +116,7 @@ FLOWS = ["iaf", "planar", "neural_spline", "gaussian_mixture", "hierarchical", "
 
 
 @pytest.mark.parametrize("posterior", FLOWS)
-@pytest.mark.parametrize("estimator", ["sticking_the_landing", "doubly_reparameterised"])
+@pytest.mark.parametrize("estimator", ["sticking_the_landing", "doubly_reparameterized"])
 def test_path_and_score_are_told_apart_for_every_posterior(posterior, estimator, seeded):
     """Pathwise less path alone is the score, whose gradient is that of log q at fixed draws."""
     vae = stirred(small_vae(posterior=posterior)).double()
@@ -150,7 +150,7 @@ def test_sticking_the_landing_has_no_noise_at_the_exact_posterior():
     assert noise("sticking_the_landing") < 1e-3 * noise("pathwise")
 
 
-def test_the_doubly_reparameterised_gradient_keeps_its_signal_as_particles_grow():
+def test_the_doubly_reparameterized_gradient_keeps_its_signal_as_particles_grow():
     """Tucker et al. (2019), and Rainforth et al. (2018) of the pathwise one, which drowns."""
     vae, x = linear.tiny(off=0.0), linear.data(2)
     with torch.no_grad():
@@ -162,12 +162,12 @@ def test_the_doubly_reparameterised_gradient_keeps_its_signal_as_particles_grow(
         drawn = linear.drawn_gradients(vae, loss, x, repeats=150, copies=1)[:, encoder]
         return (drawn.mean(0).norm() / drawn.var(0).sum().sqrt()).item()
 
-    few, many = (signal_to_noise("doubly_reparameterised", k) for k in (4, 64))
+    few, many = (signal_to_noise("doubly_reparameterized", k) for k in (4, 64))
     assert many > few
     assert signal_to_noise("pathwise", 64) < signal_to_noise("pathwise", 4) < few
 
 
-def test_a_guide_that_is_not_reparameterised_is_trained_by_its_score():
+def test_a_guide_that_is_not_reparameterized_is_trained_by_its_score():
     """Two particles of a Poisson guide: no path, and an unbiased gradient all the same."""
     rate = torch.tensor([2.0, 0.7], dtype=torch.float64, requires_grad=True)
     counts = torch.arange(40.0, dtype=torch.float64)

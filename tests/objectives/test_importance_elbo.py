@@ -92,7 +92,7 @@ def test_renyi_of_order_0_is_iwae(vae, x, seeded):
     assert all(torch.equal(gradient, second[1][name]) for name, gradient in first[1].items())
 
 
-@pytest.mark.parametrize("objective", [IWAE(3), IWAE(3, "doubly_reparameterised"), Renyi(2.0, 3),
+@pytest.mark.parametrize("objective", [IWAE(3), IWAE(3, "doubly_reparameterized"), Renyi(2.0, 3),
                                        IWAE(3, "score_function")],
                          ids=lambda objective: str(objective.declaration))  # fmt: skip
 def test_the_loss_remembers_the_elbos_terms_and_its_own_value(objective, vae, x, seeded):
@@ -267,7 +267,7 @@ def test_several_sites_are_one_weight():
     expected = -4 * dist.Normal(torch.zeros(2), 1.0).log_prob(torch.zeros(2)).sum().item()
     assert loss.loss(MODEL, GUIDE) == pytest.approx(expected)
     with pytest.raises(IncompatibleComponents, match=r"one latent site.*got \['a', 'b'\]"):
-        TraceImportance_ELBO(estimator="doubly_reparameterised").loss(MODEL, GUIDE)
+        TraceImportance_ELBO(estimator="doubly_reparameterized").loss(MODEL, GUIDE)
 
 
 @pytest.mark.filterwarnings("ignore:Encountered")

@@ -15,8 +15,8 @@ from pyro_vae.objectives.terms import elbo_terms
 from tests.objectives.common import exact_or_skip, known_to_torch_or_skip
 from tests.variants import small_vae, stirred
 
-VECTORISED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}
-OPTIONS = {"one": {}, "loop": {"num_particles": 2}, "vectorised": VECTORISED}
+VECTORIZED = {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1}
+OPTIONS = {"one": {}, "loop": {"num_particles": 2}, "vectorized": VECTORIZED}
 
 
 @pytest.fixture(params=OPTIONS)
@@ -126,11 +126,11 @@ def test_equal_scales_and_masks_weigh_both_terms(cls, weighted, seeded):
 
 def test_routes_are_told(unpaired, seeded):
     x = torch.randn(5, 3)
-    for prior, route in (("standard_normal", "exact"), (unpaired, "sampled")):
+    for prior, method in (("standard_normal", "exact"), (unpaired, "sampled")):
         vae, loss = stirred(small_vae(prior=prior)), TraceExactKL_ELBO(kl="auto")
         value = seeded(loss.loss, vae.model, vae.guide, x)
-        assert loss.routes == {"z": route}
-        kind = "exact" if route == "exact" else "sampled"
+        assert loss.methods == {"z": method}
+        kind = "exact" if method == "exact" else "sampled"
         assert value == pytest.approx(-seeded(elbo_terms, vae, x, kl=kind).elbo.sum().item())
 
 

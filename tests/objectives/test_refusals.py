@@ -38,7 +38,7 @@ def with_auxiliary():
         normal("b", 2.0)
 
 
-def not_reparameterised():
+def not_reparameterized():
     with pyro.plate("data", 4):
         normal("a", 1.0)
         pyro.sample("b", dist.Poisson(torch.ones(2)).to_event(1))
@@ -48,7 +48,7 @@ REFUSED = {
     "another order": (lambda: model("b", "a"), guide, r"same order, got \['b', 'a'\] and \['a', "),
     "a missing site": (lambda: model("a", None), guide, r"got \['a'\] and \['a', 'b'\]"),
     "an auxiliary site": (model, with_auxiliary, r"got \['a', 'b'\] and \['u', 'a', 'b'\]"),
-    "no rsample": (model, not_reparameterised, "'b': expected a reparameterised guide"),
+    "no rsample": (model, not_reparameterized, "'b': expected a reparameterized guide"),
     "a scale": (model, poutine.scale(guide, scale=2.0), "'a': expected one scale and one mask"),
     "a tensor as scale": (model, poutine.scale(guide, scale=torch.tensor(2.0)), "one scale"),
     "a scale in the model": (poutine.scale(model, scale=0.5), guide, "scale both alike"),
@@ -97,7 +97,7 @@ def unvalidated():
 
 OPTIONS = {
     "one": {},
-    "vectorised": {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1},
+    "vectorized": {"num_particles": 3, "vectorize_particles": True, "max_plate_nesting": 1},
 }
 
 

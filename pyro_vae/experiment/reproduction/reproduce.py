@@ -12,14 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.evaluation.evaluate import evaluate
-from pyro_vae.evaluation.latent_units import LatentUnits
-from pyro_vae.evaluation.perplexity import perplexity
-from pyro_vae.evaluation.scores import Score, Scores
+from pyro_vae.diagnostics.evaluate import evaluate
+from pyro_vae.diagnostics.latent_units import LatentUnits
+from pyro_vae.diagnostics.perplexity import perplexity
+from pyro_vae.diagnostics.scores import Score, Scores
 from pyro_vae.experiment.reproduction.rows import Row, Scoring, changed
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
-from pyro_vae.inference.result import FitResult
+from pyro_vae.training.result import FitResult
 
 __all__ = ["OneSeed", "Reproduced", "reproduce"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyro_vae.evaluation.comparison import Comparison, compare
+from pyro_vae.diagnostics.comparison import Comparison, compare
 from pyro_vae.experiment.reproduction.reproduce import Reproduced
 from pyro_vae.experiment.reproduction.rows import Row, changed
 from pyro_vae.report.numbers import MISSING, duration, nats, number

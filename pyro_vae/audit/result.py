@@ -1,0 +1,218 @@
+"""What the audit returns: its rows, its verdict, its pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pyro_vae.audit.checks import Check
+from pyro_vae.audit.estimates import Route
+from pyro_vae.report.numbers import nats
+from pyro_vae.report.shown import ShownAsTable
+from pyro_vae.report.table import Cell, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ELBOAudit"]
+
+COLUMNS = ["quantity", "method", "value", "difference ± s.e.", "z", "worst z", "verdict"]
+VALUES = ("log_likelihood", "kl", "elbo")
+
+
+@dataclass(repr=False)
+class ELBOAudit(ShownAsTable):
+    """The audit of an ELBO; shows itself in terminal and Jupyter.
+
+    Args:
+        checks: Its rows.
+        methods: The terms by each method, ``closed``, ``hand``, ``trace`` and ``mean_field``,
+            particle by particle and datum by datum, in nats.
+        particles: Draws for each datum and method.
+        false_alarm: Probability that a correct model fails, over all rows and data together.
+        critical: The |z| that no test of a correct model passes, but with that probability.
+        seed: Seed of every draw.
+        dtype: Precision in which it was computed.
+    """
+
+    checks: list[Check]
+    methods: dict[str, Route]
+    particles: int
+    false_alarm: float
+    critical: float
+    seed: int
+    dtype: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row agrees."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> list[Check]:
+        """The rows that do not agree."""
+        return [check for check in self.checks if not check.passed]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the ELBO can be trusted, and why."""
+        tests = sum(check.tests for check in self.checks)
+        exact = sum(check.kind == "numerical" for check in self.checks)
+        basis = (
+            f"{len(self.checks)} rows: {tests} tests at |z| <= {self.critical:.2f}, false alarm "
+            f"{self.false_alarm:g} for all together; {exact} equalities within rounding"
+        )
+        if self.passed:
+            return f"PASSED: the ELBO agrees by every method ({basis})."
+        names = "; ".join(dict.fromkeys(f"{c.quantity} by {c.method}" for c in self.failures))
+        return f"FAILED in {len(self.failures)} of {basis}. Disagreeing: {names}."
+
+    def per_datum(self, term: str = "elbo") -> dict[str, torch.Tensor]:
+        """Each method's value of a term for each datum, ``(N,)``, in nats.
+
+        Args:
+            term: ``elbo``, ``kl`` or ``log_likelihood``.
+        """
+        return {
+            method.name: method.terms[term].mean(0)
+            for method in self.methods.values()
+            if term in method.terms
+        }
+
+    def table(self) -> Table:
+        """Every row, in nats per datum."""
+        data = self.methods["trace"].terms["elbo"].shape[1]
+        caption = (
+            f"Nats per datum over {data} data, {self.particles} particles each, {self.dtype}, "
+            f"seed {self.seed}. {self.verdict}"
+        )
+        table = Table("ELBO audit", COLUMNS, caption=caption)
+        shown: set[str] = set()
+        for check in self.checks:
+            if check.quantity not in shown:
+                shown.add(check.quantity)
+                table.add(*_reference(check))
+            table.add(*_cells(check))
+        return table
+
+    def per_datum_table(self, term: str = "elbo") -> Table:
+        """Every datum by every method: value, difference, its standard error, z and verdict.
+
+        Args:
+            term: ``elbo``, ``kl`` or ``log_likelihood``.
+        """
+        checks = [c for c in self.checks if c.quantity == term and c.per_datum is not None]
+        title = f"{term} of each datum, held against: {checks[0].reference}"
+        table = Table(title, ["datum", "method", "value", "difference ± s.e.", "z", "verdict"],
+                      caption=f"Nats; critical |z| {self.critical:.2f}.")  # fmt: skip
+        for row in range(len(self.methods["trace"].terms["elbo"][0])):
+            for check in checks:
+                table.add(*_datum_cells(row, check, self.critical))
+        return table
+
+    def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
+        """Root mean square error of each sampled term against the number of particles.
+
+        Returns:
+            For each term: numbers of particles, errors in nats per datum of the batch mean, and
+            the fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
+        """
+        curves: dict[str, tuple[list[int], list[float], float]] = {}
+        for term, values in self.methods["trace"].terms.items():
+            exact = self.methods["closed"].terms.get(term)
+            curve = _error_curve(values.mean(1), None if exact is None else exact.mean())
+            if curve is not None:
+                curves[term] = curve
+        return curves
+
+    def figure(self) -> Figure:
+        """The Monte Carlo error against the number of particles."""
+        from pyro_vae.plots import monte_carlo_error
+
+        return monte_carlo_error(self.monte_carlo_error())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the particles, for JSON."""
+        return {
+            "passed": self.passed,
+            "verdict": self.verdict,
+            "particles": self.particles,
+            "false_alarm": self.false_alarm,
+            "critical_z": self.critical,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "checks": [asdict(check) | {"kind": check.kind} for check in self.checks],
+        }
+
+
+def _reference(check: Check) -> list[str | Cell]:
+    """The row that the others of a quantity are held against."""
+    value = nats(check.value - check.difference) if not check.quantity.startswith("grad") else ""
+    note = f" ({check.note})" if check.quantity in VALUES and check.note else ""
+    return [Cell(check.quantity, "strong"), f"{check.reference}{note}", value, "", "", "",
+            Cell("reference", "muted")]  # fmt: skip
+
+
+def _cells(check: Check) -> list[str | Cell]:
+    verdict = Cell("agrees", "good") if check.passed else Cell("DISAGREES", "bad")
+    value = nats(check.value, check.stderr if check.stderr > 1e-9 else None)
+    difference = _signed(check.difference, check.stderr)
+    if check.quantity.startswith("gradient"):
+        difference, value = check.note.split("; ")
+    z = f"rel {check.relative:.0e}" if check.kind == "numerical" else f"{check.z:+.2f}"
+    worst = f"{check.worst_z:+.2f}" if check.tests > 1 else ""
+    if check.worst_datum is not None and worst:
+        worst += f" (#{check.worst_datum})"
+    note = f" ({check.note})" if check.kind == "numerical" and check.note else ""
+    return ["", check.method + note, value, difference, z, worst, verdict]
+
+
+def _signed(difference: float, stderr: float) -> str:
+    """A difference with its sign and its standard error, where that is more than rounding."""
+    if stderr < 1e-9:
+        return f"{difference:+.1e}"
+    return f"{'+' if difference >= 0 else ''}{nats(difference, stderr)}"
+
+
+def _datum_cells(row: int, check: Check, critical: float) -> list[str | Cell]:
+    data = check.per_datum
+    assert data is not None
+    stderr, z = data.stderr[row], data.z[row]
+    agrees = abs(z) <= critical
+    verdict = Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
+    difference = _signed(data.difference[row], stderr)
+    return [
+        f"#{row}",
+        check.method,
+        nats(data.value[row], stderr),
+        difference,
+        f"{z:+.2f}",
+        verdict,
+    ]
+
+
+def _error_curve(
+    means: torch.Tensor, exact: torch.Tensor | None
+) -> tuple[list[int], list[float], float] | None:
+    """RMS error of averages over K particles, from disjoint blocks of the batch's means."""
+    total = len(means)
+    sizes = [2**k for k in range(total.bit_length()) if total // 2**k >= 16]
+    target = means.mean() if exact is None else exact
+    kept: list[int] = []
+    errors: list[float] = []
+    for size in sizes:
+        blocks = means[: total // size * size].reshape(-1, size).mean(1)
+        # against the mean of the same draws, the error of a block is too small by this factor
+        shrunk = math.sqrt(1 - size / total) if exact is None else 1.0
+        error = (blocks - target).square().mean().sqrt().item() / shrunk
+        if error > 0:
+            kept.append(size)
+            errors.append(error)
+    if len(kept) < 2:
+        return None
+    x, y = torch.tensor(kept).double().log(), torch.tensor(errors).double().log()
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+    return kept, errors, slope.item()

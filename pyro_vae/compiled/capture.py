@@ -1,0 +1,265 @@
+"""One SVI step as a static graph: the program, its loss, its gradients and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.graph import CodeGen
+from torch.utils import _pytree as pytree
+
+from pyro_vae.compiled.binary import binary_nodes
+from pyro_vae.compiled.products import Layout, layout_of
+from pyro_vae.compiled.units import Unit
+from pyro_vae.compiled.watch import Watch, values_kept_as_tensors
+from pyro_vae.core.errors import NotCapturable
+
+__all__ = ["Capture", "Step", "capture"]
+
+
+@dataclass
+class Step:
+    """What one step does, as Python.
+
+    Args:
+        loss: The object that computes the loss, whose tensors may be other ones after a step.
+        parameters: The parameters, unconstrained.
+        units: Those that are updated in the graph.
+        outside: The positions of those whose optimizers run outside the graph.
+        rates: The number that each unit needs at this step, ``(U,)`` float64.
+        good: Whether every loss so far was finite, a tensor that the graph changes.
+    """
+
+    loss: Any
+    parameters: list[Tensor]
+    units: list[Unit]
+    outside: list[int]
+    rates: Tensor
+    good: Tensor
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that the step reads or changes, beside the program's own."""
+        vectors = [unit.whole for unit in self.units if unit.is_vector]
+        state = [tensor for unit in self.units for tensor in unit.state]
+        return [*self.parameters, *vectors, *state, self.good, self.rates]
+
+
+@dataclass
+class Outputs:
+    """How a step's outputs are laid out: the loss, what it remembers, then gradients.
+
+    Args:
+        loss: How the loss is laid out, as a tree.
+        kept: The names of the loss's tensors that the step made anew.
+        left: The positions of the parameters whose optimizers are outside the graph.
+        packed: Whether the loss and what it remembers, all scalars, come as one vector.
+    """
+
+    loss: pytree.TreeSpec
+    kept: list[str]
+    left: list[int]
+    packed: bool
+
+    def __post_init__(self) -> None:
+        self.losses = self.loss.num_leaves
+        self.single = self.loss == pytree.tree_structure(0)
+
+    def unflatten(self, leaves: Sequence[Tensor]) -> Any:
+        """The loss, as the program gives it."""
+        return pytree.tree_unflatten(list(leaves), self.loss)
+
+    def unpacked(self, values: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The outputs one by one."""
+        return [*values[0].unbind(), *values[1:]] if self.packed else values
+
+
+@dataclass
+class Capture:
+    """A step's graph, with the tensors that it reads and writes.
+
+    Args:
+        graph: Maps its inputs to the loss, what the loss remembers and the gradients that are
+            left for optimizers outside the graph; it changes the state where it lies.
+        inputs: The tensors that the graph was traced with, in its order.
+        given: Where among the inputs the step's own arguments stand.
+        remembered: Where among the inputs stands what the loss remembers of the step before.
+        outputs: How the outputs are laid out.
+        values: The outputs of the step that was traced, which was a step like any other.
+        layouts: Of what each node gave while it was traced.
+    """
+
+    graph: GraphModule
+    inputs: list[Tensor]
+    given: range
+    remembered: dict[int, str]
+    outputs: Outputs
+    values: list[Tensor] = field(repr=False)
+    layouts: dict[Node, Layout | None] = field(repr=False)
+
+    def binary(self) -> set[Node]:
+        """The nodes that hold noughts and ones alone, so far as can be seen."""
+        own = range(self.given.start)  # parameters and their optimizers' state, which change
+        return binary_nodes(
+            self.graph.graph,
+            {place: tensor for place, tensor in enumerate(self.inputs) if place not in own},
+        )
+
+    def unlike(self, other: Capture) -> str | None:
+        """Where another trace of the step parts from this one; None if it did the same."""
+        pairs = zip(_lines(self.graph.graph), _lines(other.graph.graph), strict=False)
+        for mine, theirs in pairs:
+            if mine != theirs:
+                return f"it did {mine!r} in one step and {theirs!r} in the next"
+        if len(self.graph.graph.nodes) != len(other.graph.graph.nodes):
+            return "it did more in one step than in the next"
+        for position, (a, b) in enumerate(zip(self.inputs, other.inputs, strict=True)):
+            moving = position in self.given or position in self.remembered
+            if not moving and a.data_ptr() != b.data_ptr() and not _equal(a, b):
+                return f"it made a new tensor of other values, of shape {tuple(b.shape)}, in each"
+        return None
+
+
+def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tensor]) -> Capture:
+    """Trace one step, which is thereby made: state, losses and random draws are a step's own.
+
+    Args:
+        step: What is changed, and how.
+        loss_and_grads: Computes the loss and leaves gradients in the parameters' ``grad``.
+        given: The tensors that will be other ones at the next step.
+
+    Raises:
+        NotCapturable: if the program has no static graph; the random generators are then as they
+            were before, and no parameter has been changed.
+    """
+    fixed = step.tensors
+    before = _tensors_of(step.loss)
+    layout: list[Outputs] = []
+    real: list[Tensor] = []
+
+    def traced(*tensors: Tensor) -> list[Tensor]:
+        loss = loss_and_grads()
+        left = _update_all(step, loss)
+        now = _tensors_of(step.loss).items()
+        kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
+        leaves, spec = pytree.tree_flatten(loss)
+        values = [torch.as_tensor(leaf) for leaf in (*leaves, *kept.values())]
+        packed = len({(value.shape, value.dtype, value.device) for value in values}) == 1
+        packed = packed and not values[0].shape and values[0].is_cuda
+        layout[:] = [Outputs(spec, list(kept), list(left), packed)]
+        values = [*([torch.stack(values)] if packed else values), *left.values()]
+        real[:] = [value.detach() for value in values]
+        return values
+
+    for parameter in step.parameters:
+        parameter.grad = None
+    generators = _random_state()
+    try:
+        with values_kept_as_tensors(), Watch():
+            graph = make_fx(traced)(*fixed, *given)
+    except NotCapturable:
+        _restore(generators)
+        raise
+    finally:
+        for parameter in step.parameters:
+            parameter.grad = None
+    layouts = {node: layout_of(node.meta.get("val")) for node in graph.graph.nodes}
+    held = _lift(graph)
+    fixed = _merged(graph, step, fixed, layouts)
+    places = range(len(fixed), len(fixed) + len(given))
+    remembered = {
+        places.stop + position: name
+        for position, tensor in enumerate(held)
+        for name in layout[0].kept
+        if tensor is before.get(name)
+    }
+    inputs = [tensor.detach() for tensor in (*fixed, *given, *held)]
+    return Capture(graph, inputs, places, remembered, layout[0], real, layouts)
+
+
+def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
+    """Update what has a rule; the gradients of the rest, by position."""
+    with torch.no_grad():
+        leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
+        good = torch.stack([step.good, *(leaf.isfinite().all() for leaf in leaves)]).all()
+        step.good.copy_(good)
+        for unit, rate in zip(step.units, step.rates.unbind(), strict=True):
+            unit.update(rate, good)
+    gradients = {position: step.parameters[position].grad for position in step.outside}
+    return {position: found for position, found in gradients.items() if found is not None}
+
+
+def _merged(
+    graph: GraphModule, step: Step, inputs: list[Tensor], layouts: dict[Node, Layout | None]
+) -> list[Tensor]:
+    """Let the graph read parameters from the vectors that they are views of."""
+    nodes = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    wholes = {id(tensor): node for tensor, node in zip(inputs, nodes, strict=False)}
+    vectors = {id(p): unit.whole for unit in step.units for p in unit.parameters if unit.is_vector}
+    first = next(node for node in graph.graph.nodes if node.op != "placeholder")
+    kept = []
+    for tensor, node in zip(inputs, nodes, strict=False):
+        whole = vectors.get(id(tensor))
+        if whole is None:
+            kept.append(tensor)
+            continue
+        shape = (list(tensor.shape), list(tensor.stride()), tensor.storage_offset())
+        with graph.graph.inserting_before(first):
+            view = graph.graph.call_function(
+                torch.ops.aten.as_strided.default, (wholes[id(whole)], *shape)
+            )
+        layouts[view] = layout_of(tensor)
+        node.replace_all_uses_with(view)
+        graph.graph.erase_node(node)
+    graph.recompile()
+    return kept
+
+
+def _lift(graph: GraphModule) -> list[Tensor]:
+    """Make inputs of the tensors that the program holds, so that the graph sees them live."""
+    lifted: dict[str, tuple[Any, Tensor]] = {}
+    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    for node in list(graph.graph.nodes):
+        node.meta.clear()
+        if node.op != "get_attr":
+            continue
+        name = str(node.target)
+        if name not in lifted:
+            with graph.graph.inserting_after(last):
+                last = graph.graph.placeholder(f"held_{len(lifted)}")
+            lifted[name] = (last, getattr(graph, name))
+        node.replace_all_uses_with(lifted[name][0])
+        graph.graph.erase_node(node)
+    for name in lifted:
+        delattr(graph, name)  # or the compiler would hand it on too
+    graph.graph.set_codegen(CodeGen())
+    graph.recompile()
+    return [tensor for _, tensor in lifted.values()]
+
+
+def _lines(graph: Graph) -> list[str]:
+    return [node.format_node() or "" for node in graph.nodes]
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+
+
+def _tensors_of(loss: Any) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(loss).items() if isinstance(value, Tensor)}
+
+
+def _random_state() -> list[Tensor]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *cuda]
+
+
+def _restore(state: list[Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    if len(state) > 1:
+        torch.cuda.set_rng_state_all(state[1:])

@@ -1,0 +1,160 @@
+"""Scores of a model on a data set: every number with its estimator and the data's identity."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyro
+import torch
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.modes import multiplying
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.dataset import Split as Data
+from pyro_vae.data.identity import digest
+from pyro_vae.data.loading import load_data
+from pyro_vae.data.support import check_support
+from pyro_vae.diagnostics.latent_units import latent_units
+from pyro_vae.diagnostics.scores import Score, Scores
+from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
+from pyro_vae.evidence.bidirectional import bidirectional_monte_carlo
+from pyro_vae.evidence.estimate import EvidenceEstimate
+from pyro_vae.evidence.hmc import check_real_codes
+from pyro_vae.evidence.importance import SAMPLES, importance_sampling
+from pyro_vae.objectives.kl import KL
+from pyro_vae.objectives.terms import elbo_terms_of_data
+from pyro_vae.vae import VAE
+
+__all__ = ["Score", "Scores", "Split", "evaluate"]
+
+Split = Literal["train", "validation", "test"]
+BATCH = 1000
+SIMULATED = 100
+
+
+@multiplying(tf32=False)
+def evaluate(
+    vae: VAE,
+    data: DataSet | Any,
+    *,
+    split: Split = "test",
+    kl: KL = "auto",
+    particles: int = 1,
+    nll: bool | int = False,
+    ais: bool | int | Annealing = False,
+    sandwich: bool | int = False,
+    data_count: int | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Scores:
+    """Score a model on a split of a data set, in evaluation mode, on the model's device.
+
+    Always: the ELBO and its terms, the squared error of the reconstruction, the active units and
+    the KL of each dimension. When asked for: -log p(x), by importance sampling from q(z|x), or by
+    annealing from the prior, which needs no guide.
+
+    Args:
+        vae: The model.
+        data: As :func:`~pyro_vae.fit` takes it; an array is split as it is there.
+        split: Which split.
+        kl: ``exact``, ``sampled``, or ``auto`` (exact where there is a closed form).
+        particles: Draws from q(z|x) for each datum, in the ELBO.
+        nll: Also estimate -log p(x) with this many importance samples for each datum; True takes
+            5,000.
+        ais: Also estimate it by annealed importance sampling, with this many temperatures; True
+            takes 1,000, and an :class:`~pyro_vae.evidence.annealed.Annealing` says all.
+        sandwich: Also draw this many data from the model, and hold annealing between a lower and
+            an upper bound there; True takes 100.
+        data_count: Score only so many data, evenly spaced over the split.
+        seed: Seed of the draws; they come from it alone.
+        show_progress: Whether to show a progress bar over what takes long.
+
+    Raises:
+        DataError: if the split is empty, or has fewer data than ``data_count``, a number of draws
+            is too small, or a guide that is not amortized does not know its data.
+        IncompatibleComponents: if the data do not fit the model, or its codes are no real vectors
+            and annealing is asked for.
+        NoClosedFormKL: if ``kl`` is ``exact`` and there is no closed form.
+        NonFiniteLoss: if a weight is NaN or infinite.
+
+    Example:
+        >>> scores = evaluate(
+        ...     VAE(event_shape=(3,), latent_dim=2),
+        ...     torch.randn(100, 3),
+        ...     nll=50,
+        ...     show_progress=False,
+        ... )
+        >>> scores.count, scores.estimator
+        (20, 'ELBO with exact KL, 1 particle, seed 0')
+        >>> scores.nll.value <= -scores.elbo.value
+        True
+    """
+    if particles < 1:
+        raise DataError(f"particles: expected at least 1, got {particles}")
+    how = _annealing(ais)
+    if how is not None or sandwich is not False:
+        check_real_codes(vae, "Annealing")
+    data = load_data(data)
+    if tuple(data.event_shape) != tuple(vae.event_shape):
+        raise IncompatibleComponents(
+            f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"
+        )
+    check_support(vae.likelihood, data)
+    chosen = getattr(data, split)
+    scored = _chosen(chosen, split, data_count, seed)
+    x = scored.to(next(iter([*vae.parameters(), *vae.buffers()]), scored).device)
+    with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
+        terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
+    units = latent_units(vae, x, seed=seed)
+    error = _squared_error(vae, x)
+    estimates: dict[str, EvidenceEstimate] = {}
+    if nll is not False:
+        samples = SAMPLES if nll is True else nll
+        estimates["importance_sampling"] = importance_sampling(
+            vae, x, samples=samples, seed=seed, show_progress=show_progress
+        )
+    if how is not None:
+        estimates["annealed_importance_sampling"] = annealed_importance_sampling(
+            vae, x, how=how, seed=seed, show_progress=show_progress
+        )
+    between = None
+    if sandwich is not False:
+        count = SIMULATED if sandwich is True else sandwich
+        between = bidirectional_monte_carlo(
+            vae, count, how=how, seed=seed, show_progress=show_progress
+        )
+    discrete = vae.likelihood.support.is_discrete
+    return Scores(
+        Score.of(terms.elbo), Score.of(terms.log_likelihood), Score.of(terms.kl),
+        Score.of(error), units, split, len(x), len(chosen), particles, seed, data.identity,
+        digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
+        between,
+    )  # fmt: skip
+
+
+def _annealing(ais: bool | int | Annealing) -> Annealing | None:
+    if ais is False:
+        return None
+    if ais is True:
+        return Annealing()
+    return ais if isinstance(ais, Annealing) else Annealing(temperatures=ais)
+
+
+def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:
+    """The data to score, ``(N, *event_shape)``."""
+    if not len(split):
+        raise DataError(f"Expected data in the {name} split, got none; choose another split")
+    count = len(split) if count is None else count
+    if not 1 <= count <= len(split):
+        raise DataError(
+            f"data_count: expected 1 to {len(split)}, the data of the {name} split, got {count}"
+        )
+    index = torch.arange(count) * len(split) // count  # a test set may be sorted by label
+    return split.batch(index, torch.Generator().manual_seed(seed))
+
+
+def _squared_error(vae: VAE, x: Tensor) -> Tensor:
+    """Squared error of the reconstruction of each datum, a mean over the event, ``(N,)``."""
+    errors = ((vae.reconstruct(batch) - batch).square() for batch in x.split(BATCH))
+    return torch.cat([error.flatten(1).mean(1) for error in errors])

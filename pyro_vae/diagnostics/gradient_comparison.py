@@ -1,0 +1,200 @@
+"""What comparing gradients returns: a row for each estimator and group, a table, a picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import listed
+from pyro_vae.report.numbers import MISSING, number
+from pyro_vae.report.shown import ShownAsTable
+from pyro_vae.report.table import Cell, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["GradientComparison", "GradientRow", "Interval"]
+
+COLUMNS = ["bound", "estimator", "KL", "bias / length", "worst z", "noise / length",
+           "ms a gradient", "variance x time"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Interval:
+        """Every number multiplied."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def root(self) -> Interval:
+        """Every number's square root."""
+        return Interval(*(math.sqrt(max(v, 0.0)) for v in (self.value, self.low, self.high)))
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """One estimator of the gradient with respect to one group of parameters.
+
+    Args:
+        bound: What is maximized: ``ELBO``, or ``IWAE, K = 5``.
+        estimator: Its name, as an objective declares it.
+        kl: ``sampled`` or ``exact``; empty where the bound has no KL of its own.
+        group: ``all``, or a component: ``encoder``, ``decoder``, ...
+        signal: Length of the reference gradient, in nats per datum and unit of the parameters.
+        bias: Mean of the draws less the reference, along the reference, in the same unit.
+        worst_z: Largest z-score of that difference, along the reference and random directions.
+        tests: How many directions that are.
+        variance: Trace of the gradient's covariance, in the same unit squared.
+        seconds: Time of a loss and its gradient, the median.
+    """
+
+    bound: str
+    estimator: str
+    kl: str
+    group: str
+    signal: float
+    bias: Interval
+    worst_z: float
+    tests: int
+    variance: Interval
+    seconds: Interval
+
+    @property
+    def name(self) -> str:
+        """Such as ``ELBO: pathwise, exact KL``."""
+        return f"{self.bound}: {self.estimator}" + (f", {self.kl} KL" if self.kl else "")
+
+    @property
+    def relative_bias(self) -> Interval:
+        """The bias in lengths of the reference gradient; NaN where that has none."""
+        return self.bias.times(1 / self.signal if self.signal else math.nan)
+
+    @property
+    def noise(self) -> Interval:
+        """The standard deviation in lengths of the reference gradient; NaN where it has none."""
+        return self.variance.root().times(1 / self.signal if self.signal else math.nan)
+
+
+@dataclass(repr=False)
+class GradientComparison(ShownAsTable):
+    """Estimators of a gradient, compared; shows itself in terminal and Jupyter.
+
+    Args:
+        rows: One for each estimator and group of parameters.
+        references: For each bound, what its estimators are held against.
+        particles: Draws from the guide for each datum, for every estimator.
+        draws: Gradients drawn of each estimator.
+        count: Number of data.
+        confidence: Of each interval.
+        critical: The |z| above which an estimator is called biased.
+        seed: Seed of every draw.
+        device: Where it was measured.
+        dtype: Precision in which it was measured.
+    """
+
+    rows: list[GradientRow]
+    references: dict[str, str]
+    particles: int
+    draws: int
+    count: int
+    confidence: float
+    critical: float
+    seed: int
+    device: str
+    dtype: str
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of parameters; ``all`` is all of them together."""
+        return list(dict.fromkeys(row.group for row in self.rows))
+
+    @property
+    def biased(self) -> list[GradientRow]:
+        """The rows in which a bias shows beyond chance."""
+        return [row for row in self.rows if not abs(row.worst_z) <= self.critical]
+
+    def of(self, group: str = "all") -> list[GradientRow]:
+        """The rows of one group of parameters.
+
+        Raises:
+            DataError: if there is no such group.
+        """
+        if group not in self.groups:
+            raise DataError(f"group: must be {listed(self.groups)}, got {group!r}")
+        return [row for row in self.rows if row.group == group]
+
+    def table(self, group: str = "all") -> Table:
+        """Bias, noise and cost of each estimator, for one group of parameters."""
+        against = "; ".join(f"{bound}: {name}" for bound, name in self.references.items())
+        caption = (
+            f"{group} parameters; {self.count} data, {self.particles} particles each, "
+            f"{self.draws} gradients of each from the same seeds, {self.dtype} on {self.device}, "
+            f"seed {self.seed}; "
+            f"in brackets {self.confidence:.0%} intervals. Reference: {against}. Lengths are "
+            f"those of the reference; bias shows beyond |z| = {self.critical:.2f}. Variance x "
+            f"time is relative to the first of each bound: less is better."
+        )
+        table = Table("Gradient estimators", COLUMNS, caption=caption)
+        first: dict[str, float] = {}
+        for row in self.of(group):
+            work = row.variance.value * row.seconds.value
+            base = first.setdefault(row.bound, work)
+            bad = not abs(row.worst_z) <= self.critical
+            table.add(
+                row.bound,
+                Cell(row.estimator, "strong"),
+                row.kl or MISSING,
+                _percent(row.relative_bias),
+                Cell(f"{row.worst_z:+.2f}", "bad" if bad else "good"),
+                _bracketed(row.noise),
+                _bracketed(row.seconds.times(1e3)),
+                number(work / base if base else None, 3),
+            )
+        return table
+
+    def figure(self, group: str = "all") -> Figure:
+        """Bias, noise and cost, each with its intervals."""
+        from pyro_vae.plots import gradient_panels
+
+        rows = self.of(group)
+        return gradient_panels(
+            [row.name for row in rows],
+            {
+                "bias, in % of the gradient": [_ends(r.relative_bias.times(100)) for r in rows],
+                "noise, in lengths of the gradient": [_ends(row.noise) for row in rows],
+                "ms a gradient": [_ends(row.seconds.times(1e3)) for row in rows],
+            },
+            title=f"Gradient, {group} parameters, {self.particles} particles each",
+            remark=f"{self.confidence:.0%} intervals; {self.draws} gradients of each; reference: "
+            + "; ".join(f"{bound}: {name}" for bound, name in self.references.items()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def _bracketed(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return MISSING
+    if interval.value == 0:
+        return "0"
+    return f"{number(interval.value, 3)} [{number(interval.low, 3)}, {number(interval.high, 3)}]"
+
+
+def _percent(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return MISSING
+    half = 100 * (interval.high - interval.value)
+    return f"{100 * interval.value:+.2f} ± {half:.2f} %"

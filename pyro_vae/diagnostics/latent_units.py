@@ -1,0 +1,215 @@
+"""What each dimension of the code carries: its active units, and its share of the KL."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.distributions import Independent
+
+from pyro_vae.core.modes import evaluating
+from pyro_vae.distributions.normal_mixture import NormalMixture
+from pyro_vae.distributions.power_spherical import PowerSpherical
+from pyro_vae.objectives.kl import kl_exact
+from pyro_vae.objectives.structure import (
+    describe,
+    diagonal_laplace,
+    diagonal_normal,
+    rooted_normal,
+)
+from pyro_vae.report.table import Cell, Table
+from pyro_vae.vae import VAE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["THRESHOLD", "LatentUnits", "latent_units", "posterior_mean"]
+
+THRESHOLD = 0.01
+DRAWS = 64
+BATCH = 1000
+
+
+@dataclass(frozen=True, repr=False)
+class LatentUnits:
+    r"""Which dimensions of the code the data move, and what each costs; shows itself in Jupyter.
+
+    .. math:: A_m = \mathrm{Var}_x \left( E_{q(z \mid x)}[z_m] \right)
+
+    A unit is active where A_m is above the threshold.
+
+    Args:
+        variance: A_m, unbiased, ``(M,)``; NaN for a single datum.
+        mean_estimator: How E_q[z] was found.
+        kl: KL of each dimension in nats per datum, ``(M,)``; None where it does not factorize.
+        kl_method: How it was found, or why there is none.
+        count: Number of data.
+        seed: Seed of the draws, where there are any.
+        threshold: Of activity.
+
+    References:
+        | Importance weighted autoencoders (Burda et al., 2016), section 5.2
+        | https://arxiv.org/abs/1509.00519
+    """
+
+    variance: Tensor
+    mean_estimator: str
+    kl: Tensor | None
+    kl_method: str
+    count: int
+    seed: int
+    threshold: float = THRESHOLD
+
+    @property
+    def active(self) -> Tensor:
+        """Which units are active, ``(M,)``."""
+        return self.variance > self.threshold
+
+    @property
+    def rule(self) -> str:
+        """The definition in words, with its estimator."""
+        return f"variance over x of E_q[z] > {self.threshold:g}; {self.mean_estimator}"
+
+    def __str__(self) -> str:
+        """How many are active."""
+        if self.variance.isnan().any():
+            return "unknown, for a single datum"
+        return f"{int(self.active.sum())} of {len(self.variance)}"
+
+    __repr__ = __str__
+
+    def table(self) -> Table:
+        """A row for each dimension."""
+        caption = f"{self.count} data. Active: {self.rule}. KL: {self.kl_method}."
+        table = Table(f"Active units: {self}", ["dimension", "variance of E_q[z]", "KL (nats)",
+                      ""], caption=caption)  # fmt: skip
+        for m, variance in enumerate(self.variance.tolist()):
+            kl = None if self.kl is None else self.kl[m].item()
+            verdict = Cell("active", "good") if self.active[m] else Cell("inactive", "muted")
+            table.add(m, variance, kl, verdict)
+        return table
+
+    def figure(self) -> Figure:
+        """Variance of E_q[z], and the KL, of each dimension."""
+        from pyro_vae.plots import unit_bars
+
+        kl = None if self.kl is None else self.kl.numpy()
+        return unit_bars(self.variance.numpy(), self.threshold, kl, title=f"Active units: {self}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "active": None if self.variance.isnan().any() else int(self.active.sum()),
+            "latent_dim": len(self.variance),
+            "threshold": self.threshold,
+            "variance": [None if math.isnan(v) else v for v in self.variance.tolist()],
+            "estimator": self.mean_estimator,
+            "kl_per_dimension": None if self.kl is None else self.kl.tolist(),
+            "kl_estimator": self.kl_method,
+            "count": self.count,
+            "seed": self.seed,
+        }
+
+    def __rich__(self) -> Any:
+        return self.table().__rich__()
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+@torch.no_grad()
+def latent_units(
+    vae: VAE, x: Tensor, *, draws: int = DRAWS, threshold: float = THRESHOLD, seed: int = 0
+) -> LatentUnits:
+    """The activity and the KL of each dimension of the code, in evaluation mode.
+
+    Where E_q[z] has no closed form it is the mean of draws from q, and the variance that the
+    draws' noise adds is taken off (so that an estimate may be slightly below 0).
+
+    Args:
+        vae: The model.
+        x: Data, ``(N, *event_shape)``.
+        draws: Draws from q(z|x) for each datum, where they are needed, at least 2.
+        threshold: Of activity.
+        seed: Seed of the draws.
+
+    Example:
+        >>> units = latent_units(VAE(event_shape=(4,), latent_dim=2), torch.randn(100, 4))
+        >>> units.variance.shape
+        torch.Size([2])
+    """
+    devices = [x.device] if x.is_cuda else []
+    with evaluating(vae), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        parts = [_moments(vae, batch, draws) for batch in x.split(BATCH)]
+    means, noise = _joined([part.mean for part in parts]), _joined([part.noise for part in parts])
+    kls = [part.kl for part in parts if part.kl is not None]
+    variance = means.var(0) if len(means) > 1 else torch.full_like(means[0], torch.nan)
+    return LatentUnits(
+        variance - noise.mean(0), parts[0].mean_estimator, _joined(kls).mean(0) if kls else None,
+        parts[0].kl_method, len(x), seed, threshold,
+    )  # fmt: skip
+
+
+class _Moments(NamedTuple):
+    """Of a batch: E_q[z], the variance of its estimate, the KL of each dimension; each (N, M)."""
+
+    mean: Tensor
+    noise: Tensor
+    mean_estimator: str
+    kl: Tensor | None
+    kl_method: str
+
+
+def _moments(vae: VAE, x: Tensor, draws: int) -> _Moments:
+    q, p = vae.encode(x), vae.prior()
+    mean = posterior_mean(q)
+    kl, kl_method = _kl_per_dimension(q, p, draws)
+    if mean is not None:
+        return _Moments(mean, torch.zeros_like(mean), "E_q[z] exact", kl, kl_method)
+    z = q.rsample(torch.Size([draws]))
+    method = f"E_q[z] from {draws} draws, their noise taken off"
+    return _Moments(z.mean(0), z.var(0) / draws, method, kl, kl_method)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts).double().cpu()
+
+
+def posterior_mean(q: TorchDistribution) -> Tensor | None:
+    """E_q[z], ``(N, M)``, where q is of a structure whose mean is known; None elsewhere."""
+    normal = rooted_normal(q)
+    if normal is not None:
+        return normal[0]
+    if type(q) in (NormalMixture, PowerSpherical) or diagonal_laplace(q) is not None:
+        mean: Tensor = q.mean
+        return mean
+    if isinstance(q, Independent) and type(q.base_dist) is dist.StudentT:
+        return q.base_dist.loc if (q.base_dist.df > 1).all() else None
+    return None
+
+
+def _kl_per_dimension(
+    q: TorchDistribution, p: TorchDistribution, draws: int
+) -> tuple[Tensor | None, str]:
+    """KL of each dimension, ``(N, M)``, where the dimensions of both are independent."""
+    for name, d in (("q(z|x)", q), ("p(z)", p)):
+        if not isinstance(d, Independent) or d.reinterpreted_batch_ndims != 1:
+            why = f"the dimensions of {name}, {describe(d)}, depend on one another"
+            return None, f"does not factorize: {why}"
+    for read, family in ((diagonal_normal, dist.Normal), (diagonal_laplace, dist.Laplace)):
+        own, prior = read(q), read(p)
+        if own is not None and prior is not None:
+            one, other = (
+                family(loc.unsqueeze(-1), scale.unsqueeze(-1)).to_event(1)
+                for loc, scale in (own, prior)
+            )
+            return kl_exact(one, other).expand(own[0].shape), "exact, dimension by dimension"
+    z = q.rsample(torch.Size([draws]))
+    ratio: Tensor = q.base_dist.log_prob(z) - p.base_dist.log_prob(z)
+    return ratio.mean(0), f"sampled dimension by dimension, {draws} draws"

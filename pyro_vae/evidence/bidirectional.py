@@ -1,0 +1,154 @@
+"""The evidence between two stochastic bounds, on data that the model itself has drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.core.modes import evaluating
+from pyro_vae.evidence.annealed import (
+    Annealing,
+    annealing,
+    backward,
+    forward,
+    tuned,
+)
+from pyro_vae.evidence.estimate import LogMean
+from pyro_vae.evidence.hmc import Joint, check_real_codes
+from pyro_vae.report.numbers import nats
+from pyro_vae.report.shown import ShownAsTable
+from pyro_vae.report.table import Table
+from pyro_vae.vae import VAE
+
+__all__ = ["Sandwich", "bidirectional_monte_carlo"]
+
+
+@dataclass(frozen=True, repr=False)
+class Sandwich(ShownAsTable):
+    """Bounds on log p(x) of simulated data, in nats; shows itself in Jupyter.
+
+    Args:
+        x: The data, ``(N, *event_shape)``.
+        lower: A lower bound in expectation, for each datum, ``(N,)``: annealing forward.
+        upper: An upper bound in expectation, for each datum, ``(N,)``: annealing backward.
+        how: Temperatures, chains and trajectories.
+        seed: Seed of every draw.
+    """
+
+    x: Tensor
+    lower: Tensor
+    upper: Tensor
+    how: Annealing
+    seed: int
+
+    @property
+    def gap(self) -> tuple[float, float]:
+        """Mean of upper less lower, with its standard error over data and chains."""
+        gaps = self.upper - self.lower
+        return gaps.mean().item(), (gaps.std() / len(gaps) ** 0.5).item()
+
+    @property
+    def estimator(self) -> str:
+        """How both were found."""
+        return f"bidirectional Monte Carlo, {self.how}, seed {self.seed}"
+
+    def table(self) -> Table:
+        """Both bounds and what is between them."""
+        caption = (
+            f"{len(self.x)} data drawn from the model. {self.estimator}. In expectation the lower "
+            f"bound is below log p(x), the upper bound above, and annealing on such data "
+            f"underestimates log p(x) by less than the gap."
+        )
+        columns = ["log p(x) of simulated data", "mean ± standard error"]
+        table = Table("Sandwich, in nats per datum", columns, caption=caption)
+        for name, values in (("lower bound", self.lower), ("upper bound", self.upper)):
+            table.add(name, nats(values.mean().item(), (values.std() / len(values) ** 0.5).item()))
+        table.add("gap", nats(*self.gap))
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the values for each datum, for JSON."""
+        gap, stderr = self.gap
+        return {
+            "lower": self.lower.mean().item(),
+            "upper": self.upper.mean().item(),
+            "gap": gap,
+            "gap_stderr": stderr,
+            "simulated": len(self.x),
+            "estimator": self.estimator,
+            "seed": self.seed,
+        }
+
+
+@torch.no_grad()
+def bidirectional_monte_carlo(
+    vae: VAE,
+    count: int = 100,
+    *,
+    how: Annealing | None = None,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Sandwich:
+    r"""How far annealing is from log p(x), on data whose posterior has a known draw.
+
+    The model draws z and then x, so that z is an exact draw from p(z|x). Chains from it back to
+    the prior have weights with E[1/w] = 1/p(x): the log of their mean bounds log p(x) from above,
+    as annealing forward bounds it from below.
+
+    Args:
+        vae: The model; its codes are real.
+        count: How many data to draw, at least 2.
+        how: Temperatures, chains and trajectories.
+        seed: Seed of every draw; the global generators are left as they were.
+        show_progress: Whether to show a progress bar.
+
+    Raises:
+        DataError: if ``count`` is below 2.
+        IncompatibleComponents: if the codes are not real vectors.
+        NonFiniteLoss: if a weight is NaN or infinite.
+
+    References:
+        | Sandwiching the marginal likelihood using bidirectional Monte Carlo
+        | (Grosse et al., 2015) https://arxiv.org/abs/1511.02543
+        | On the quantitative analysis of decoder-based generative models (Wu et al., 2017)
+        | https://arxiv.org/abs/1611.04273
+
+    Example:
+        >>> how = Annealing(temperatures=10, chains=4, leapfrog=2)
+        >>> bidirectional_monte_carlo(VAE(event_shape=(4,), latent_dim=2), 5, how=how).lower.shape
+        torch.Size([5])
+    """
+    if count < 2:
+        raise DataError(f"count: expected at least 2 simulated data, got {count}")
+    how = how or Annealing()
+    check_real_codes(vae, "Bidirectional Monte Carlo")
+    z, x = _simulated(vae, count, seed)
+    lower: list[Tensor] = []
+    upper: list[Tensor] = []
+    what = "Bidirectional Monte Carlo"
+    with annealing(vae, x, how, 3, seed + 1, show_progress, what) as (size, bar):
+        for codes, batch in zip(z.split(size), x.split(size), strict=True):
+            joint = Joint(vae, batch)
+            steps = tuned(joint, how, bar)
+            down, up = LogMean(), LogMean()
+            down.add(forward(joint, how, steps, bar))
+            start = codes.expand(how.chains, *codes.shape)
+            up.add(-backward(joint, start, how, steps, bar))
+            lower.append(down.value.cpu())
+            upper.append(-up.value.cpu())
+    return Sandwich(x.cpu(), torch.cat(lower), torch.cat(upper), how, seed)
+
+
+def _simulated(vae: VAE, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Codes and the data drawn from them."""
+    device = next(iter([*vae.parameters(), *vae.buffers()]), torch.empty(0)).device
+    devices = [device] if device.type == "cuda" else []
+    with evaluating(vae), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        z = vae.prior().sample(torch.Size([count]))
+        x: Tensor = vae.decode(z).sample()
+    return z, x

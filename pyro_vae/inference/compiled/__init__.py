@@ -1,5 +1,0 @@
-"""Pyro's SVI step, captured once as a static graph, compiled and replayed."""
-
-from pyro_vae.inference.compiled.svi import CompiledSVI
-
-__all__ = ["CompiledSVI"]

@@ -1,0 +1,86 @@
+"""Codes of chains and codes of a guide, a panel for each datum."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.plots.style import BLUE, ORANGE, Picture, as_array, note, styled
+
+__all__ = ["posterior_panels"]
+
+_MOST = 8
+_POINTS = 1000
+
+Floats = NDArray[np.float64]
+
+
+@styled
+def posterior_panels(
+    chains: ArrayLike, guide: ArrayLike, *, title: str = "p(z|x) by NUTS, and q(z|x)"
+) -> Picture:
+    """Both sets of codes: histograms in one dimension, points in two, the two farthest apart.
+
+    Args:
+        chains: Codes of the chains, ``(N, S, M)``.
+        guide: Codes of the guide, ``(N, S, M)``.
+        title: Stands above.
+
+    Raises:
+        DataError: if the shapes don't fit.
+
+    Example:
+        >>> codes = np.random.default_rng(0).normal(size=(2, 50, 3))
+        >>> len(posterior_panels(codes, 2 * codes).axes)
+        2
+    """
+    true, drawn = as_array(chains, "chains"), as_array(guide, "guide")
+    if true.shape != drawn.shape or true.ndim != 3:
+        raise DataError(
+            f"codes: expected two arrays of one shape (N, S, M), got {true.shape} and "
+            f"{drawn.shape}"
+        )
+    count = min(len(true), _MOST)
+    ncols = min(count, 4)
+    nrows = math.ceil(count / ncols)
+    picture = Picture(max(2.7 * ncols, 4.6), 2.5 * nrows + 0.7)
+    panels = picture.subplots(nrows, ncols, squeeze=False).ravel()
+    for spare in panels[count:]:
+        spare.remove()
+    for n, axes in enumerate(panels[:count]):
+        (_histograms if true.shape[-1] == 1 else _points)(axes, true[n], drawn[n])
+        axes.set_title(f"#{n}", fontsize=8.5)
+    handles, names = panels[0].get_legend_handles_labels()
+    legend = picture.legend(handles, names, loc="outside upper right", ncols=2)
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1.0)
+    picture.suptitle(title, x=0.01, ha="left", fontsize=10)
+    said = "axes: the two dimensions that differ most" if true.shape[-1] > 2 else ""
+    rest = f"drawn: the first {count} of {len(true)} data" if count < len(true) else ""
+    note(picture, "; ".join(filter(None, (said, rest))))
+    return picture
+
+
+def _histograms(axes: Axes, true: Floats, drawn: Floats) -> None:
+    low, high = np.quantile(np.concatenate([true, drawn]), [0.001, 0.999])
+    edges = np.linspace(low, high, 40)
+    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
+        axes.hist(values[:, 0], edges.tolist(), density=True, histtype="step", color=colour,
+                  label=name, lw=1.4)  # fmt: skip
+    axes.set(xlabel="z0", ylabel="density")
+
+
+def _points(axes: Axes, true: Floats, drawn: Floats) -> None:
+    scale = true.std(0)
+    off = np.abs(drawn.mean(0) - true.mean(0)) / scale + np.abs(np.log(drawn.std(0) / scale))
+    first, second = sorted(np.argsort(-off)[:2].tolist())
+    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
+        some = values[:: max(len(values) // _POINTS, 1)]
+        axes.scatter(some[:, first], some[:, second], s=7, color=colour, alpha=0.45, lw=0,
+                     label=name)  # fmt: skip
+    axes.set(xlabel=f"z{first}", ylabel=f"z{second}")

@@ -1,0 +1,58 @@
+"""What a guide without an encoder can be trained on, and scored on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.vae import VAE
+
+__all__ = ["check_amortization", "scored_split"]
+
+
+def check_amortization(vae: VAE, data: DataSet) -> None:
+    """Refuse data for which a guide that is not amortized could have no parameters.
+
+    Raises:
+        IncompatibleComponents: if training data are drawn afresh for every batch, or there are
+            data to validate on.
+    """
+    if vae.posterior.amortized:
+        return
+    kind = vae.posterior.kind
+    if data.train.dynamic:
+        raise IncompatibleComponents(
+            f"{kind} has parameters for each training datum: expected training data that stay as "
+            f"they are, got data that are drawn afresh for every batch (data.binarization "
+            f"dynamic); set data.binarization to static or threshold, or use an amortized "
+            f"posterior, such as diagonal_normal"
+        )
+    if len(data.validation):
+        raise IncompatibleComponents(
+            f"{kind} has parameters only for the training data: expected no validation data, got "
+            f"{len(data.validation)} of them, which it could not score; set data.validation to "
+            f"0 and leave train.patience out, or use an amortized posterior, such as "
+            f"diagonal_normal"
+        )
+
+
+def scored_split(vae: VAE, data: DataSet) -> Literal["train", "validation", "test"]:
+    """The split that a model is scored on: held-out data where there are any.
+
+    A guide that is not amortized can score only the data that it was trained on.
+
+    Example:
+        >>> import torch
+        >>> from pyro_vae import as_dataset
+        >>> data = as_dataset(torch.randn(10, 4), validation=0)
+        >>> scored_split(VAE((4,), 2), data)
+        'test'
+        >>> scored_split(VAE((4,), 2, posterior="per_example"), data)
+        'train'
+    """
+    if vae.posterior.amortized and len(data.test):
+        return "test"
+    if vae.posterior.amortized and len(data.validation):
+        return "validation"
+    return "train"

@@ -1,0 +1,288 @@
+"""The training loop: Pyro's SVI over shuffled batches that stay on the device."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from pyro.optim import LambdaLR  # type: ignore[attr-defined]
+from torch import Tensor
+
+from pyro_vae.core.declaration import parse
+from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.feed import feed
+from pyro_vae.data.loading import load_data
+from pyro_vae.data.source import Source
+from pyro_vae.data.support import check_support
+from pyro_vae.objectives.objective import Objective
+from pyro_vae.objectives.pyro_elbos import Trace_ELBO
+from pyro_vae.objectives.terms import elbo_terms_of_data
+from pyro_vae.report.progress import Progress, progress
+from pyro_vae.training.amortization import check_amortization
+from pyro_vae.training.precision import Precision, check_precision, trained_in
+from pyro_vae.training.result import FitResult
+from pyro_vae.training.schedules.schedule import Schedule
+from pyro_vae.training.settings import TrainSettings, resolve_device
+from pyro_vae.training.stepper import StepKind, Stepper
+from pyro_vae.training.sums import Sums
+from pyro_vae.vae import VAE
+
+__all__ = ["fit"]
+
+ONE_THREAD = 10_000_000
+TERMS = ("elbo", "log_likelihood", "kl")
+
+
+def fit(
+    vae: VAE,
+    data: DataSet | Source | str | Mapping[str, Any] | Tensor | Any,
+    *,
+    objective: str | Mapping[str, Any] | Objective = "elbo",
+    epochs: int = 50,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    schedule: str | Mapping[str, Any] | Schedule = "constant",
+    adam_eps: float = 1e-8,
+    adam_betas: tuple[float, float] = (0.9, 0.999),
+    patience: int | None = None,
+    step: StepKind = "auto",
+    precision: Precision = "float32",
+    device: str = "auto",
+    seed: int = 0,
+    show_progress: bool = True,
+    on_epoch: Callable[[FitResult], None] | None = None,
+) -> FitResult:
+    """Train a VAE in place with Pyro's ``SVI``; by default its loss is ``Trace_ELBO``.
+
+    Everything is checked before the first step. Ctrl-C, or the notebook's stop button, ends the
+    training and returns what was learned.
+
+    Args:
+        vae: The model; its weights are changed.
+        data: A data set; its declaration, such as ``"digits"``; or an array or tensor
+            ``(N, *event_shape)``, which is then split.
+        objective: What is maximized, as a name, a mapping with ``kind``, or an Objective.
+        epochs: Passes over the training data.
+        batch_size: Data in one step; the last batch of an epoch may be smaller.
+        lr: Adam's learning rate. The loss is summed over the batch, as Pyro does.
+        schedule: How the learning rate goes, epoch by epoch, as a name (``constant``,
+            ``cosine``), a mapping with ``kind``, or a Schedule.
+        adam_eps: Adam's epsilon, which it adds to the root of its second moment.
+        adam_betas: Adam's rates of decay, of its first and its second moment.
+        patience: Stop after this many epochs without a better validation ELBO, and keep the
+            best epoch's weights.
+        step: ``compiled`` captures the whole step once and replays it
+            (:class:`~pyro_vae.compiled.CompiledSVI`), ``pyro`` takes Pyro's own, and
+            ``auto`` captures where the run is long enough for that to pay. The steps are the same
+            ones, to rounding; the result says which was taken.
+        precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
+        device: ``auto`` takes CUDA where there is one.
+        seed: Seeds Pyro, PyTorch, NumPy and Python.
+        show_progress: Whether to show a progress bar.
+        on_epoch: Called with the result so far after each epoch.
+
+    Raises:
+        DeclarationError: if a setting is not sound, or a warm-up is longer than the run.
+        IncompatibleComponents: if the data do not fit the model.
+        NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
+        NonFiniteLoss: if the loss becomes NaN or infinite; the weights stay those of the last
+            good step.
+
+    Example:
+        >>> vae = VAE(event_shape=(3,), latent_dim=2)
+        >>> result = fit(vae, torch.randn(200, 3), epochs=2, show_progress=False)
+        >>> sorted(result.history[0])[:3]
+        ['elbo', 'epoch', 'kl']
+    """
+    settings = TrainSettings.checked(
+        epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
+        patience=patience,
+        schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
+        step=step, precision=precision, device=device, seed=seed,
+    )  # fmt: skip
+    where = resolve_device(settings.device)
+    check_precision(settings.precision, where)
+    maximized = _objective(objective)
+    maximized.check(settings.epochs)
+    data = load_data(data)
+    _check_fits(vae, data, settings)
+    vae.to(where)
+    pyro.set_rng_seed(settings.seed)
+    vae.initialize(_all_of(data).to(where))
+    result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
+    _Loop(data, maximized, result, where, on_epoch).run(show_progress)
+    vae.eval()
+    return result
+
+
+def _all_of(data: DataSet) -> Tensor:
+    """The training data, one draw of them where they are drawn afresh for every batch."""
+    index = torch.arange(len(data.train))
+    return data.train.batch(index, torch.Generator().manual_seed(0))
+
+
+def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
+    if isinstance(given, Objective):
+        return given
+    declared = parse(Objective, given, "objective")
+    assert declared is not None
+    built: Objective = declared.build()
+    return built
+
+
+def _adam(settings: TrainSettings) -> Any:
+    """Pyro's optimizer: Adam, whose learning rate its ``step()`` sets for the next epoch."""
+    schedule = settings.learning_rate_schedule
+    return LambdaLR({
+        "optimizer": torch.optim.Adam,
+        "optim_args": {
+            "lr": settings.lr, "eps": settings.adam_eps, "betas": settings.adam_betas,
+        },
+        "lr_lambda": lambda done: schedule.factor(min(done + 1, settings.epochs), settings.epochs),
+    })  # fmt: skip
+
+
+def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
+    if tuple(data.event_shape) != tuple(vae.event_shape):
+        raise IncompatibleComponents(
+            f"Expected data of event shape {tuple(vae.event_shape)}, as the model was built for, "
+            f"got {tuple(data.event_shape)} from {data.identity.name}"
+        )
+    check_support(vae.likelihood, data)
+    check_amortization(vae, data)
+    if settings.patience is not None and not len(data.validation):
+        raise IncompatibleComponents(
+            "Expected a validation split, since train.patience watches its ELBO, got none; set "
+            "data.validation, or leave patience out"
+        )
+
+
+@contextmanager
+def _threads(vae: VAE, batch_size: int) -> Iterator[None]:
+    """One thread for a small network, whose threads would only wait for each other."""
+    before = torch.get_num_threads()
+    work = batch_size * sum(parameter.numel() for parameter in vae.parameters())
+    torch.set_num_threads(1 if work < ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        data: DataSet,
+        objective: Objective,
+        result: FitResult,
+        device: torch.device,
+        on_epoch: Callable[[FitResult], None] | None,
+    ) -> None:
+        self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
+        self.settings = result.settings
+        self.loss: Trace_ELBO = objective.pyro_loss()
+        self.data = feed(data.train, device)
+        self.size = len(data.train)
+        self.validation = data.validation.to(device)
+        self.steps = -(-self.size // self.settings.batch_size) * self.settings.epochs
+        self.order = torch.Generator().manual_seed(self.settings.seed)
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.optimizer: Any = _adam(self.settings)
+
+    def run(self, show_progress: bool) -> None:
+        """Train until the last epoch, early stopping or an interrupt."""
+        total = self.settings.epochs * self.size
+        try:
+            with (
+                _threads(self.vae, self.settings.batch_size),
+                trained_in(self.vae, self.settings.precision),
+                progress(total, "Training", unit="data", enabled=show_progress) as bar,
+                pyro.validation_enabled(False),  # slow; the data have been checked
+                warnings.catch_warnings(),
+            ):
+                warnings.filterwarnings("ignore", "Encountered NaN|Encountered \\+?-?inf")
+                self.stepper = self._stepper(bar)
+                for epoch in range(1, self.settings.epochs + 1):
+                    self._epoch(epoch, bar)
+                    if self._no_better():
+                        self.result.ended = "early"
+                        bar.note(f"stopped early: no better than epoch {self.result.best_epoch}")
+                        break
+        except KeyboardInterrupt:
+            self.result.ended = "interrupted"
+        if self.best is not None:
+            self.vae.load_state_dict(self.best[1])
+
+    def _stepper(self, bar: Progress) -> Stepper:
+        def say(choice: str) -> None:
+            self.result.step = choice
+            bar.note(choice)
+
+        kind = self.settings.step
+        return Stepper(kind, self.steps, self.vae, self.data, self.optimizer, self.loss, say)
+
+    def _epoch(self, epoch: int, bar: Progress) -> None:
+        began = time.perf_counter()
+        self.vae.train()
+        self.loss.begin_epoch(epoch)
+        sums = Sums(self.loss)
+        for batch, given in enumerate(self.data.epoch(self.settings.batch_size, self.order)):
+            try:
+                self.stepper.step(given)
+            except NonFiniteLoss as error:
+                raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {batch})") from None
+            sums.add(len(given))
+            bar.advance(len(given), **sums.live)
+        self.optimizer.step()
+        self._check_finite(epoch)
+        record: dict[str, float] = {"epoch": epoch, **sums.means()}
+        record |= self._validate()
+        record["seconds"] = time.perf_counter() - began
+        self.result.history.append(record)
+        self._keep(record)
+        if self.on_epoch is not None:
+            self.on_epoch(self.result)
+
+    def _check_finite(self, epoch: int) -> None:
+        """Let a compiled step's loss that was not finite be named by Pyro's own."""
+        try:
+            self.stepper.check()
+        except NonFiniteLoss as error:
+            with torch.no_grad():
+                for given in self.data.epoch(self.settings.batch_size, self.order):
+                    try:
+                        self.loss.loss_and_grads(
+                            self.vae.model, self.vae.guide, self.data.batch(given)
+                        )
+                    except NonFiniteLoss as named:
+                        raise NonFiniteLoss(f"{named} (epoch {epoch})") from None
+            raise NonFiniteLoss(f"{error} (epoch {epoch})") from None
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.validation):
+            return {}
+        terms = elbo_terms_of_data(self.vae, self.validation.x, seed=self.settings.seed)
+        return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
+
+    def _keep(self, record: dict[str, float]) -> None:
+        """Keep the best epoch's weights while patience watches; otherwise the last one's."""
+        if self.settings.patience is None:
+            self.result.best_epoch = int(record["epoch"])
+        elif self.best is None or record["validation_elbo"] > self.best[0]:
+            self.best = (record["validation_elbo"], copy.deepcopy(self.vae.state_dict()))
+            self.result.best_epoch = int(record["epoch"])
+
+    def _no_better(self) -> bool:
+        patience = self.settings.patience
+        return (
+            patience is not None and len(self.result.history) - self.result.best_epoch >= patience
+        )

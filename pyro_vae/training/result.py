@@ -1,0 +1,92 @@
+"""What training returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyro_vae.data.identity import Identity
+from pyro_vae.plots import elbo_curves
+from pyro_vae.report.numbers import MISSING
+from pyro_vae.report.table import Table
+from pyro_vae.training.settings import TrainSettings
+from pyro_vae.vae import VAE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FitResult"]
+
+
+@dataclass(repr=False)
+class FitResult:
+    """A trained model and how it got there; shows itself in Jupyter.
+
+    Args:
+        vae: The model, trained, on the device that it was trained on.
+        history: One record for each epoch, in nats per datum: ``epoch``, ``elbo``,
+            ``log_likelihood``, ``kl`` (running means over the epoch's steps), the same with
+            ``validation_`` before them where there is a validation split, ``objective`` (what
+            was maximized) where that is not the plain ELBO, and ``seconds``.
+        settings: How it was trained.
+        objective: The declaration of what was maximized.
+        identity: The identity of the data.
+        device: Where it was trained.
+        ended: Why training ended: ``finished``, ``early`` or ``interrupted``.
+        best_epoch: The epoch whose weights the model has.
+        step: Which form of the SVI step was taken, and why.
+    """
+
+    vae: VAE
+    settings: TrainSettings
+    objective: dict[str, Any]
+    identity: Identity
+    device: str
+    history: list[dict[str, float]] = field(default_factory=list)
+    ended: str = "finished"
+    best_epoch: int = 0
+    step: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the training, in seconds."""
+        return sum(record["seconds"] for record in self.history)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C, or the notebook's stop button, ended it."""
+        return self.ended == "interrupted"
+
+    def figure(self) -> Figure:
+        """The ELBO's curves with both terms."""
+        return elbo_curves(self.history)
+
+    def table(self) -> Table:
+        """The kept epoch's figures, in nats per datum."""
+        endings = {
+            "finished": f"{len(self.history)} epochs",
+            "early": f"stopped early after {len(self.history)} epochs",
+            "interrupted": f"interrupted after {len(self.history)} whole epochs",
+        }
+        caption = (
+            f"{endings[self.ended]} in {self.seconds:.1f} s on {self.device}; weights of epoch "
+            f"{self.best_epoch}; {self.identity}"
+        )
+        columns = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
+        if self.history and "objective" in self.history[0]:
+            columns["objective"] = f"objective ({self.objective['kind']})"
+        table = Table("Training", ["", *columns.values()], caption=caption)
+        for name, prefix in (("train", ""), ("validation", "validation_")):
+            for record in self.history:
+                if record["epoch"] == self.best_epoch and f"{prefix}elbo" in record:
+                    values = (record.get(prefix + term) for term in columns)
+                    table.add(name, *(MISSING if v is None else f"{v:.3f}" for v in values))
+        return table
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()

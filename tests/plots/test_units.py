@@ -1,0 +1,40 @@
+"""Bars of the dimensions of the code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyro_vae.core.errors import DataError
+from pyro_vae.plots import unit_bars
+
+
+def heights(axes):
+    return [bar.get_height() for bar in axes.patches]
+
+
+def test_the_greatest_variance_stands_first_and_names_its_dimension():
+    picture = unit_bars([0.2, 0.9, 1e-4], 0.01, [1.0, 2.0, 0.1])
+    top, bottom = picture.axes
+    assert heights(top) == [0.9, 0.2, 1e-4]
+    assert heights(bottom) == [2.0, 1.0, 0.1]
+    assert [tick.get_text() for tick in bottom.get_xticklabels()] == ["1", "0", "2"]
+    colours = [bar.get_facecolor() for bar in top.patches]
+    assert colours[0] == colours[1] != colours[2]
+
+
+def test_a_variance_below_the_axis_is_counted():
+    picture = unit_bars([0.5, -1e-9, 0.0], 0.01)
+    assert heights(picture.axes[0])[1:] == [1e-6, 1e-6]
+    assert "2 below 1e-06" in picture.texts[-1].get_text()
+
+
+def test_many_dimensions_keep_their_axis_readable():
+    picture = unit_bars(np.linspace(1e-3, 1, 200), 0.01)
+    assert len(picture.axes[0].get_xticks()) <= 40
+    assert picture.get_figwidth() <= 12
+
+
+def test_nothing_to_draw_is_refused():
+    with pytest.raises(DataError, match="nothing to draw"):
+        unit_bars([], 0.01)

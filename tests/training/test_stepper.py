@@ -1,0 +1,133 @@
+"""Which form of the step a training takes, and that the forms agree."""
+
+import pyro
+import pytest
+import torch
+
+from pyro_vae import VAE, as_dataset, fit
+from pyro_vae.compiled import backends
+from pyro_vae.core.errors import DeclarationError, NonFiniteLoss, NotCapturable
+from pyro_vae.core.prior import Prior
+from pyro_vae.data.binarization import binarized
+from pyro_vae.training import stepper
+
+QUIET = {"show_progress": False, "batch_size": 32}
+NET = {"kind": "mlp", "hidden": [8]}
+
+
+@pytest.fixture
+def as_captured(monkeypatch):
+    monkeypatch.setattr(backends, "_compiled", lambda capture, options: capture.graph)
+
+
+@pytest.fixture
+def data():
+    return as_dataset(torch.randn(100, 4, generator=torch.Generator().manual_seed(0)))
+
+
+def a_vae(**changes):
+    pyro.set_rng_seed(0)
+    return VAE((4,), 2, **({"encoder": NET, "decoder": NET} | changes))
+
+
+@pytest.mark.parametrize("objective", ["elbo", {"kind": "elbo", "kl": "exact", "warm_up": 3},
+                                       {"kind": "iwae", "particles": 3}])  # fmt: skip
+def test_both_forms_train_alike(as_captured, data, objective):
+    fitted = {}
+    for step in ("pyro", "compiled"):
+        vae = a_vae()
+        result = fit(vae, data, epochs=5, step=step, objective=objective, **QUIET)
+        assert result.step.startswith({"pyro": "Step: Pyro's own", "compiled": "Step: comp"}[step])
+        fitted[step] = (vae.state_dict(), result.history)
+    for name, value in fitted["pyro"][0].items():
+        torch.testing.assert_close(fitted["compiled"][0][name], value, rtol=1e-3, atol=1e-4)
+    for ours, pyros in zip(fitted["compiled"][1], fitted["pyro"][1], strict=True):
+        ours.pop("seconds"), pyros.pop("seconds")
+        assert ours == pytest.approx(pyros, rel=1e-3)
+
+
+def test_dynamic_binarization_is_drawn_alike_in_both_forms(as_captured):
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.rand(100, 4, generator=generator)
+    assert not torch.equal(binarized(grey, "dynamic", generator), grey)
+    data = as_dataset(grey, binarization="dynamic")
+    histories = [
+        fit(a_vae(likelihood="bernoulli"), data, epochs=3, step=step, **QUIET).history
+        for step in ("pyro", "compiled")
+    ]
+    for pyros, ours in zip(*histories, strict=True):
+        assert ours["elbo"] == pytest.approx(pyros["elbo"], rel=1e-4)
+
+
+def test_auto_takes_pyros_step_for_a_short_run_and_says_why(data, capsys):
+    result = fit(a_vae(), data, epochs=2, **(QUIET | {"show_progress": True}))
+    assert "Pyro's own, since 6 steps are too few for a capture to pay (from 5,000)" in result.step
+    assert result.step in " ".join(capsys.readouterr().out.split())
+
+
+def test_auto_captures_a_long_run(as_captured, data, monkeypatch):
+    monkeypatch.setattr(stepper, "WORTHWHILE", 6)
+    result = fit(a_vae(), data, epochs=2, **QUIET)
+    assert result.step.startswith("Step: compiled, which pays in 6 steps; captured in ")
+
+
+@pytest.fixture
+def branching(registries):
+    class Branching(Prior):
+        def __init__(self, latent_dim: int) -> None:
+            super().__init__()
+            self.loc = torch.nn.Parameter(torch.zeros(latent_dim))
+
+        def forward(self):
+            loc = self.loc if (self.loc + 1).sum() > 0 else -self.loc
+            return pyro.distributions.Normal(loc, 1.0).to_event(1)
+
+    return Branching(2)
+
+
+def test_auto_goes_on_with_pyros_step_where_there_is_no_graph_and_says_so(
+    data, monkeypatch, branching
+):
+    monkeypatch.setattr(stepper, "WORTHWHILE", 6)
+    with torch.random.fork_rng():
+        plain = fit(a_vae(prior=branching), data, epochs=2, step="pyro", **QUIET)
+    branching.loc.data.zero_()
+    result = fit(a_vae(prior=branching), data, epochs=2, **QUIET)
+    assert "Pyro's own, since this one cannot be captured" in result.step
+    assert "reads the value of a tensor" in result.step
+    for ours, pyros in zip(result.history, plain.history, strict=True):
+        assert ours["elbo"] == pytest.approx(pyros["elbo"], rel=1e-5)
+
+
+def test_what_has_no_graph_is_refused_where_it_was_declared(data, branching):
+    with pytest.raises(NotCapturable, match=r"test_stepper.py:\d+\): the program reads the value"):
+        fit(a_vae(prior=branching), data, epochs=2, step="compiled", **QUIET)
+
+
+def test_a_loss_that_explodes_is_named_and_the_weights_stay_good(as_captured, data):
+    vae = a_vae()
+    with pytest.raises(NonFiniteLoss, match=r"at site '.' \(Independent\).*epoch 1"):
+        fit(vae, data, epochs=3, lr=1e10, step="compiled", **QUIET)
+    assert all(parameter.isfinite().all() for parameter in vae.parameters())
+
+
+@pytest.mark.parametrize("step", ["pyro", "compiled"])
+def test_bfloat16_is_for_training_alone(as_captured, data, step):
+    seen = []
+    vae = a_vae()
+    hook = vae.encoder.layers[0].register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    result = fit(vae, data, epochs=2, step=step, precision="bfloat16", **QUIET)
+    assert torch.bfloat16 in seen
+    full = fit(a_vae(), data, epochs=2, step=step, **QUIET)
+    ours, exact = result.history[-1]["elbo"], full.history[-1]["elbo"]
+    assert ours != exact
+    assert ours == pytest.approx(exact, rel=0.02)
+    seen.clear()
+    vae.encode(data.test.x)
+    assert seen == [torch.float32]
+    hook.remove()
+
+
+def test_a_precision_that_the_device_lacks_is_refused(data):
+    with pytest.raises(DeclarationError, match="tf32 needs an NVIDIA GPU, got the device cpu"):
+        fit(a_vae(), data, precision="tf32", device="cpu", **QUIET)
