@@ -3,6 +3,7 @@
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the benchmark beside its peers; BENCH=--quick for a short one
+# make tables the pages of docs that commands print: the components, and which KL is exact
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
 
@@ -11,7 +12,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check slow bench format lint types layers notebooks clean
+.PHONY: demo test check slow bench tables format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -27,6 +28,12 @@ slow: .venv/dev
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(BENCH)
+
+tables: .venv/installed
+	{ printf '# Components\n\nPrinted by `pyro-vae list --markdown`.\n\n'; \
+	  $(BIN)/pyro-vae list --markdown; } > docs/components.md
+	{ printf '# Which KL is exact\n\nPrinted by `pyro-vae list --matrix --markdown`.\n\n'; \
+	  $(BIN)/pyro-vae list --matrix --markdown; } > docs/kl.md
 
 format: .venv/dev
 	$(BIN)/ruff format --check .
