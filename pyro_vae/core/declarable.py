@@ -1,15 +1,18 @@
-"""Anything that a declaration can name: its constructor's signature is its schema.
+"""Components that a declaration can name; their constructor's signature is their schema.
 
-A *family* is an abstract class (``Prior``, ``Likelihood``, ``Source``, ...). Each concrete class
-below it is a *kind*: it registers itself by being defined, under its name in snake case.
+A *family* is an abstract class (``Prior``, ``Likelihood``, ``Source``, ...). Each concrete
+subclass is a *kind*, registered when it is defined, under its name in snake case. A file in the
+family's folder is therefore enough to add a kind.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from abc import ABCMeta
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pyro_vae.core.errors import DeclarationError
@@ -21,7 +24,7 @@ _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def snake_case(name: str) -> str:
-    """Name of a kind, from the name of its class.
+    """The name of a kind, given the name of its class.
 
     Example:
         >>> [snake_case(name) for name in ("StandardNormal", "MLP", "GatedMLP", "FashionMNIST")]
@@ -74,6 +77,13 @@ def _register(cls: Any) -> None:
     cls._registry[cls.kind] = cls
 
 
+@cache
+def _import_all(package: str) -> None:
+    """Import every module of a package, so that its kinds register."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
+
+
 class Declarable(metaclass=DeclarableMeta):
     """Base of everything that a declaration can name."""
 
@@ -86,7 +96,7 @@ class Declarable(metaclass=DeclarableMeta):
     @classmethod
     def kinds(cls) -> dict[str, type[Self]]:
         """The known kinds of this family, by name, in alphabetical order."""
-        importlib.import_module(cls._home)
+        _import_all(cls._home)
         return dict(sorted(cls._registry.items()))
 
     @classmethod
@@ -96,7 +106,7 @@ class Declarable(metaclass=DeclarableMeta):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The mapping that builds this component again, with every argument written out."""
+        """The mapping that rebuilds this component, with every argument written out."""
         schema = arguments_model(type(self))
         declared = {name: self._arguments[name] for name in schema.model_fields}
         return {"kind": self.kind, **schema.model_construct(**declared).model_dump(mode="json")}
