@@ -13,7 +13,7 @@ from pyro.nn import pyro_method
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
-from pyro_vae.core.declaration import Declared, Problems, parse
+from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
@@ -234,7 +234,7 @@ def _read(
     event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
 ) -> dict[str, Any]:
     """Check the whole declaration, and raise all problems at once."""
-    problems = Problems()
+    problems: list[str] = []
     sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
     if not all(type(n) is int and n > 0 for n in sizes):
         problems.append(
@@ -254,8 +254,12 @@ def _read(
                     f"got a module of type {type(value).__name__}"
                 )
         else:
-            parts[name] = parse(family, value, name, problems)
-    problems.raise_if_any("The VAE's declaration")
+            try:
+                parts[name] = parse(family, value, name)
+            except DeclarationError as error:
+                problems += error.problems
+    if problems:
+        raise DeclarationError(problems, "The VAE's declaration")
     return parts
 
 

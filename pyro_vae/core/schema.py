@@ -108,7 +108,7 @@ def arguments_model(cls: type, *, declared: bool = True) -> type[BaseModel]:
 
 @lru_cache(maxsize=1024)
 def kind_model(cls: Any) -> type[BaseModel]:
-    """The schema of a declaration as a mapping: ``kind`` and the constructor's arguments."""
+    """The schema of a declaration: ``kind`` and the constructor's arguments."""
     fields = {"kind": (Literal[cls.kind], Field()), **_fields(cls, FILLED_IN)}
     model = create_model(cls.__name__, __base__=Section, **fields)
     model.__doc__ = docstring_summary(cls)

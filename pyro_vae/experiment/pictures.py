@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pyro_vae.core.modes import device_of
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.plots import latent_scatter, reconstructions, samples
 from pyro_vae.training.amortization import scored_split
@@ -22,7 +23,7 @@ Limits = tuple[float, float]
 
 
 def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
-    """Every picture of a training, by file name."""
+    """Every picture of a trained model, by file name."""
     split = data.splits[scored_split(result.vae, data)]
     limits = data.identity.value_range
     found = {
@@ -36,7 +37,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
 def reconstruction_picture(
     vae: VAE, split: Split, count: int = 20, limits: Limits | None = None
 ) -> Figure:
-    """Data over the mean of p(x|z) at the centre of q(z|x)."""
+    """Data above their reconstructions."""
     x = _spread(vae, split, count)
     return reconstructions(x.cpu().numpy(), vae.reconstruct(x).cpu().numpy(), limits=limits)
 
@@ -51,7 +52,7 @@ def sample_picture(vae: VAE, count: int = 60, limits: Limits | None = None) -> F
 
 @torch.no_grad()
 def latent_picture(vae: VAE, split: Split, count: int = 2000) -> Figure:
-    """Centres of q(z|x), coloured by label, over draws from p(z)."""
+    """Point estimates of z, colored by label, over draws from p(z)."""
     x = _batch(vae, split, torch.arange(min(count, len(split))))
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
@@ -59,16 +60,15 @@ def latent_picture(vae: VAE, split: Split, count: int = 2000) -> Figure:
     labels = None if split.labels is None else split.labels[: len(x)].cpu().numpy()
     return latent_scatter(
         vae.point_estimate(x).cpu().numpy(), labels, prior=prior.cpu().numpy(),
-        title="Centres of q(z|x) over draws from p(z)",
+        title="Point estimates of z over draws from p(z)",
     )  # fmt: skip
 
 
 def _spread(vae: VAE, split: Split, count: int) -> torch.Tensor:
-    """Data from all over the split, since a test set may be sorted by label."""
+    """Evenly spaced data, since a split may be sorted by label."""
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
     return _batch(vae, split, index)
 
 
 def _batch(vae: VAE, split: Split, index: torch.Tensor) -> torch.Tensor:
-    device = next(iter([*vae.parameters(), *vae.buffers()]), split.x).device
-    return split.batch(index, torch.Generator().manual_seed(SEED)).to(device)
+    return split.batch(index, torch.Generator().manual_seed(SEED)).to(device_of(vae))

@@ -1,4 +1,4 @@
-"""Encoders and decoders: plain modules, with no probability in them. One kind a file."""
+"""Encoders and decoders: plain modules without distributions. One kind a file."""
 
 from pyro_vae.networks.conv import Conv as Conv
 from pyro_vae.networks.gated_mlp import GatedMLP as GatedMLP
