@@ -20,9 +20,11 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
     How to write one:
         1. One class in one file of ``pyro_vae/likelihoods``, or in a notebook cell. Its name in
            snake case is its ``kind``, and the name of the file.
-        2. The constructor takes ``event_shape`` (filled in by the model) and the arguments that a
-           user may declare, annotated, each with a line under ``Args:``.
-        3. ``parameter_shape`` is the shape of the decoder's output for one datum.
+        2. The constructor takes ``event_shape`` (filled in by the model), passes it to
+           ``super().__init__``, and takes the arguments that a user may declare, annotated, each
+           with a line under ``Args:``. Without further arguments it can be left out.
+        3. ``parameter_shape`` is the shape of the decoder's output for one datum; override it
+           unless that is one number for each dimension of the datum.
         4. ``forward(parameters, x)`` maps ``(*batch, *parameter_shape)`` to a Pyro distribution
            of batch_shape ``batch`` and event_shape ``event_shape``, normalizer included. ``x``
            is the datum, if known, for quantities that the model conditions on: a document's
@@ -38,6 +40,10 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
     support: Constraint
     remedies: ClassVar[str] = "choose a likelihood whose support holds these values"
 
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
     def initialize(self, x: Tensor) -> None:
         """Initialize from the training data, ``(N, *event_shape)``.
 
@@ -46,9 +52,9 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
         """
 
     @property
-    @abstractmethod
     def parameter_shape(self) -> tuple[int, ...]:
         """Shape of the decoder's output for one datum."""
+        return self.event_shape
 
     @abstractmethod
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:

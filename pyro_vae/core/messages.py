@@ -116,7 +116,7 @@ def _described(at: Any, where: list[str]) -> str:
     for model in _models(at):
         field = model.model_fields.get(where[-1])
         if field is not None and field.description:
-            return f"; expected: {field.description}"
+            return f"; expected: {' '.join(field.description.split())}"
     return ""
 
 

@@ -89,10 +89,10 @@ def test_validation_data_are_refused_before_any_step(x, settings):
     assert len(vae.encoder.table) == 1
 
 
-def test_data_that_are_drawn_afresh_are_refused_before_any_step(x):
+def test_data_that_are_redrawn_for_every_batch_are_refused_before_any_step(x):
     grey = as_dataset(x.sigmoid(), validation=0, binarization="dynamic")
     vae = a_vae(likelihood="bernoulli")
-    with pytest.raises(IncompatibleComponents, match=r"drawn afresh.*set data\.binarization to"):
+    with pytest.raises(IncompatibleComponents, match=r"redrawn.*set data\.binarization to"):
         fit(vae, grey, **QUIET)
     fit(vae, as_dataset(x.sigmoid(), validation=0, binarization="static"), epochs=1, **QUIET)
     assert len(vae.encoder.table) <= 16  # as many as there are patterns of four bits
