@@ -7,22 +7,23 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, Root, RunPath, Seed, import_components, say, show
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, say, show
 
 
 def audit(
-    run: RunPath,
+    run: options.RunPath,
     particles: Annotated[
         int, typer.Option(min=100, help="Draws for each datum and method.")
     ] = 1000,
     data: Annotated[int, typer.Option(min=1, help="Number of data, from the scored split.")] = 64,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     html: Annotated[Path | None, typer.Option(help="Also write the table as HTML.")] = None,
     per_datum: Annotated[
         bool, typer.Option("--per-datum", help="Also print each datum's ELBO by each method.")
     ] = False,
-    root: Root = None,
-    imports: Imports = None,
+    root: options.Root = None,
+    imports: options.Imports = None,
 ) -> int:
     """Compare the ELBO of a run by independent methods; exit status 1 if they disagree.
 

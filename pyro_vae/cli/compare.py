@@ -8,21 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import (
-    DataCount,
-    Device,
-    Imports,
-    Json,
-    Particles,
-    Quiet,
-    Root,
-    Samples,
-    Seed,
-    Split,
-    import_components,
-    show,
-    show_json,
-)
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, show, show_json
 
 
 def compare(
@@ -30,20 +17,20 @@ def compare(
         list[Path],
         typer.Argument(metavar="RUN RUN ...", help="Folders of runs; the first is the baseline."),
     ],
-    split: Split = "test",
-    particles: Particles = 1,
-    nll: Samples = None,
-    data_count: DataCount = None,
+    split: options.Split = "test",
+    particles: options.Particles = 1,
+    nll: options.Samples = None,
+    data_count: options.DataCount = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Confidence level of each interval.")
     ] = 0.95,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     picture: Annotated[Path | None, typer.Option(help="PNG file for the differences.")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    device: Device = "auto",
-    root: Root = None,
-    imports: Imports = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    device: options.Device = "auto",
+    root: options.Root = None,
+    imports: options.Imports = None,
 ) -> None:
     """Compare runs on the same data: paired differences from the first, with intervals.
 

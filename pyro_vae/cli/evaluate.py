@@ -6,32 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from pyro_vae.cli.common import (
-    DataCount,
-    Device,
-    Imports,
-    Json,
-    Particles,
-    Quiet,
-    Root,
-    RunPath,
-    Samples,
-    Seed,
-    Split,
-    import_components,
-    show,
-    show_json,
-)
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, show, show_json
 
 
 def evaluate(
-    run: RunPath,
-    split: Split = "test",
+    run: options.RunPath,
+    split: options.Split = "test",
     kl: Annotated[
         Literal["auto", "exact", "sampled"], typer.Option(help="Method for the KL.")
     ] = "auto",
-    particles: Particles = 1,
-    nll: Samples = None,
+    particles: options.Particles = 1,
+    nll: options.Samples = None,
     ais: Annotated[
         int | None,
         typer.Option(min=2, metavar="T", help="Also by annealing over T temperatures (1000)."),
@@ -41,16 +27,16 @@ def evaluate(
         int | None,
         typer.Option(min=2, metavar="N", help="Bound annealing's error on N simulated data."),
     ] = None,
-    data_count: DataCount = None,
-    seed: Seed = 0,
+    data_count: options.DataCount = None,
+    seed: options.Seed = 0,
     per_dimension: Annotated[
         bool, typer.Option("--per-dimension", help="Also print each dimension of the code.")
     ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    device: Device = "auto",
-    root: Root = None,
-    imports: Imports = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    device: options.Device = "auto",
+    root: options.Root = None,
+    imports: options.Imports = None,
 ) -> None:
     """Score a run, in nats per datum, with standard errors.
 

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, RunPath, Seed, import_components, say
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, say
 
 
 def generate(
-    run: RunPath,
+    run: options.RunPath,
     out: Annotated[
         Path, typer.Option(help="Output file: a picture (.png) or an array (.npy).")
     ] = Path("samples.png"),
@@ -19,8 +20,8 @@ def generate(
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw x ~ p(x|z), not the mean of p(x|z).")
     ] = False,
-    seed: Seed = 0,
-    imports: Imports = None,
+    seed: options.Seed = 0,
+    imports: options.Imports = None,
 ) -> None:
     """Draw new data from a run's model: z from the prior, then x."""
     import_components(imports)

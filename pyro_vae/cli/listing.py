@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, Markdown, import_components, show, show_json
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, show, show_json
 
 
 def list_components(
@@ -20,8 +21,8 @@ def list_components(
         bool,
         typer.Option("--matrix", help="Prior by posterior: the method of the KL, or why not."),
     ] = False,
-    markdown: Markdown = False,
-    imports: Imports = None,
+    markdown: options.Markdown = False,
+    imports: options.Imports = None,
 ) -> None:
     """List every component: its name, what it is, and its arguments."""
     import_components(imports)
@@ -32,7 +33,7 @@ def list_components(
         show(table, markdown=markdown)
 
 
-def schema(imports: Imports = None) -> None:
+def schema(imports: options.Imports = None) -> None:
     """Print the JSON schema of a declaration, with which an editor completes a YAML file.
 
     Write it to a file, and name that file in the first line of your declaration:

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_vae.cli.common import (
-    Imports,
-    Markdown,
-    Quiet,
-    assignments,
-    import_components,
-    say,
-    show,
-)
+from pyro_vae.cli import options
+from pyro_vae.cli.common import assignments, import_components, say, show
 from pyro_vae.cli.train import new_folder
 
 if TYPE_CHECKING:
@@ -46,9 +39,9 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the runs; by default a new one in runs/.")
     ] = None,
-    markdown: Markdown = False,
-    quiet: Quiet = False,
-    imports: Imports = None,
+    markdown: options.Markdown = False,
+    quiet: options.Quiet = False,
+    imports: options.Imports = None,
 ) -> int:
     """Reproduce rows of papers' tables, and print our figures beside the paper's.
 

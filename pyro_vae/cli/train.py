@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, Quiet, assignments, import_components, say, show
+from pyro_vae.cli import options
+from pyro_vae.cli.common import assignments, import_components, say, show
 
 
 def train(
@@ -23,8 +24,8 @@ def train(
         Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")
     ] = None,
     audit: Annotated[bool, typer.Option(help="Audit the ELBO after training.")] = True,
-    quiet: Quiet = False,
-    imports: Imports = None,
+    quiet: options.Quiet = False,
+    imports: options.Imports = None,
 ) -> int:
     """Train a VAE as declared, and write its run folder.
 

@@ -34,23 +34,7 @@ def snake_case(name: str) -> str:
 
 
 class DeclarableMeta(ABCMeta):
-    """Registers each concrete class; validates and records the arguments of each instance."""
-
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], home: str = ""
-    ) -> Any:
-        cls: Any = super().__new__(mcs, name, bases, namespace)
-        if home:
-            cls._family, cls._home, cls._registry = cls, home, {}
-        elif hasattr(cls, "_registry") and not inspect.isabstract(cls):
-            cls.kind = snake_case(name)
-            _register(cls)
-        return cls
-
-    def __init__(
-        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], home: str = ""
-    ) -> None:
-        super().__init__(name, bases, namespace)
+    """Validates and records the constructor's arguments of each instance."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "kind" not in cls.__dict__:
@@ -92,6 +76,14 @@ class Declarable(metaclass=DeclarableMeta):
     _home: ClassVar[str]
     _registry: ClassVar[dict[str, Any]]
     _arguments: dict[str, Any]
+
+    def __init_subclass__(cls, home: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if home:
+            cls._family, cls._home, cls._registry = cls, home, {}
+        elif not inspect.isabstract(cls):
+            cls.kind = snake_case(cls.__name__)
+            _register(cls)
 
     @classmethod
     def kinds(cls) -> dict[str, type[Self]]:
