@@ -27,7 +27,7 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a sentence as it is, wrapped to the console."""
+    """Print a sentence without markup."""
     console().print(text, markup=False)
 
 

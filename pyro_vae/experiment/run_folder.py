@@ -61,7 +61,7 @@ class RunFolder:
         """Refuse a folder that exists and is not empty.
 
         Raises:
-            RunFolderError: saying so.
+            RunFolderError: with its path.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(

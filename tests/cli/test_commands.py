@@ -277,7 +277,7 @@ def test_help_imports_nothing_heavy():
     assert out.stdout.strip().endswith("[]")
 
 
-def test_ctrl_c_ends_with_what_was_learned(tmp_path):
+def test_ctrl_c_keeps_the_weights(tmp_path):
     folder = tmp_path / "r"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     long = ("train.epochs=100000", "train.step=pyro")

@@ -43,7 +43,7 @@ def test_training_raises_the_elbo_of_its_data(data):
     assert "validation_elbo" not in result.history[-1]
 
 
-def test_a_training_goes_on_where_it_ended(data):
+def test_training_continues_from_where_it_ended(data):
     vae = a_vae()
     fit(vae, data, epochs=20, batch_size=32, **QUIET)
     reached = evaluate(vae, data, split="train", particles=20).elbo.value
