@@ -12,7 +12,7 @@ from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["ModuleNetwork", "Network", "as_network", "network_for"]
+__all__ = ["ModuleNetwork", "Network", "network_for"]
 
 
 class BatchedNetwork(nn.Module, ABC):
@@ -117,33 +117,26 @@ class ModuleNetwork(BatchedNetwork):
         return type(self.module).__name__
 
 
-def as_network(
-    module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> BatchedNetwork:
-    """A ready module as a network of the given shapes.
-
-    Raises:
-        IncompatibleComponents: if it is a network with other shapes.
-    """
-    if not isinstance(module, BatchedNetwork):
-        return ModuleNetwork(module, input_shape, output_shape)
-    have, want = (module.input_shape, module.output_shape), (input_shape, output_shape)
-    if have != want:
-        raise IncompatibleComponents(
-            f"{module.label}: expected a network from {want[0]} to {want[1]}, got one from "
-            f"{have[0]} to {have[1]}"
-        )
-    return module
-
-
 def network_for(
     part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
 ) -> nn.Module:
-    """Build the declared network, or wrap a ready module."""
+    """Build a declared network, or check or wrap a ready module.
+
+    Raises:
+        IncompatibleComponents: for a ready network with other shapes.
+    """
     if isinstance(part, Declared):
         built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
         return built
-    return as_network(part, input_shape, output_shape)
+    if not isinstance(part, BatchedNetwork):
+        return ModuleNetwork(part, input_shape, output_shape)
+    have, want = (part.input_shape, part.output_shape), (input_shape, output_shape)
+    if have != want:
+        raise IncompatibleComponents(
+            f"{part.label}: expected a network from {want[0]} to {want[1]}, got one from "
+            f"{have[0]} to {have[1]}"
+        )
+    return part
 
 
 def _with_batch(shape: Sequence[int]) -> str:
