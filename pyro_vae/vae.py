@@ -9,19 +9,19 @@ from typing import Any, Self
 import pyro
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
-from pyro.nn import PyroModule, pyro_method
+from pyro.nn import pyro_method
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
-from pyro_vae.core.declaration import Declared, Problems, parse
+from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.modes import device_of, evaluating
 from pyro_vae.core.network import ModuleNetwork, Network, network_for
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
-from pyro_vae.core.pyro_store import forget_replaced, forget_with, rename, unique_name
+from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
 from pyro_vae.networks.lookup import Lookup, encoder_for
 
@@ -38,7 +38,7 @@ FAMILIES: dict[str, Any] = {
 }
 
 
-class VAE(PyroModule):
+class VAE(UniqueModule):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -54,12 +54,12 @@ class VAE(PyroModule):
         likelihood: p(x|z), given the decoder's output.
         decoder: Network from z to the likelihood's parameters.
         posterior: q(z|x), given the encoder's output.
-        encoder: Network from x to the posterior's parameters; a posterior that is not amortized,
-            ``per_example``, has no use for it.
+        encoder: Network from x to the posterior's parameters; ignored by a posterior that is not
+            amortized (``per_example``).
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
-        IncompatibleComponents: if the components' shapes or supports do not fit one another.
+        IncompatibleComponents: if the components' shapes or supports do not match.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013)
@@ -88,8 +88,7 @@ class VAE(PyroModule):
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
         parts = _read(event_shape, latent_dim, given)
-        super().__init__(unique_name("vae"))
-        forget_with(self)
+        super().__init__()
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
@@ -98,7 +97,7 @@ class VAE(PyroModule):
         self.encoder: nn.Module = encoder_for(parts["encoder"], shape, self.posterior)
         known |= {"encoder": self.encoder, "posterior": self.posterior}
         self.prior: Prior = _built(parts["prior"], **known)
-        self.code = slice(self.prior.decoded_dim)  # what the decoder reads of z; mostly all of it
+        self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
         self.decoder: nn.Module = network_for(
             parts["decoder"], decoded, self.likelihood.parameter_shape
@@ -111,7 +110,7 @@ class VAE(PyroModule):
 
         Args:
             x: Data, ``(N, *event_shape)``; None draws ``size`` data from the model.
-            size: How many data to draw when there is no ``x``.
+            size: Number of data to draw when ``x`` is None.
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
             z = pyro.sample("z", self.prior())
@@ -128,11 +127,11 @@ class VAE(PyroModule):
             return sample
 
     def initialize(self, x: Tensor) -> None:
-        """Take from the training data, ``(N, *event_shape)``, what the parts begin with.
+        """Initialize the components that depend on the training data, ``(N, *event_shape)``.
 
-        ``fit`` does it before its first step; in a loop of your own, do it before you make the
-        optimizer. It matters to a posterior that is not amortized, to a prior such as ``vamp``
-        and to a likelihood with ``offset: data_mean``.
+        ``fit`` calls it before its first step; in a loop of your own, call it before you create
+        the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
+        likelihoods with ``offset: data_mean``.
         """
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(self._data(x))
@@ -145,14 +144,18 @@ class VAE(PyroModule):
         return q
 
     def point_estimate(self, x: Tensor) -> Tensor:
-        """The one code that stands for q(z|x), as its posterior says, ``(N, M)``."""
+        """A single code for each datum, ``(N, M)``: usually the mean of q(z|x).
+
+        A flow's is the image of its base's mean, and a distribution on the sphere has its mode
+        (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
+        """
         z: Tensor = self.posterior.point_estimate(self.encode(x))
         return z
 
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """p(x|z) for codes ``(*batch, M)``.
 
-        ``x`` is the datum where it is known; a likelihood uses it only for what the model
+        ``x`` is the datum, if known. A likelihood uses it only for quantities that the model
         conditions on (see :class:`~pyro_vae.core.likelihood.Likelihood`).
         """
         p: TorchDistribution = self.likelihood(self.decoder(z[..., self.code]), x)
@@ -160,12 +163,7 @@ class VAE(PyroModule):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x|z) at the centre of q(z|x), ``(N, *event_shape)``.
-
-        The centre is the mean of q(z|x); for a flow it is where the flow takes its base's mean,
-        and on the sphere it is the mode
-        (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
-        """
+        """The mean of p(x|z) at the point estimate of z, ``(N, *event_shape)``."""
         with evaluating(self):
             mean: Tensor = self.decode(self.point_estimate(x), x).mean
             return mean
@@ -175,8 +173,8 @@ class VAE(PyroModule):
         """New data from z ~ p(z), ``(size, *event_shape)``.
 
         Args:
-            size: How many.
-            sample: Draw x ~ p(x|z), pixel noise included, in place of the mean of p(x|z).
+            size: Number of data.
+            sample: Draw x ~ p(x|z), with pixel noise, instead of returning the mean of p(x|z).
         """
         with evaluating(self):
             p = self.decode(self.prior().sample(torch.Size([size])))
@@ -185,9 +183,9 @@ class VAE(PyroModule):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The arguments that build this model again: ``VAE(**vae.declaration)``.
+        """The arguments that rebuild this model: ``VAE(**vae.declaration)``.
 
-        A user's own ``nn.Module``, which has no name, stands there as the module itself.
+        A user's own ``nn.Module``, which has no name, appears as the module itself.
         """
         parts = {name: _declaration_of(getattr(self, name)) for name in FAMILIES}
         return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts}
@@ -195,8 +193,8 @@ class VAE(PyroModule):
     def swap(self, **changes: Any) -> Self:
         """A new VAE with some of its declaration changed; nothing is shared with this one.
 
-        Every component is built afresh, with new weights. A user's own ``nn.Module``, which
-        cannot be built again from a name, is copied with the weights that it has.
+        Every component is rebuilt with new weights, except a user's own ``nn.Module``, which is
+        copied with its current weights.
         """
         unknown = sorted(set(changes) - set(self.declaration))
         if unknown:
@@ -208,22 +206,6 @@ class VAE(PyroModule):
         kept = {name: copy.deepcopy(parts[name]) for name in parts if name not in changes}
         return type(self)(**(parts | kept))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy with weights and a name of its own, so that Pyro never mixes the two."""
-        other = type(self).__new__(type(self))
-        memo[id(self)] = other
-        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        rename(other, unique_name("vae"))
-        forget_with(other)
-        return other
-
-    def __getattr__(self, name: str) -> Any:
-        """A part; within a Pyro program its parameters are registered, and none but its own."""
-        part = self.__dict__.get("_modules", {}).get(name)
-        if part is not None and self._pyro_context.active:
-            forget_replaced(f"{self._pyro_name}.{name}", part)
-        return super().__getattr__(name)
-
     def _data(self, x: Tensor) -> Tensor:
         event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
         if event != self.event_shape:
@@ -234,8 +216,8 @@ class VAE(PyroModule):
 
     @torch.no_grad()
     def _check_shapes(self) -> None:
-        """Run each component once, and hold the shapes of its distribution to the contract."""
-        device = next(iter([*self.parameters(), *self.buffers()]), torch.empty(0)).device
+        """Run each component once, and check the shape and support of its distribution."""
+        device = device_of(self)
         dtype = next(self.parameters(), torch.empty(0)).dtype
         x = torch.zeros(2, *self.event_shape, device=device, dtype=dtype)
         z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
@@ -251,8 +233,8 @@ class VAE(PyroModule):
 def _read(
     event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
 ) -> dict[str, Any]:
-    """Check the whole declaration, and raise all of its problems at once."""
-    problems = Problems()
+    """Check the whole declaration, and raise all problems at once."""
+    problems: list[str] = []
     sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
     if not all(type(n) is int and n > 0 for n in sizes):
         problems.append(
@@ -272,8 +254,12 @@ def _read(
                     f"got a module of type {type(value).__name__}"
                 )
         else:
-            parts[name] = parse(family, value, name, problems)
-    problems.raise_if_any("The VAE's declaration")
+            try:
+                parts[name] = parse(family, value, name)
+            except DeclarationError as error:
+                problems += error.problems
+    if problems:
+        raise DeclarationError(problems, "The VAE's declaration")
     return parts
 
 

@@ -1,5 +1,6 @@
 """What holds for the package as a whole."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -50,12 +51,36 @@ def test_a_kind_is_the_name_of_its_file(cls):
     assert cls.summary()
 
 
+@pytest.mark.parametrize("cls", kinds(), ids=lambda cls: f"{cls._family.__name__}-{cls.kind}")
+def test_a_kind_is_imported_in_its_familys_init(cls):
+    package = importlib.import_module(cls._home)
+    line = f"from {cls.__module__} import {cls.__name__} as {cls.__name__}"
+    assert getattr(package, cls.__name__, None) is cls, f"add to {package.__file__}: {line}"
+
+
 def test_every_public_name_is_there():
+    assert {"Objective", "Schedule", "ELBOAudit", "FitResult", "Scores"} < set(pyro_vae.__all__)
     for name in pyro_vae.__all__:
         assert getattr(pyro_vae, name).__name__ == name
     assert set(dir(pyro_vae)) >= set(pyro_vae.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'VEA'"):
         pyro_vae.VEA  # noqa: B018
+
+
+def test_a_type_checker_sees_every_public_name_and_kind(tmp_path):
+    mypy = Path(sys.executable).with_name("mypy")
+    if not mypy.exists():
+        pytest.skip("mypy is not installed")
+    names = [f"from pyro_vae import {name}" for name in pyro_vae.__all__]
+    names += [f"from {cls._home} import {cls.__name__} as _{i}" for i, cls in enumerate(kinds())]
+    user = tmp_path / "user.py"
+    user.write_text("\n".join([*names, "from pyro_vae import VEA", "reveal_type(VAE.swap)"]))
+    command = [str(mypy), "--strict", "--follow-imports=silent", str(user)]
+    done = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 1, done.stdout
+    assert 'has no attribute "VEA"' in errors[0]
+    assert "VAE" in done.stdout.partition("Revealed type")[2]
 
 
 def test_importing_the_package_imports_no_torch():

@@ -1,4 +1,4 @@
-"""Pyro's parameter store goes by name: no model may train another's parameters, or old ones."""
+"""Pyro's store identifies parameters by name: a model must train its own current ones."""
 
 import copy
 import pickle

@@ -187,7 +187,7 @@ def test_pyro_alone_would_mix_up_two_models_of_one_name(monkeypatch):
     x = torch.randn(5, 3)
     one, other = small_vae(), small_vae()
     other._pyro_name = one._pyro_name  # a planted mistake, which the model mends by itself
-    monkeypatch.setattr("pyro_vae.vae.forget_replaced", lambda name, part: None)
+    monkeypatch.setattr("pyro_vae.core.pyro_store._forget_replaced", lambda name, part: None)
     assert train(one, x) == []
     assert train(other, x) != []
     monkeypatch.undo()

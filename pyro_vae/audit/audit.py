@@ -21,8 +21,7 @@ from pyro_vae.audit.gradients import gradient_checks
 from pyro_vae.audit.objective import objective_checks
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.errors import DataError
-from pyro_vae.core.isolation import isolated_copy
-from pyro_vae.core.modes import multiplying
+from pyro_vae.core.modes import isolated_copy, multiplying
 from pyro_vae.evidence.exact import LinearGaussian, linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.vae import VAE

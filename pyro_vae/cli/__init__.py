@@ -1,1 +1,1 @@
-"""Thin commands over the package. Nothing heavy is imported until a command runs."""
+"""Thin commands over the package; heavy imports wait until a command runs."""

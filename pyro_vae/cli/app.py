@@ -1,4 +1,4 @@
-"""``pyro-vae``: its commands, and what becomes of an error."""
+"""``pyro-vae``: its commands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, schema, train
-
-__all__ = ["app", "main"]
+from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, train
 
 app = typer.Typer(
     name="pyro-vae",
@@ -30,7 +28,7 @@ app.command("compare")(compare.compare)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("list")(listing.list_components)
-app.command("schema")(schema.schema)
+app.command("schema")(listing.schema)
 
 
 @app.callback()
@@ -46,7 +44,7 @@ def common(
 
 
 def main() -> None:
-    """Run a command; an error is one message and a status, never a traceback."""
+    """Run a command; an error is reported by one message and an exit status, not a traceback."""
     sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 
@@ -63,13 +61,13 @@ def guarded(run: Callable[[], Any]) -> int:
         return 141
     except Exception as error:
         return explain(error)
-    if status == 130:  # what typer makes of Ctrl-C
+    if status == 130:  # typer's status for Ctrl-C
         return fail("interrupted", 130)
     return status if isinstance(status, int) else 0
 
 
 def explain(error: Exception) -> int:
-    """Say what went wrong, in one message."""
+    """Report an error in one message, and return the exit status."""
     usage = getattr(error, "format_message", None)  # click's, or typer's own copy of it
     if usage is not None:
         return fail(f"{usage()} (pyro-vae --help, or pyro-vae COMMAND --help)", 2)
@@ -83,13 +81,13 @@ def explain(error: Exception) -> int:
         raise error
     return fail(
         f"{type(error).__name__}: {error}\nThis is a bug in pyro_vae; PYRO_VAE_DEBUG=1 shows "
-        f"where it happened",
+        f"the traceback",
         70,
     )
 
 
 def fail(message: str, status: int) -> int:
-    """Print an error, and give its exit status."""
+    """Print an error, and return its exit status."""
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(message, err=True)
     return status

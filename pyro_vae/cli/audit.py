@@ -7,52 +7,46 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, RunPath, console, import_components
-
-__all__ = ["audit"]
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, say, show
 
 
 def audit(
-    run: RunPath,
+    run: options.RunPath,
     particles: Annotated[
         int, typer.Option(min=100, help="Draws for each datum and method.")
     ] = 1000,
-    data: Annotated[
-        int, typer.Option(min=1, help="How many data of the split that it is scored on.")
-    ] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
-    html: Annotated[Path | None, typer.Option(help="Write the table as HTML, too.")] = None,
+    data: Annotated[int, typer.Option(min=1, help="Number of data, from the scored split.")] = 64,
+    seed: options.Seed = 0,
+    html: Annotated[Path | None, typer.Option(help="Also write the table as HTML.")] = None,
     per_datum: Annotated[
-        bool, typer.Option("--per-datum", help="Print the ELBO of each datum by each method, too.")
+        bool, typer.Option("--per-datum", help="Also print each datum's ELBO by each method.")
     ] = False,
-    root: Annotated[str | None, typer.Option(help="Where the data are now (data.root).")] = None,
-    imports: Imports = None,
+    root: options.Root = None,
+    imports: options.Imports = None,
 ) -> int:
-    """Hold the ELBO of a run against independent methods; exit status 1 if they disagree.
+    """Compare the ELBO of a run by independent methods; exit status 1 if they disagree.
 
     Writes audit.json and pictures/audit.png into the run's folder.
     """
     import_components(imports)
     from pyro_vae.cli.runs import open_run
-    from pyro_vae.experiment.run import audit_of, write_picture
-    from pyro_vae.experiment.run_folder import RunFolder
+    from pyro_vae.experiment.run import audit_of
 
     opened = open_run(run, root)
     objective = opened.experiment.objective.build()
     audited = audit_of(
         opened.vae, opened.data, objective, count=data, particles=particles, seed=seed
     )
-    screen = console()
-    screen.print(f"Data: {opened.data.identity}", markup=False)
-    screen.print(audited.table())
+    say(f"Data: {opened.data.identity}")
+    show(audited.table())
     if per_datum:
-        screen.print(audited.per_datum_table())
-    folder = RunFolder(run)
-    folder.write_json("audit.json", audited.to_dict())
-    picture = write_picture(folder, "audit", audited.figure())
+        show(audited.per_datum_table())
+    opened.folder.write_json("audit.json", audited.to_dict())
+    picture = opened.folder.write_picture("pictures/audit.png", audited.figure())
     if html is not None:
-        with folder.writing(html):
+        with opened.folder.writing(html):
             html.write_text(audited._repr_html_(), encoding="utf-8")
-    screen.print(f"Audit {audited.verdict}", markup=False)
-    screen.print(f"Picture: {picture}", markup=False)
+    say(f"Audit {audited.verdict}")
+    say(f"Picture: {picture}")
     return 0 if audited.passed else 1

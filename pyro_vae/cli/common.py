@@ -1,13 +1,14 @@
-"""What the commands share: overrides, components of one's own, the console."""
+"""What the commands share: overrides, importing a user's components, printing."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,32 +17,38 @@ from pyro_vae.core.errors import DeclarationError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Imports", "RunPath", "assignments", "console", "import_components"]
-
-Imports = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        metavar="FILE|MODULE",
-        help="Python file or module that defines components of your own. Repeatable.",
-    ),
-]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
-
 
 def console() -> Console:
-    """The console for results; wide where it is not a terminal, so that no table is cut."""
+    """The console for results; 200 columns unless it is a terminal, so that no table is cut."""
     from rich.console import Console
 
     found = Console(highlight=False, soft_wrap=False)
     return found if found.is_terminal else Console(highlight=False, width=200)
 
 
+def say(text: str) -> None:
+    """Print a sentence without markup."""
+    console().print(text, markup=False)
+
+
+def show(table: Any, *, markdown: bool = False) -> None:
+    """Print a table."""
+    if markdown:
+        typer.echo(table.markdown() + "\n")
+    else:
+        console().print(table)
+
+
+def show_json(content: Any) -> None:
+    """Print JSON."""
+    typer.echo(json.dumps(content, indent=2))
+
+
 def assignments(arguments: Sequence[str]) -> list[str]:
     """Overrides in any spelling: ``path=value``, ``--path=value`` or ``--path value``.
 
     Raises:
-        DeclarationError: naming what is none of these.
+        DeclarationError: listing every argument of another form.
 
     Example:
         >>> assignments(["train.lr=1e-3", "--data.root", "data", "--train.epochs=2"])
@@ -69,12 +76,14 @@ def assignments(arguments: Sequence[str]) -> list[str]:
 
 
 def import_components(names: Sequence[str] | None) -> None:
-    """Define a user's own components, so that their names work.
+    """Import the files and modules that define a user's own components.
 
     Raises:
         DeclarationError: if a file or module cannot be imported.
     """
     for name in names or ():
+        if name.endswith(".py") and not Path(name).is_file():
+            raise DeclarationError(f"{name}: there is no such file", "--import")
         try:
             _import(name)
         except DeclarationError:
@@ -92,8 +101,6 @@ def _import(name: str) -> None:
     if path.suffix != ".py":
         importlib.import_module(name)
         return
-    if not path.is_file():
-        raise DeclarationError(f"{name}: there is no such file", "--import")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

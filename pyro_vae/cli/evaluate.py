@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from pyro_vae.cli.common import Imports, RunPath, console, import_components
-
-__all__ = ["Route", "Split", "evaluate"]
-
-
-class Split(StrEnum):
-    """A part of a data set."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
-
-
-class Route(StrEnum):
-    """How the KL is found."""
-
-    auto = "auto"
-    exact = "exact"
-    sampled = "sampled"
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, show, show_json
 
 
 def evaluate(
-    run: RunPath,
-    split: Annotated[Split, typer.Option(help="Which data.")] = Split.test,
-    kl: Annotated[Route, typer.Option(help="How the KL is found.")] = Route.auto,
-    particles: Annotated[int, typer.Option(min=1, help="Draws from q(z|x) for each datum.")] = 1,
-    nll: Annotated[
-        int | None,
-        typer.Option(min=2, metavar="K", help="Also -log p(x), by K importance samples (5000)."),
-    ] = None,
+    run: options.RunPath,
+    split: options.Split = "test",
+    kl: Annotated[
+        Literal["auto", "exact", "sampled"], typer.Option(help="Method for the KL.")
+    ] = "auto",
+    particles: options.Particles = 1,
+    nll: options.Samples = None,
     ais: Annotated[
         int | None,
         typer.Option(min=2, metavar="T", help="Also by annealing over T temperatures (1000)."),
@@ -47,18 +27,16 @@ def evaluate(
         int | None,
         typer.Option(min=2, metavar="N", help="Bound annealing's error on N simulated data."),
     ] = None,
-    data_count: Annotated[
-        int | None, typer.Option(min=1, help="Score only so many data, evenly spaced.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    data_count: options.DataCount = None,
+    seed: options.Seed = 0,
     per_dimension: Annotated[
-        bool, typer.Option("--per-dimension", help="Print each dimension of the code, too.")
+        bool, typer.Option("--per-dimension", help="Also print each dimension of the code.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    root: Annotated[str | None, typer.Option(help="Where the data are now (data.root).")] = None,
-    imports: Imports = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    device: options.Device = "auto",
+    root: options.Root = None,
+    imports: options.Imports = None,
 ) -> None:
     """Score a run, in nats per datum, with standard errors.
 
@@ -78,14 +56,14 @@ def evaluate(
     where = resolve_device(device)
     opened = open_run(run, root)
     scores = score(
-        opened.vae.to(where), opened.data, split=split.value, kl=kl.value, particles=particles,
+        opened.vae.to(where), opened.data, split=split, kl=kl, particles=particles,
         nll=nll or False, ais=Annealing(ais, chains) if ais else False,
         sandwich=sandwich or False, data_count=data_count, seed=seed,
         show_progress=not (quiet or as_json),
-    )  # type: ignore[call-overload,unused-ignore]  # fmt: skip
+    )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(scores.to_dict(), indent=2))
+        show_json(scores.to_dict())
         return
-    console().print(scores.table())
+    show(scores.table())
     if per_dimension:
-        console().print(scores.units.table())
+        show(scores.units.table())

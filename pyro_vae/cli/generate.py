@@ -7,22 +7,21 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, RunPath, console, import_components
-
-__all__ = ["generate"]
+from pyro_vae.cli import options
+from pyro_vae.cli.common import import_components, say
 
 
 def generate(
-    run: RunPath,
+    run: options.RunPath,
     out: Annotated[
-        Path, typer.Option(help="Where to: .png draws them, .npy keeps the numbers.")
+        Path, typer.Option(help="Output file: a picture (.png) or an array (.npy).")
     ] = Path("samples.png"),
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 60,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of samples.")] = 60,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw x ~ p(x|z), not the mean of p(x|z).")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    imports: Imports = None,
+    seed: options.Seed = 0,
+    imports: options.Imports = None,
 ) -> None:
     """Draw new data from a run's model: z from the prior, then x."""
     import_components(imports)
@@ -31,21 +30,21 @@ def generate(
     import numpy as np
     import torch
 
-    from pyro_vae.core.errors import RunFolderError
+    from pyro_vae.cli.runs import check_suffix
     from pyro_vae.experiment.checkpoint import load
     from pyro_vae.experiment.run_folder import RunFolder
     from pyro_vae.plots import samples
 
-    if out.suffix not in (".png", ".npy"):
-        raise RunFolderError(f"--out: expected a name that ends in .png or .npy, got {out}")
+    check_suffix("--out", out, ".png", ".npy")
     vae = load(run)
     torch.manual_seed(seed)
     x = vae.generate(count, sample=sample).numpy()
-    stream = io.BytesIO()
+    folder = RunFolder(out.parent)
     if out.suffix == ".npy":
+        stream = io.BytesIO()
         np.save(stream, x, allow_pickle=False)
+        path = folder.write(out.name, stream.getvalue())
     else:
         what = "x ~ p(x|z)" if sample else "mean of p(x|z)"
-        samples(x, title=f"Samples: {what}, z ~ p(z)").savefig(stream, format="png")
-    path = RunFolder(out.parent).write(out.name, stream.getvalue())
-    console().print(f"{count} samples of shape {x.shape[1:]}: {path}", markup=False)
+        path = folder.write_picture(out.name, samples(x, title=f"Samples: {what}, z ~ p(z)"))
+    say(f"{count} samples of shape {x.shape[1:]}: {path}")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, assignments, console, import_components
+from pyro_vae.cli import options
+from pyro_vae.cli.common import assignments, import_components, say, show
 from pyro_vae.cli.train import new_folder
 
 if TYPE_CHECKING:
     from pyro_vae.experiment.reproduction.reproduce import Reproduced
-
-__all__ = ["reproduce"]
 
 
 def reproduce(
@@ -23,30 +22,31 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ROW ...] [PATH=VALUE ...]", help="Rows by name, and overrides; none lists."
+            metavar="[ROW ...] [PATH=VALUE ...]",
+            help="Rows, and overrides; lists the rows if none.",
         ),
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="short (two cores, minutes) or paper (the paper's own).")
     ] = "short",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, ...")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, ...")] = 1,
     samples: Annotated[
-        int | None, typer.Option(min=2, metavar="K", help="Importance samples, for the NLL.")
+        int | None, typer.Option(min=2, metavar="K", help="Importance samples for the NLL.")
     ] = None,
     data_count: Annotated[
-        int | None, typer.Option(min=2, help="Score only so many test data, evenly spaced.")
+        int | None, typer.Option(min=2, help="Score only this many test data, evenly spaced.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the runs; a new one in runs/ by default.")
+        Path | None, typer.Option(help="Folder for the runs; by default a new one in runs/.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    imports: Imports = None,
+    markdown: options.Markdown = False,
+    quiet: options.Quiet = False,
+    imports: options.Imports = None,
 ) -> int:
-    """Run rows of papers' tables again, and print ours beside the paper's.
+    """Reproduce rows of papers' tables, and print our figures beside the paper's.
 
     Without ROW: lists the rows, with the paper's figure, its source and the schedules' lengths.
-    Each run is a run folder. Rows that are run together are also compared, datum by datum.
+    Each run has a run folder. Rows that are run together are also compared, datum by datum.
 
     Examples:
       pyro-vae reproduce
@@ -63,10 +63,9 @@ def reproduce(
     from pyro_vae.experiment.run_folder import RunFolder
     from pyro_vae.training.settings import resolve_device
 
-    screen = console()
     if not chosen:
         for table in tables.listing(rows()):
-            typer.echo(table.markdown() + "\n") if markdown else screen.print(table)
+            show(table, markdown=markdown)
         return 0
     asked = chosen_rows(chosen)
     for row in asked:  # everything is checked before anything is trained
@@ -79,14 +78,13 @@ def reproduce(
         done.append(
             runs.reproduce(
                 row, schedule, folder, seeds=seeds, overrides=overrides, samples=samples,
-                data_count=data_count, show_progress=not quiet,
-                say=lambda text: screen.print(text, markup=False),
+                data_count=data_count, show_progress=not quiet, say=say,
             )
         )  # fmt: skip
         if done[-1].runs[-1].result.interrupted:
             break
     RunFolder(folder).write("reproduced.json", json.dumps([d.to_dict() for d in done]).encode())
-    for shown in (tables.reproduced(done), *(c.table() for c in tables.comparisons(done))):
-        typer.echo(shown.markdown() + "\n") if markdown else screen.print(shown)
-    screen.print(f"Runs: {folder}/", markup=False)
+    for table in (tables.reproduced(done), *(c.table() for c in tables.comparisons(done))):
+        show(table, markdown=markdown)
+    say(f"Runs: {folder}/")
     return 130 if done[-1].runs[-1].result.interrupted else 0

@@ -1,11 +1,12 @@
-"""Opens a run's folder: its model, its declaration, and the same data again."""
+"""Opens a run's folder: its model, its declaration, and its data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyro_vae.core.errors import CheckpointError, DataError
+from pyro_vae.core.errors import CheckpointError, DataError, RunFolderError
+from pyro_vae.core.messages import listed
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.identity import Identity
 from pyro_vae.experiment.checkpoint import load, load_experiment
@@ -13,24 +14,23 @@ from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
 from pyro_vae.vae import VAE
 
-__all__ = ["OpenRun", "open_run"]
-
 
 @dataclass
 class OpenRun:
     """A run that has been read back."""
 
+    folder: RunFolder
     vae: VAE
     experiment: Experiment
     data: DataSet
 
 
 def open_run(path: Path, root: str | None = None) -> OpenRun:
-    """Read a run back, and its data, which must be the very same.
+    """Load a run's model and the data that it was trained and scored on.
 
     Raises:
         CheckpointError: if the folder cannot be read.
-        DataError: if the data are missing, or are not those that the run was scored on.
+        DataError: if the data are missing, or differ from those of the run.
     """
     experiment = load_experiment(path)
     if root is not None:
@@ -39,19 +39,30 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
             raise DataError(f"--root: expected data that are read from a folder, got {kind}")
         arguments = experiment.data.arguments | {"root": root}
         experiment = replace(experiment, data=replace(experiment.data, arguments=arguments))
-    vae = load(path)
-    data = experiment.load_data()
-    _check_same(path, data)
-    return OpenRun(vae, experiment, data)
+    run = OpenRun(RunFolder(path), load(path), experiment, experiment.load_data())
+    _check_same_data(run)
+    return run
 
 
-def _check_same(path: Path, data: DataSet) -> None:
+def _check_same_data(run: OpenRun) -> None:
     try:
-        recorded = RunFolder(path).read_json(METRICS)["scores"]["data"]
+        recorded = Identity.from_dict(run.folder.read_json(METRICS)["scores"]["data"])
     except (CheckpointError, KeyError, TypeError):
         return  # a run that was stopped before it was scored
-    if Identity.from_dict(recorded) != data.identity:
+    if recorded != run.data.identity:
         raise DataError(
-            f"Expected the data of the run, {Identity.from_dict(recorded)}, got "
-            f"{data.identity}; put the same data back, or train again"
+            f"Expected the data of the run, {recorded}, got {run.data.identity}; put the same "
+            f"data back, or train again"
+        )
+
+
+def check_suffix(option: str, path: Path, *suffixes: str) -> None:
+    """Refuse a file name that does not say in which format to write.
+
+    Raises:
+        RunFolderError: listing the known suffixes.
+    """
+    if path.suffix not in suffixes:
+        raise RunFolderError(
+            f"{option}: expected a name that ends in {listed(suffixes)}, got {path}"
         )

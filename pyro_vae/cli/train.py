@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pyro_vae.cli.common import Imports, assignments, console, import_components
-
-__all__ = ["train"]
+from pyro_vae.cli import options
+from pyro_vae.cli.common import assignments, import_components, say, show
 
 
 def train(
@@ -22,15 +21,15 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; a new one in runs/ by default.")
+        Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")
     ] = None,
-    audit: Annotated[bool, typer.Option(help="Audit the ELBO when training has ended.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    imports: Imports = None,
+    audit: Annotated[bool, typer.Option(help="Audit the ELBO after training.")] = True,
+    quiet: options.Quiet = False,
+    imports: options.Imports = None,
 ) -> int:
     """Train a VAE as declared, and write its run folder.
 
-    Without FILE every setting has its default: a small VAE on scikit-learn's handwritten digits.
+    Without FILE, every setting has its default: a small VAE on scikit-learn's handwritten digits.
 
     Examples:
       pyro-vae train digits
@@ -55,37 +54,30 @@ def train(
     folder = out or new_folder(experiment.data.mapping["kind"])
     RunFolder.check_new(folder)
     resolve_device(experiment.train.device)
-    screen = console()
-    run = run_experiment(
-        experiment, folder, audit=audit, show_progress=not quiet,
-        say=lambda text: screen.print(text, markup=False),
-    )  # fmt: skip
-    screen.print(run.result.table())
+    run = run_experiment(experiment, folder, audit=audit, show_progress=not quiet, say=say)
+    show(run.result.table())
     if run.audit is not None:
-        screen.print(run.audit.table())
-        screen.print(f"Audit {run.audit.verdict}", markup=False)
-    screen.print(
+        show(run.audit.table())
+        say(f"Audit {run.audit.verdict}")
+    say(
         f"{run.scores.split.capitalize()} ELBO: {run.scores.elbo} nats per datum "
-        f"({run.scores.estimator}; {run.scores.count} data of {run.scores.identity})",
-        markup=False,
+        f"({run.scores.estimator}; {run.scores.count} data of {run.scores.identity})"
     )
-    screen.print(f"Pictures: {run.folder / 'pictures'}/ ({', '.join(run.pictures)})", markup=False)
+    say(f"Pictures: {run.folder / 'pictures'}/ ({', '.join(run.pictures)})")
     if run.result.interrupted:
         return 130
     return 0 if run.audit is None or run.audit.passed else 1
 
 
 def _is_file(argument: str) -> bool:
-    """Whether an argument is the declaration's file, rather than an override."""
+    """Whether an argument is the declaration's file rather than an override."""
     return "=" not in argument and not argument.startswith("-")
 
 
 def new_folder(name: str) -> Path:
-    """A folder in runs/ that is not there yet, named for the moment and the data."""
+    """A new folder in runs/, named for the time and the data."""
     from datetime import datetime
 
-    base = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    candidates = (
-        Path("runs") / (base + suffix) for suffix in ["", *(f"-{n}" for n in range(2, 1000))]
-    )
+    base = Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}")
+    candidates = (base, *(base.with_name(f"{base.name}-{n}") for n in range(2, 1000)))
     return next(path for path in candidates if not path.exists())

@@ -1,1 +1,1 @@
-"""Contracts of the components, declarations, and errors. Knows nothing of any one kind."""
+"""Contracts of the components, declarations, and errors; no component is defined here."""

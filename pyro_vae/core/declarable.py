@@ -1,15 +1,18 @@
-"""Anything that a declaration can name: its constructor's signature is its schema.
+"""Components that a declaration can name; their constructor's signature is their schema.
 
-A *family* is an abstract class (``Prior``, ``Likelihood``, ``Source``, ...). Each concrete class
-below it is a *kind*: it registers itself by being defined, under its name in snake case.
+A *family* is an abstract class (``Prior``, ``Likelihood``, ``Source``, ...). Each concrete
+subclass is a *kind*, registered when it is defined, under its name in snake case. A file in the
+family's folder is therefore enough to add a kind.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from abc import ABCMeta
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pyro_vae.core.errors import DeclarationError
@@ -21,7 +24,7 @@ _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def snake_case(name: str) -> str:
-    """Name of a kind, from the name of its class.
+    """The name of a kind, given the name of its class.
 
     Example:
         >>> [snake_case(name) for name in ("StandardNormal", "MLP", "GatedMLP", "FashionMNIST")]
@@ -31,23 +34,7 @@ def snake_case(name: str) -> str:
 
 
 class DeclarableMeta(ABCMeta):
-    """Registers each concrete class; validates and records the arguments of each instance."""
-
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], home: str = ""
-    ) -> Any:
-        cls: Any = super().__new__(mcs, name, bases, namespace)
-        if home:
-            cls._family, cls._home, cls._registry = cls, home, {}
-        elif hasattr(cls, "_registry") and not inspect.isabstract(cls):
-            cls.kind = snake_case(name)
-            _register(cls)
-        return cls
-
-    def __init__(
-        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], home: str = ""
-    ) -> None:
-        super().__init__(name, bases, namespace)
+    """Validates and records the constructor's arguments of each instance."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if "kind" not in cls.__dict__:
@@ -74,6 +61,13 @@ def _register(cls: Any) -> None:
     cls._registry[cls.kind] = cls
 
 
+@cache
+def _import_all(package: str) -> None:
+    """Import every module of a package, so that its kinds register."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
+
+
 class Declarable(metaclass=DeclarableMeta):
     """Base of everything that a declaration can name."""
 
@@ -83,10 +77,18 @@ class Declarable(metaclass=DeclarableMeta):
     _registry: ClassVar[dict[str, Any]]
     _arguments: dict[str, Any]
 
+    def __init_subclass__(cls, home: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if home:
+            cls._family, cls._home, cls._registry = cls, home, {}
+        elif not inspect.isabstract(cls):
+            cls.kind = snake_case(cls.__name__)
+            _register(cls)
+
     @classmethod
     def kinds(cls) -> dict[str, type[Self]]:
         """The known kinds of this family, by name, in alphabetical order."""
-        importlib.import_module(cls._home)
+        _import_all(cls._home)
         return dict(sorted(cls._registry.items()))
 
     @classmethod
@@ -96,7 +98,7 @@ class Declarable(metaclass=DeclarableMeta):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The mapping that builds this component again, with every argument written out."""
+        """The mapping that rebuilds this component, with every argument written out."""
         schema = arguments_model(type(self))
         declared = {name: self._arguments[name] for name in schema.model_fields}
         return {"kind": self.kind, **schema.model_construct(**declared).model_dump(mode="json")}

@@ -15,23 +15,23 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import nearest, readable, shown
 from pyro_vae.core.schema import Section, arguments_model, kind_model
 
-__all__ = ["Declared", "Problems", "family_type", "parse", "parsed"]
+__all__ = ["Declared", "family_type", "parse", "parsed"]
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A declaration that has been read and found sound.
+    """A valid declaration of a component.
 
     Args:
-        cls: The class that it names.
-        arguments: The constructor's arguments, without those that the model fills in.
+        cls: The class of the component.
+        arguments: The constructor's arguments, except those that the model fills in.
     """
 
     cls: type[Declarable]
     arguments: dict[str, Any]
 
     def build(self, **known: Any) -> Any:
-        """An instance; of ``known``, what its constructor asks for is filled in by name."""
+        """An instance; ``known`` holds the arguments that the model fills in, used if needed."""
         wanted = arguments_model(self.cls, declared=False).model_fields
         return self.cls(**{k: v for k, v in known.items() if k in wanted}, **self.arguments)
 
@@ -42,17 +42,8 @@ class Declared:
         return model.model_dump(mode="json")
 
 
-class Problems(list[str]):
-    """Problems collected over several declarations, to be raised together."""
-
-    def raise_if_any(self, what: str) -> None:
-        """Raise one ``DeclarationError`` with all of them, if there are any."""
-        if self:
-            raise DeclarationError(self, what=what)
-
-
 def _as_mapping(value: Any, kinds: Mapping[str, type], noun: str) -> Any:
-    """A name as a mapping; anything else must have a known ``kind``."""
+    """Turn a name into a mapping, and check that the ``kind`` is known."""
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, Mapping) or "kind" not in value:
@@ -69,7 +60,7 @@ def _as_mapping(value: Any, kinds: Mapping[str, type], noun: str) -> Any:
 
 
 def family_type(family: type[Declarable]) -> Any:
-    """The type, for pydantic, of a declaration of one family, over the kinds known now."""
+    """The pydantic type of a declaration of one family, over the kinds registered now."""
     kinds = family.kinds()
     models = tuple(kind_model(cls) for cls in kinds.values())
     mapping: Any = models[0]
@@ -81,36 +72,26 @@ def family_type(family: type[Declarable]) -> Any:
 
 
 def parsed(family: type[Declarable], model: Any) -> Declared:
-    """The declaration that a validated model of :func:`family_type` holds."""
+    """The declaration in a validated model of :func:`family_type`."""
     arguments = {name: getattr(model, name) for name in type(model).model_fields}
     return Declared(family.kinds()[arguments.pop("kind")], arguments)
 
 
-def parse(
-    family: type[Declarable], value: Any, path: str, problems: Problems | None = None
-) -> Declared | None:
+def parse(family: type[Declarable], value: Any, path: str) -> Declared:
     """Read a declaration of ``family``.
 
     Args:
-        family: The abstract class whose kinds are meant.
+        family: The abstract class of the component.
         value: A name, or a mapping with ``kind``.
-        path: Where the declaration stands, for the messages.
-        problems: Collects what is wrong; without it, what is wrong is raised.
-
-    Returns:
-        The declaration, or None where ``problems`` has collected what is wrong with it.
+        path: Path of the declaration, for error messages.
 
     Raises:
-        DeclarationError: if it is not sound and there is no ``problems`` to collect that.
+        DeclarationError: if it is not valid.
     """
     fields: dict[str, Any] = {path: (family_type(family), ...)}
     schema = create_model("Declaration", __base__=Section, **fields)
     try:
         model = schema.model_validate({path: value})
     except ValidationError as error:
-        lines = readable(error, schema)
-        if problems is None:
-            raise DeclarationError(lines) from None
-        problems.extend(lines)
-        return None
+        raise DeclarationError(readable(error, schema)) from None
     return parsed(family, getattr(model, path))

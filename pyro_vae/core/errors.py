@@ -1,7 +1,4 @@
-"""What can go wrong, as classes that a caller may catch.
-
-Every message says what was expected, what came, and what to do.
-"""
+"""The package's exceptions. A message says what was expected, what was given, and what to do."""
 
 from __future__ import annotations
 
@@ -22,15 +19,15 @@ __all__ = [
 
 
 class PyroVAEError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises deliberately."""
 
 
 class DeclarationError(PyroVAEError):
     """A declaration that cannot be built.
 
     Args:
-        problems: One line for each problem, each beginning with its path.
-        what: What was being read, for the message's first line.
+        problems: One line for each problem, starting with its path.
+        what: What was being read, for the first line of the message.
     """
 
     def __init__(self, problems: str | Iterable[str], what: str = "The declaration") -> None:
@@ -41,19 +38,19 @@ class DeclarationError(PyroVAEError):
 
 
 class IncompatibleComponents(PyroVAEError):
-    """Components, or a component and the data, that do not fit one another."""
+    """Components that do not work together, or data that a component cannot take."""
 
 
 class IncompatibleScores(PyroVAEError):
-    """Scores that cannot be compared: of unlike data, or by unlike estimators."""
+    """Scores that cannot be compared: of different data, or by different estimators."""
 
 
 class NoClosedFormKL(PyroVAEError):
-    """An exact KL was asked for where no closed form is known."""
+    """An exact KL was requested where no closed form is known."""
 
 
 class DataError(PyroVAEError):
-    """Data that is missing, unreadable, or unfit for the model."""
+    """Data that are missing, unreadable, or unsuitable for the model."""
 
 
 class CheckpointError(PyroVAEError):

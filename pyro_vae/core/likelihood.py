@@ -19,17 +19,19 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
 
     How to write one:
         1. One class in one file of ``pyro_vae/likelihoods``, or in a notebook cell. Its name in
-           snake case is its ``kind``; a file is named for its kind.
-        2. The constructor takes ``event_shape`` (filled in by the model) and the arguments that a
-           user may declare, annotated, each with a line under ``Args:``.
-        3. ``parameter_shape`` is the shape, for one datum, of what the decoder has to put out.
+           snake case is its ``kind``, and the name of the file.
+        2. The constructor takes ``event_shape`` (filled in by the model), passes it to
+           ``super().__init__``, and takes the arguments that a user may declare, annotated, each
+           with a line under ``Args:``. Without further arguments it can be left out.
+        3. ``parameter_shape`` is the shape of the decoder's output for one datum; override it
+           unless that is one number for each dimension of the datum.
         4. ``forward(parameters, x)`` maps ``(*batch, *parameter_shape)`` to a Pyro distribution
            of batch_shape ``batch`` and event_shape ``event_shape``, normalizer included. ``x``
-           is the datum where it is known, for what the model conditions on and does not explain:
-           a document's length, or an analytic noise scale. Most kinds ignore it.
-        5. One that begins at the data overrides ``initialize``.
-        6. ``support`` says which values a datum may have, and ``remedies`` what to do with
-           data that has others.
+           is the datum, if known, for quantities that the model conditions on: a document's
+           length, or an analytic noise scale. Most kinds ignore it.
+        5. A likelihood that depends on the data overrides ``initialize``.
+        6. ``support`` is the set of values of a datum, and ``remedies`` tells users what to do
+           about other values.
 
     Args:
         event_shape: Shape of one datum.
@@ -38,17 +40,21 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
     support: Constraint
     remedies: ClassVar[str] = "choose a likelihood whose support holds these values"
 
-    def initialize(self, x: Tensor) -> None:
-        """Take from the training data, ``(N, *event_shape)``, what the likelihood begins with.
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
 
-        ``fit`` calls it before its first step. Most likelihoods take nothing; one that does takes
-        it once, so that a training that goes on does not begin again.
+    def initialize(self, x: Tensor) -> None:
+        """Initialize from the training data, ``(N, *event_shape)``.
+
+        ``fit`` calls it before the first step. By default it does nothing. An override must have
+        an effect only the first time, so that training can be continued.
         """
 
     @property
-    @abstractmethod
     def parameter_shape(self) -> tuple[int, ...]:
-        """Shape, for one datum, of what the decoder puts out."""
+        """Shape of the decoder's output for one datum."""
+        return self.event_shape
 
     @abstractmethod
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:

@@ -1,4 +1,4 @@
-"""A validation error, in words: its path, what was expected, what came, and the nearest name."""
+"""Turns pydantic's errors into sentences: path, what was expected, and what was given."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WANTED = {
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or an empty string.
+    """A hint with the closest known name, or an empty string.
 
     Example:
         >>> nearest("gausian", ["gaussian", "bernoulli"])
@@ -47,7 +47,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object], last: str = "or") -> str:
-    """Names as a phrase.
+    """Join names into a phrase.
 
     Example:
         >>> listed(["auto", "exact", "sampled"])
@@ -58,17 +58,17 @@ def listed(names: Iterable[object], last: str = "or") -> str:
 
 
 def shown(value: object, width: int = 60) -> str:
-    """A value's ``repr``, cut to a readable length."""
+    """The ``repr`` of a value, shortened to ``width``."""
     text = " ".join(repr(value).split())
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def readable(error: ValidationError, schema: type[BaseModel], path: str = "") -> list[str]:
-    """One line for each path that has a problem.
+    """One line for each path with a problem.
 
     Args:
-        error: What pydantic found.
-        schema: The model that was validated, for the names known at each path.
+        error: The error.
+        schema: The model that was validated, for the known names at each path.
         path: Prefix of every path.
     """
     grouped: dict[str, list[str]] = {}
@@ -80,7 +80,7 @@ def readable(error: ValidationError, schema: type[BaseModel], path: str = "") ->
 
 
 def _joined(texts: list[str]) -> str:
-    """The alternatives of a union, as one sentence."""
+    """Join the alternatives of a union into one sentence."""
     unique = list(dict.fromkeys(texts))
     if len(unique) == 1:
         return unique[0]
@@ -116,7 +116,7 @@ def _described(at: Any, where: list[str]) -> str:
     for model in _models(at):
         field = model.model_fields.get(where[-1])
         if field is not None and field.description:
-            return f"; expected: {field.description}"
+            return f"; expected: {' '.join(field.description.split())}"
     return ""
 
 
@@ -132,7 +132,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _resolve(schema: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], Any]:
-    """The path as a user wrote it, without pydantic's union labels, and what is declared there."""
+    """The path as the user wrote it, without pydantic's union tags, and the model there."""
     where: list[str] = []
     at: Any = schema
     holder: Any = schema

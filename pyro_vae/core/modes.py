@@ -1,21 +1,68 @@
-"""The modes that a computation runs in: training or evaluation, and how exactly it multiplies."""
+"""Context managers for measuring a model: its mode, its precision, and an isolated copy."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+import pyro
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "multiplying"]
+M = TypeVar("M", bound=nn.Module)
+
+__all__ = ["device_of", "evaluating", "isolated_copy", "multiplying"]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a model; the CPU for one without any parameter or buffer."""
+    return next(iter([*module.parameters(), *module.buffers()]), torch.empty(0)).device
+
+
+@contextmanager
+def evaluating(root: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; afterwards each module has its former mode."""
+    modes = {module: module.training for module in root.modules()}
+    root.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def isolated_copy(
+    module: M, dtype: torch.dtype, seed: int, *, validate: bool = True
+) -> Iterator[M]:
+    """A seeded copy of the model in evaluation mode, without gradients.
+
+    The model, the random generators and Pyro's validation are afterwards as they were before.
+
+    Args:
+        module: The model.
+        dtype: Precision of the copy.
+        seed: Seed of the draws within the block.
+        validate: Whether Pyro validates what is computed within the block.
+    """
+    device = device_of(module)
+    devices = [device] if device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        pyro.validation_enabled(validate),
+        torch.no_grad(),
+    ):
+        torch.manual_seed(seed)
+        yield copy.deepcopy(module).to(dtype).eval()
 
 
 @contextmanager
 def multiplying(*, tf32: bool) -> Iterator[None]:
-    """Let an NVIDIA GPU round inside products and convolutions to TF32's 10 bits, or forbid it.
+    """Allow or forbid TF32 (10 bits of mantissa) in an NVIDIA GPU's products and convolutions.
 
-    PyTorch forbids it for products by default, and allows it for convolutions.
+    PyTorch's default forbids it for products and allows it for convolutions.
     """
     products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
@@ -25,15 +72,3 @@ def multiplying(*, tf32: bool) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
-
-
-@contextmanager
-def evaluating(root: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block; each module's own mode comes back after it."""
-    modes = {module: module.training for module in root.modules()}
-    root.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -11,11 +12,11 @@ from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["ModuleNetwork", "Network", "as_network", "network_for"]
+__all__ = ["ModuleNetwork", "Network", "network_for"]
 
 
 class BatchedNetwork(nn.Module, ABC):
-    """Batching and shape checks, once for every network.
+    """Batching and shape checks for every network.
 
     Args:
         input_shape: Shape of one input.
@@ -35,7 +36,7 @@ class BatchedNetwork(nn.Module, ABC):
         """Map ``(*batch, *input_shape)`` to ``(*batch, *output_shape)``.
 
         Raises:
-            IncompatibleComponents: if the shapes are others.
+            IncompatibleComponents: if the input or the output has another shape.
         """
         split = x.dim() - len(self.input_shape)
         batch, event = tuple(x.shape[: max(split, 0)]), tuple(x.shape[max(split, 0) :])
@@ -50,14 +51,14 @@ class BatchedNetwork(nn.Module, ABC):
             raise IncompatibleComponents(
                 f"{self.label}: expected an output of shape {_with_batch(self.output_shape)} "
                 f"(or the same number of values, flattened) for an input of shape "
-                f"{_with_batch(self.input_shape)}, got {('N', *y.shape[1:])!r}; change the "
-                f"network's last layer".replace("'N'", "N")
+                f"{_with_batch(self.input_shape)}, got {_with_batch(y.shape[1:])}; change the "
+                f"network's last layer"
             )
         return y.reshape(*batch, *self.output_shape)
 
     @property
     def label(self) -> str:
-        """The name that messages give it."""
+        """Its name in error messages."""
         return type(self).__name__
 
 
@@ -66,12 +67,12 @@ class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
 
     How to write one:
         1. One class in one file of ``pyro_vae/networks``, or in a notebook cell. Its name in
-           snake case is its ``kind``; a file is named for its kind.
+           snake case is its ``kind``, and the name of the file.
         2. The constructor takes ``input_shape`` and ``output_shape`` (filled in by the model),
-           hands them to ``super().__init__``, and takes the arguments that a user may declare,
+           passes them to ``super().__init__``, and takes the arguments that a user may declare,
            annotated, each with a line under ``Args:``.
         3. ``transform(x)`` maps ``(B, *input_shape)`` to ``(B, *output_shape)``; the base class
-           takes care of any further batch dimensions (particles) and checks the shapes.
+           handles further batch dimensions (particles) and checks the shapes.
 
     Args:
         input_shape: Shape of one input.
@@ -95,7 +96,7 @@ class ModuleNetwork(BatchedNetwork):
         self.module = module
 
     def transform(self, x: Tensor) -> Tensor:
-        """The user's module, applied."""
+        """Apply the user's module."""
         try:
             y = self.module(x)
         except RuntimeError as error:
@@ -116,34 +117,27 @@ class ModuleNetwork(BatchedNetwork):
         return type(self.module).__name__
 
 
-def as_network(
-    module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> BatchedNetwork:
-    """A ready module as a network of these shapes.
-
-    Raises:
-        IncompatibleComponents: if it is a network of other shapes.
-    """
-    if not isinstance(module, BatchedNetwork):
-        return ModuleNetwork(module, input_shape, output_shape)
-    have, want = (module.input_shape, module.output_shape), (input_shape, output_shape)
-    if have != want:
-        raise IncompatibleComponents(
-            f"{module.label}: expected a network from {want[0]} to {want[1]}, got one from "
-            f"{have[0]} to {have[1]}"
-        )
-    return module
-
-
 def network_for(
     part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
 ) -> nn.Module:
-    """The network of these shapes that was declared, or a ready module as one."""
+    """Build a declared network, or check or wrap a ready module.
+
+    Raises:
+        IncompatibleComponents: for a ready network with other shapes.
+    """
     if isinstance(part, Declared):
         built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
         return built
-    return as_network(part, input_shape, output_shape)
+    if not isinstance(part, BatchedNetwork):
+        return ModuleNetwork(part, input_shape, output_shape)
+    have, want = (part.input_shape, part.output_shape), (input_shape, output_shape)
+    if have != want:
+        raise IncompatibleComponents(
+            f"{part.label}: expected a network from {want[0]} to {want[1]}, got one from "
+            f"{have[0]} to {have[1]}"
+        )
+    return part
 
 
-def _with_batch(shape: tuple[int, ...]) -> str:
+def _with_batch(shape: Sequence[int]) -> str:
     return f"({', '.join(['N', *map(str, shape)])})" if shape else "(N,)"

@@ -17,30 +17,30 @@ class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
 
     How to write one:
         1. One class in one file of ``pyro_vae/priors``, or in a notebook cell. Its name in snake
-           case is its ``kind``; a file is named for its kind.
+           case is its ``kind``, and the name of the file.
         2. The constructor takes ``latent_dim`` (filled in by the model) and the arguments that a
            user may declare, annotated, each with a line under ``Args:``. That is its schema.
         3. ``forward()`` returns a Pyro distribution with batch_shape ``()`` and event_shape
-           ``(latent_dim,)``. What is learned is an ``nn.Parameter``.
-        4. A prior that is made of the guide also takes ``event_shape``, ``encoder`` and
-           ``posterior``, filled in likewise, and keeps the two outside of its own parameters. One
-           that begins at the data overrides ``initialize``.
-        5. The docstring gives the density, the shapes, the source, and an example that runs.
+           ``(latent_dim,)``. Whatever is learned is an ``nn.Parameter``.
+        4. A prior built from the guide also takes ``event_shape``, ``encoder`` and ``posterior``,
+           filled in likewise, and does not register the two as its children. A prior that depends
+           on the data overrides ``initialize``.
+        5. The docstring gives the density, the shapes, the source, and a working example.
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
     """
 
     def initialize(self, x: Tensor) -> None:
-        """Take from the training data, ``(N, *event_shape)``, what the prior begins with.
+        """Initialize from the training data, ``(N, *event_shape)``.
 
-        ``fit`` calls it before its first step. Most priors take nothing; one that does takes it
-        once, so that a training that goes on does not begin again.
+        ``fit`` calls it before the first step. By default it does nothing. An override must have
+        an effect only the first time, so that training can be continued.
         """
 
     @property
     def decoded_dim(self) -> int | None:
-        """How many of the code's leading dimensions the decoder reads; None for all of them."""
+        """Number of leading dimensions of the code that the decoder reads; None for all."""
         return None
 
     @abstractmethod

@@ -7,6 +7,7 @@ import re
 import typing
 from collections.abc import Mapping
 from functools import lru_cache
+from textwrap import dedent
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -27,13 +28,11 @@ __all__ = [
 FILLED_IN = frozenset(
     {"latent_dim", "event_shape", "input_shape", "output_shape", "encoder", "posterior"}
 )
-"""Arguments that the model knows: filled in by name, never part of a declaration."""
-
-_ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", re.MULTILINE)
+"""Arguments that the model fills in; they are never part of a declaration."""
 
 
 class Section(BaseModel):
-    """Base of every schema here: strict types, and no key that is not known."""
+    """Base of every schema: strict types, no unknown keys."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
@@ -42,21 +41,26 @@ class Section(BaseModel):
 
 def docstring_summary(cls: type) -> str:
     """The first line of a class's own docstring, or an empty string."""
-    return str(cls.__dict__.get("__doc__") or "").strip().split("\n")[0]
+    return _docstring(cls).split("\n")[0]
 
 
 def argument_help(cls: type) -> dict[str, str]:
-    """What the ``Args:`` sections of a class and its bases say of each argument."""
+    """The description of each argument in the ``Args:`` sections of a class and its bases."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        _, _, section = str(base.__dict__.get("__doc__") or "").partition("Args:\n")
-        section = re.split(r"\n\s*\n", section)[0]
-        texts |= {name: re.sub(r"\s+", " ", text) for name, text in _ARGUMENT.findall(section)}
+        for section in re.findall(r"^Args:\n((?:[ \t]+\S.*\n?)+)", _docstring(base), re.MULTILINE):
+            found = re.findall(r"^(\w+)[^:\n]*: (.*(?:\n[ \t].*)*)", dedent(section), re.MULTILINE)
+            texts |= {name: " ".join(text.split()) for name, text in found}
     return texts
 
 
+def _docstring(cls: type) -> str:
+    """A class's own docstring without its indentation, which Python 3.13 strips anyway."""
+    return inspect.cleandoc(str(cls.__dict__.get("__doc__") or ""))
+
+
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Parameters of the constructor; ``**kwargs`` stands for those of the next class."""
+    """Parameters of the constructor, following ``**kwargs`` to the base class."""
     various = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
@@ -81,7 +85,7 @@ def _fields(cls: type, without: frozenset[str] = frozenset()) -> dict[str, Any]:
             Field(
                 ... if parameter.default is inspect.Parameter.empty else parameter.default,
                 description=texts.get(name),
-                # a declaration has lists where Python has tuples
+                # YAML has lists where Python has tuples
                 strict=False if typing.get_origin(parameter.annotation) is tuple else None,
             ),
         )
@@ -96,7 +100,7 @@ def arguments_model(cls: type, *, declared: bool = True) -> type[BaseModel]:
 
     Args:
         cls: The class whose constructor is read.
-        declared: Leave out what the model fills in, since a declaration never says it.
+        declared: Leave out the arguments that the model fills in.
     """
     fields = _fields(cls, FILLED_IN if declared else frozenset())
     return create_model(cls.__name__, __base__=Section, **fields)
@@ -104,7 +108,7 @@ def arguments_model(cls: type, *, declared: bool = True) -> type[BaseModel]:
 
 @lru_cache(maxsize=1024)
 def kind_model(cls: Any) -> type[BaseModel]:
-    """The schema of a declaration as a mapping: ``kind`` and the constructor's arguments."""
+    """The schema of a declaration: ``kind`` and the constructor's arguments."""
     fields = {"kind": (Literal[cls.kind], Field()), **_fields(cls, FILLED_IN)}
     model = create_model(cls.__name__, __base__=Section, **fields)
     model.__doc__ = docstring_summary(cls)
@@ -115,7 +119,7 @@ def validated(cls: type, arguments: Mapping[str, Any], path: str) -> dict[str, A
     """All of a constructor's arguments, defaults included.
 
     Raises:
-        DeclarationError: naming every argument that does not fit the signature.
+        DeclarationError: listing every argument that does not match the signature.
     """
     schema = arguments_model(cls, declared=False)
     try:

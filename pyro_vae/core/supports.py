@@ -1,4 +1,4 @@
-"""Whether distributions fit one another: their shapes, and where their draws lie."""
+"""Checks of a distribution's shape and support."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BOUNDS = ("lower_bound", "upper_bound")
 def check_shapes(
     what: str, d: Distribution, batch: tuple[int, ...], event: tuple[int, ...]
 ) -> None:
-    """Refuse a distribution that has not the shapes of its contract.
+    """Refuse a distribution whose shape differs from its contract.
 
     Raises:
-        IncompatibleComponents: naming both.
+        IncompatibleComponents: with both shapes.
     """
     if (tuple(d.batch_shape), tuple(d.event_shape)) != (batch, event):
         raise IncompatibleComponents(
@@ -31,12 +31,12 @@ def check_shapes(
 
 
 def check_supports(q: Distribution, p: Distribution) -> None:
-    """Refuse a posterior whose draws lie elsewhere than the prior's.
+    """Refuse a posterior whose support differs from the prior's.
 
-    A distribution that does not say where its draws lie is let through.
+    A distribution that does not define its support is accepted.
 
     Raises:
-        IncompatibleComponents: naming both supports.
+        IncompatibleComponents: with both supports.
     """
     drawn: Any
     known: Any
@@ -54,7 +54,7 @@ def check_supports(q: Distribution, p: Distribution) -> None:
 
 
 def same_support(a: Constraint, b: Constraint) -> bool:
-    """Whether two constraints of events of one shape say the same.
+    """Whether two constraints on events of the same shape are equivalent.
 
     Example:
         >>> from pyro.distributions import constraints
@@ -74,13 +74,13 @@ def support_name(constraint: Constraint) -> str:
         >>> support_name(constraints.real_vector), support_name(constraints.unit_interval)
         ('real', 'interval from 0.0 to 1.0')
     """
-    kind, bounds = _elementary(constraint)
-    limits = {name: bound for name, bound in zip(("from", "to"), bounds, strict=True) if bound}
-    return " ".join([kind, *(f"{word} {', '.join(map(str, b))}" for word, b in limits.items())])
+    name, bounds = _elementary(constraint)
+    limits = {word: bound for word, bound in zip(("from", "to"), bounds, strict=True) if bound}
+    return " ".join([name, *(f"{word} {', '.join(map(str, b))}" for word, b in limits.items())])
 
 
 def _elementary(constraint: Any) -> tuple[str, tuple[tuple[float, ...], ...]]:
-    """The name and the bounds of a constraint, without what only says how often it holds."""
+    """The name and bounds of a constraint, without ``independent`` and mixture wrappers."""
     while isinstance(constraint, (independent, MixtureSameFamilyConstraint)):
         constraint = constraint.base_constraint
     bounds = (getattr(constraint, name, None) for name in BOUNDS)

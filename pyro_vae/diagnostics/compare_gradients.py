@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_vae.audit.checks import critical_z, z_score
 from pyro_vae.audit.gradients import by_pyro, elbo_by_hand, groups_of
 from pyro_vae.core.errors import DataError, IncompatibleComponents
-from pyro_vae.core.isolation import device_of, isolated_copy
+from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.diagnostics.gradient_comparison import GradientComparison, GradientRow, Interval
 from pyro_vae.diagnostics.gradient_draws import (
     ALL,

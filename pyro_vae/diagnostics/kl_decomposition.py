@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.core.isolation import device_of, isolated_copy
+from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.diagnostics.evaluate import Score
 from pyro_vae.objectives.kl import kl_exact, kl_source
 from pyro_vae.report.numbers import MISSING, nats

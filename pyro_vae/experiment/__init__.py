@@ -1,1 +1,1 @@
-"""The whole declaration: data, model, guide, objective and training; and the folder of a run."""
+"""The declaration of an experiment, its run folder, presets, and reproduction of papers."""

@@ -1,4 +1,4 @@
-"""Every component that is known, with its one-line description and its arguments."""
+"""Tables of every known component, with its description and arguments."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["catalogue"]
 
 
 def catalogue(family: str | None = None) -> list[Table]:
-    """A table for each family, components of one's own included.
+    """A table for each family, including your own components.
 
     Args:
-        family: Only this one.
+        family: Only this family.
 
     Raises:
         DeclarationError: if there is no such family.

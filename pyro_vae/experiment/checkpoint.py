@@ -1,4 +1,4 @@
-"""Saving a model and loading it back. Nothing is ever pickled."""
+"""Saves and loads a model, without pickle."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def save(vae: VAE, path: str | Path) -> Path:
         path: The folder; it must not exist, or be empty.
 
     Raises:
-        RunFolderError: if the folder exists or cannot be written.
-        DeclarationError: if a component has no name to be built from again.
+        RunFolderError: if the folder is not empty or cannot be written.
+        DeclarationError: if a component has no name to rebuild it from.
     """
     declaration = vae.declaration
     nameless = [name for name in FAMILIES if not isinstance(declaration[name], dict)]
@@ -54,7 +54,7 @@ def load_experiment(path: str | Path) -> Experiment:
     """The declaration of a run folder.
 
     Raises:
-        CheckpointError: if there is none, or it does not fit this version.
+        CheckpointError: if there is none, or it is not valid in this version.
     """
     folder = Path(path)
     if not (folder / DECLARATION).is_file():
@@ -64,8 +64,8 @@ def load_experiment(path: str | Path) -> Experiment:
         return Experiment.read(read_yaml(folder / DECLARATION))
     except DeclarationError as error:
         raise CheckpointError(
-            f"{folder}: its declaration cannot be built here; a component of your own has to be "
-            f"defined (its cell run, or its file given with --import) first. {error}"
+            f"{folder}: its declaration cannot be built here; define your own components first "
+            f"(run their cell, or give their file with --import). {error}"
         ) from None
 
 
@@ -73,11 +73,11 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
     """The model of a run folder, in evaluation mode.
 
     Args:
-        path: The folder that training, or :func:`save`, has written.
-        device: Where to put it.
+        path: A folder written by training or :func:`save`.
+        device: Device of the model.
 
     Raises:
-        CheckpointError: if the folder is missing, damaged, or not of this model.
+        CheckpointError: if the folder is missing or damaged.
     """
     experiment = load_experiment(path)
     with torch.random.fork_rng(devices=[]):
@@ -88,6 +88,6 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
     except RuntimeError as error:
         problems = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path}: the weights do not fit the declaration beside them: {problems}"
+            f"{path}: the weights do not fit the declaration: {problems}"
         ) from None
     return vae.to(device).eval()

@@ -1,4 +1,4 @@
-"""An experiment, declared: what a YAML file or the command line may say."""
+"""The declaration of an experiment: the content of a YAML file or the command line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EventShape = list[PositiveInt] | tuple[PositiveInt, ...]
 
 @dataclass(frozen=True)
 class Experiment:
-    """A declaration that has been read and found sound.
+    """A valid declaration of an experiment.
 
     Args:
         data: The source of the data.
@@ -53,7 +53,7 @@ class Experiment:
         components: ``prior``, ``likelihood``, ``decoder``, ``posterior`` and ``encoder``.
         objective: What training maximizes.
         train: How to train.
-        event_shape: Shape of one datum; None until the data are known.
+        event_shape: Shape of one datum; None until the data are loaded.
 
     Example:
         >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
@@ -70,11 +70,11 @@ class Experiment:
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
-        """Check a mapping of sections; what it does not say has a default.
+        """Validate a mapping of sections, and fill in defaults.
 
         Raises:
             DeclarationError: with every problem at once, each with its path; or if the objective
-                or the schedule has no meaning in itself, or for a run of this length.
+                or the schedule is not valid for a run of this length.
         """
         schema = experiment_schema()
         try:
@@ -102,7 +102,7 @@ class Experiment:
 
     @property
     def mapping(self) -> dict[str, Any]:
-        """The declaration in full, every default written out; ``read`` takes it back."""
+        """The full declaration, with every default; :meth:`read` is its inverse."""
         parts = {name: part.mapping for name, part in self.components.items()}
         shape = {} if self.event_shape is None else {"event_shape": list(self.event_shape)}
         model_parts = ("prior", "likelihood", "decoder")
@@ -116,15 +116,15 @@ class Experiment:
         }  # fmt: skip
 
     def load_data(self) -> DataSet:
-        """The data set."""
+        """Load the data."""
         loaded: DataSet = self.data.build().load()
         return loaded
 
     def for_data(self, data: DataSet) -> Experiment:
-        """The same experiment, with the shape of the data written into its model.
+        """The same experiment, with the data's ``event_shape``.
 
         Raises:
-            DeclarationError: if the declaration asks for another shape.
+            DeclarationError: if the declaration has another shape.
         """
         if self.event_shape not in (None, data.event_shape):
             raise DeclarationError(
@@ -134,7 +134,7 @@ class Experiment:
         return replace(self, event_shape=data.event_shape)
 
     def build(self) -> VAE:
-        """The model, with new weights drawn from the global generator."""
+        """Build the model, with weights from the global random generator."""
         if self.event_shape is None:
             raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
         parts = {name: part.mapping for name, part in self.components.items()}
@@ -142,7 +142,7 @@ class Experiment:
 
 
 def experiment_schema() -> type[Section]:
-    """The schema over the kinds that are known now, components of one's own included."""
+    """The schema, over the kinds that are registered now."""
 
     def component(family: type[Any], path: str, text: str) -> Any:
         default: Any = DEFAULTS
@@ -186,6 +186,6 @@ def experiment_schema() -> type[Section]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The declaration's JSON schema, from which an editor completes a YAML file."""
+    """The JSON schema of a declaration, with which an editor completes a YAML file."""
     schema = experiment_schema().model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

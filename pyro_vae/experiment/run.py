@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import PyroVAEError
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
@@ -30,22 +30,21 @@ from pyro_vae.training.fit import fit
 from pyro_vae.training.result import FitResult
 from pyro_vae.vae import VAE
 
-__all__ = ["AUDITED", "Run", "audit_of", "run_experiment"]
+__all__ = ["Run", "audit_of", "run_experiment"]
 
-AUDITED = 64
-SAVE_EVERY = 30.0
+SAVE_EVERY = 30.0  # seconds
 
 
 @dataclass
 class Run:
-    """A training that has been written to its folder.
+    """A finished run.
 
     Args:
-        folder: Where everything is.
-        result: The training.
-        scores: On the test split, or on what there is.
-        audit: The audit, if it was asked for.
-        pictures: Where the pictures are, by name.
+        folder: The run's folder.
+        result: What training returned.
+        scores: On the test split if there is one.
+        audit: The audit, if requested.
+        pictures: Files of the pictures, by name.
     """
 
     folder: Path
@@ -65,18 +64,18 @@ def run_experiment(
 ) -> Run:
     """Train as declared, and write the run's folder.
 
-    The folder is made, and the room for its files is taken, before the training begins; while
-    it goes on the weights and the history are written every half minute.
+    The folder is created, and disk space for its files reserved, before training starts. During
+    training, the weights and the history are saved every half minute.
 
     Args:
-        experiment: What to do.
+        experiment: The declaration.
         out: The folder; it must not exist, or be empty.
         audit: Whether to audit the ELBO at the end.
         show_progress: Whether to show a progress bar.
-        say: Told what is going on.
+        say: Called with a sentence at each stage.
 
     Raises:
-        PyroVAEError: whatever is wrong, before any work is lost.
+        PyroVAEError: for whatever is wrong, before training where possible.
     """
     data = experiment.load_data()
     experiment = experiment.for_data(data)
@@ -86,7 +85,7 @@ def run_experiment(
     check_support(vae.likelihood, data)
     check_amortization(vae, data)
     if isinstance(vae.encoder, Lookup):
-        vae.encoder.initialize(data.train.x)  # now, so that the room for its parameters is taken
+        vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     folder = _prepared(experiment, vae, out)
     try:
@@ -100,7 +99,7 @@ def run_experiment(
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
-    """The folder with the declaration, the first weights and the room for the rest."""
+    """The folder, with the declaration, the initial weights and space for the rest."""
     folder = RunFolder.create(out)
     try:
         folder.write_declaration(experiment.mapping)
@@ -137,50 +136,43 @@ def _finish(result: FitResult, data: DataSet, folder: RunFolder, audit: bool) ->
     scores = evaluate(result.vae, data, split=scored_split(result.vae, data))
     audited = None
     if audit and not result.interrupted:
-        objective = {k: v for k, v in result.objective.items() if k != "kind"}
-        audited = audit_of(
-            result.vae, data, Objective.kinds()[result.objective["kind"]](**objective)
-        )
+        objective = parse(Objective, result.objective, "objective").build()
+        audited = audit_of(result.vae, data, objective)
     folder.write_json(METRICS, _metrics(result, scores, audited))
     drawn = pictures_of(result, data)
     if audited is not None:
         folder.write_json("audit.json", audited.to_dict())
         drawn["audit"] = audited.figure()
-    pictures = {name: write_picture(folder, name, figure) for name, figure in drawn.items()}
+    pictures = {
+        name: folder.write_picture(f"pictures/{name}.png", figure)
+        for name, figure in drawn.items()
+    }
     return Run(folder.path, result, scores, audited, pictures)
 
 
 def audit_of(
     vae: VAE,
     data: DataSet,
-    objective: Objective | None,
+    objective: Objective,
     *,
-    count: int = AUDITED,
+    count: int = 64,
     particles: int = 1000,
     seed: int = 0,
 ) -> ELBOAudit:
-    """The audit of a model on some data that it is scored on, and of what it was trained with.
+    """Audit a model's ELBO, and the objective that it was trained with.
 
     Args:
         vae: The model.
-        data: Its data.
+        data: Its data; some of the scored split are used, evenly spaced.
         objective: What it was trained with.
-        count: How many data.
+        count: Number of data.
         particles: Draws for each datum and method.
         seed: Seed of every draw.
     """
     split = data.splits[scored_split(vae, data)]
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
     x = split.batch(index, torch.Generator().manual_seed(seed))
-    loss: Any = None if objective is None else objective.pyro_loss()
-    return audit_elbo(vae, x, particles=particles, loss=loss, seed=seed)
-
-
-def write_picture(folder: RunFolder, name: str, figure: Any) -> Path:
-    """A picture as PNG, in the folder's ``pictures``."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return folder.write(f"pictures/{name}.png", stream.getvalue())
+    return audit_elbo(vae, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
 
 
 def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict[str, Any]:
@@ -204,6 +196,6 @@ def _ending(result: FitResult) -> str:
     how = {
         "finished": f"Trained {epochs} epochs",
         "early": f"Stopped early after {epochs} epochs, with the weights of {result.best_epoch}",
-        "interrupted": f"Interrupted after {epochs} whole epochs; what was learned is kept",
+        "interrupted": f"Interrupted after {epochs} whole epochs; the weights are kept",
     }[result.ended]
     return f"{how} in {result.seconds:.1f} s on {result.device}."

@@ -1,4 +1,4 @@
-"""A run's folder: what is written there, atomically, and how it is read back."""
+"""A run's folder: its files, written atomically and never pickled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -20,20 +20,21 @@ from torch import Tensor
 from pyro_vae.core.errors import CheckpointError, RunFolderError
 from pyro_vae.experiment.yaml_file import dump
 
-__all__ = ["RunFolder"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-DECLARATION, WEIGHTS, METRICS, HISTORY = (
-    "experiment.yaml",
-    "weights.safetensors",
-    "metrics.json",
-    "history.csv",
-)
+__all__ = ["DECLARATION", "METRICS", "RunFolder"]
+
+DECLARATION = "experiment.yaml"
+WEIGHTS = "weights.safetensors"
+METRICS = "metrics.json"
+HISTORY = "history.csv"
 RESERVE = ".reserve"
 ROOM_FOR_REPORTS = 4_000_000
 
 
 class RunFolder:
-    """The files of one run; none of them is ever pickled.
+    """The files of one run.
 
     Args:
         path: The folder.
@@ -47,7 +48,7 @@ class RunFolder:
         """A new folder.
 
         Raises:
-            RunFolderError: if it is there already, or cannot be made.
+            RunFolderError: if it exists and is not empty, or cannot be created.
         """
         cls.check_new(path)
         folder = cls(path)
@@ -57,10 +58,10 @@ class RunFolder:
 
     @classmethod
     def check_new(cls, path: Path) -> None:
-        """Refuse a folder that has something in it.
+        """Refuse a folder that exists and is not empty.
 
         Raises:
-            RunFolderError: if it is there already.
+            RunFolderError: with its path.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(
@@ -70,7 +71,7 @@ class RunFolder:
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
-        """Turn a failure to write into a message that says what to do."""
+        """Turn a failure to write into a ``RunFolderError`` that says what to do."""
         try:
             yield
         except (OSError, SafetensorError) as error:
@@ -82,7 +83,7 @@ class RunFolder:
             ) from None
 
     def write(self, name: str, content: bytes) -> Path:
-        """Write a file whole or not at all: beside its place first, then into it."""
+        """Write a file completely or not at all: a temporary file first, then a rename."""
         path = self.path / name
         part = path.with_name(f".{path.name}.part")
         with self.writing(path):
@@ -98,16 +99,16 @@ class RunFolder:
         return path
 
     def write_declaration(self, mapping: dict[str, Any]) -> None:
-        """The resolved declaration, every default written out."""
+        """Write the resolved declaration, with every default."""
         self.write(DECLARATION, dump(mapping).encode())
 
     def write_weights(self, state: Mapping[str, Tensor]) -> None:
-        """The weights, as safetensors."""
+        """Write the weights as safetensors."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         self.write(WEIGHTS, safetensors.torch.save(tensors))
 
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
-        """One row for each epoch, in nats per datum."""
+        """Write one row for each epoch, in nats per datum."""
         if not history:
             return
         stream = io.StringIO()
@@ -117,24 +118,30 @@ class RunFolder:
         self.write(HISTORY, stream.getvalue().encode())
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """A mapping as readable JSON."""
+        """Write a mapping as indented JSON."""
         self.write(name, (json.dumps(content, indent=2) + "\n").encode())
 
+    def write_picture(self, name: str, figure: Figure) -> Path:
+        """Write a figure as PNG."""
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+        return self.write(name, stream.getvalue())
+
     def reserve(self) -> None:
-        """Hold the room that the end of the run will need, so that a full disk shows now."""
+        """Reserve disk space for the end of the run, so that a full disk fails now."""
         weights = (self.path / WEIGHTS).stat().st_size
         self.write(RESERVE, bytes(weights + ROOM_FOR_REPORTS))
 
     def release(self) -> None:
-        """Give the reserved room back."""
+        """Free the reserved disk space."""
         (self.path / RESERVE).unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove the folder, after a run that never began."""
+        """Delete the folder, if training never started."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def read_weights(self) -> dict[str, Tensor]:
-        """The weights.
+        """Read the weights.
 
         Raises:
             CheckpointError: if they are missing or damaged.
@@ -151,7 +158,7 @@ class RunFolder:
             ) from None
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A mapping that the run has written.
+        """Read a JSON file of the run.
 
         Raises:
             CheckpointError: if it is missing or damaged.

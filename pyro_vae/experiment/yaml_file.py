@@ -1,7 +1,8 @@
-"""YAML, and the overrides of a command line: ``path=value``."""
+"""YAML files, and overrides of the form ``path=value``."""
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,17 +18,17 @@ __all__ = ["dump", "override", "parse_value", "read_yaml"]
 
 
 def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 1e-3 is a number, and no is a word
+    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 1e-3 is a number and no a word
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     return yaml
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
+    """Read a mapping from a YAML file.
 
     Raises:
-        DeclarationError: if there is no such file, or it is not a YAML mapping.
+        DeclarationError: if the file is missing, or is not a YAML mapping.
     """
     try:
         loaded = _yaml().load(path.read_text(encoding="utf-8"))
@@ -47,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value as YAML reads it.
+    """Parse a value as YAML.
 
     Example:
         >>> [parse_value(text) for text in ("1e-3", "[64, 32]", "true", "mnist", "null")]
@@ -62,19 +63,18 @@ def parse_value(text: str) -> Any:
 def override(
     mapping: dict[str, Any], assignments: Iterable[str], defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A copy of a mapping with ``path=value`` set, one after another.
+    """A copy of a mapping with overrides applied.
 
-    A component given by name becomes a mapping when a path goes below it. Another ``kind`` begins
-    a component anew: what the mapping said of the old one goes, and what the assignments say,
-    before or after it, stays.
+    A component given by name becomes a mapping when an argument of it is set. A new ``kind``
+    discards the mapping's arguments of the old kind, but none of the overrides.
 
     Args:
-        mapping: What a file says, or nothing.
-        assignments: ``path=value``, each value as YAML reads it.
-        defaults: What holds where the mapping says nothing, so that a path may go below it.
+        mapping: The mapping.
+        assignments: ``path=value``, each value in YAML.
+        defaults: Values that the mapping leaves out, whose arguments may be set.
 
     Raises:
-        DeclarationError: with everything that is not of the form ``path=value``.
+        DeclarationError: listing every override that is not of the form ``path=value``.
 
     Example:
         >>> override({"model": {"prior": "vamp"}}, ["model.prior.components=3", "train.lr=1e-3"])
@@ -82,10 +82,7 @@ def override(
     """
     changed = _merged(defaults or {}, mapping)
     problems: list[str] = []
-    kinds_first = sorted(
-        assignments, key=lambda text: not text.partition("=")[0].endswith(".kind")
-    )
-    for assignment in kinds_first:
+    for assignment in sorted(assignments, key=lambda a: ".kind=" not in a):  # kinds first
         path, equals, text = assignment.partition("=")
         if not equals or not all(path.split(".")):
             problems.append(f"{assignment}: expected path=value, such as train.epochs=10")
@@ -98,12 +95,11 @@ def override(
 
 
 def _merged(under: Any, over: Any) -> Any:
-    """The one mapping laid over the other; a component is replaced as a whole."""
+    """``over`` merged into ``under``, recursively and without sharing mappings."""
     if not isinstance(over, Mapping):
         return over
-    below = under if isinstance(under, Mapping) else {}
-    merged = {key: _merged(below.get(key), value) for key, value in over.items()}
-    return {**{k: _merged(None, v) for k, v in below.items() if k not in over}, **merged}
+    merged = copy.deepcopy(dict(under)) if isinstance(under, Mapping) else {}
+    return merged | {key: _merged(merged.get(key), value) for key, value in over.items()}
 
 
 def _assign(mapping: dict[str, Any], path: list[str], value: Any) -> str | None:
@@ -124,7 +120,7 @@ def _assign(mapping: dict[str, Any], path: list[str], value: Any) -> str | None:
 
 
 def dump(mapping: dict[str, Any]) -> str:
-    """A mapping as YAML text, its order kept."""
+    """A mapping as YAML, in the same order."""
     stream = io.StringIO()
     _yaml().dump(mapping, stream)
     return stream.getvalue()

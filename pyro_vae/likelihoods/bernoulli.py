@@ -18,19 +18,17 @@ LEAST_MEAN = 1e-3
 
 
 class Bernoulli(Likelihood):
-    r"""Independent coin flips, one for each pixel; the decoder puts out their logits.
+    r"""Independent coin flips, one for each pixel; the decoder returns their logits.
 
     .. math:: p(x \mid z) = \prod_d \pi_d^{x_d} (1 - \pi_d)^{1 - x_d},
               \quad \pi = \mathrm{sigmoid}(f(z))
 
-    It is a distribution over 0 and 1 only: on grey values it has no normalizer, so it refuses
-    them.
+    Only 0 and 1 are accepted: over gray values it would not be normalized.
 
-    With ``offset: data_mean`` a constant is added to the logits, at which a decoder that puts out
-    0 has the training data's mean, dimension by dimension. It is what setting the bias of the
-    decoder's last layer to it comes to, for any decoder. ``fit`` gives the data; until then it is
-    0. Means are taken as at least 0.001 and at most 0.999, since those of dimensions that never
-    change have no finite logit.
+    With ``offset: data_mean`` the logits of the training data's mean are added to the decoder's
+    output, which is equivalent to initializing the bias of the decoder's last layer with them.
+    ``fit`` sets them; until then they are 0. Means are clamped to [0.001, 0.999], so that
+    dimensions that never change have a finite logit.
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -38,13 +36,13 @@ class Bernoulli(Likelihood):
 
     Args:
         event_shape: Shape of one datum.
-        offset: What is added to the decoder's output: zero, or the logits of the data_mean.
+        offset: Added to the decoder's output: zero, or the logits of the data_mean.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C.1
         | https://arxiv.org/abs/1312.6114
         | The continuous Bernoulli: fixing a pervasive error in variational autoencoders
-        | (Loaiza-Ganem and Cunningham, 2019), on grey pixels under a Bernoulli
+        | (Loaiza-Ganem and Cunningham, 2019), on gray pixels under a Bernoulli
         | https://arxiv.org/abs/1907.06845
         | Importance weighted autoencoders (Burda et al., 2016), section 5, on the data's mean
         | https://arxiv.org/abs/1509.00519
@@ -66,27 +64,22 @@ class Bernoulli(Likelihood):
     def __init__(
         self, event_shape: tuple[int, ...], offset: Literal["zero", "data_mean"] = "zero"
     ) -> None:
-        super().__init__()
-        self.event_shape, self.offset = tuple(event_shape), offset
+        super().__init__(event_shape)
+        self.offset = offset
         if offset == "data_mean":
             self.register_buffer("logits", torch.zeros(self.event_shape))
             self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Take the offset from data, ``(N, *event_shape)``, unless that was done before."""
+        """Set the offset from data, ``(N, *event_shape)``, the first time only."""
         if self.offset == "zero" or self.initialized:
             return
         self.logits.copy_(x.mean(0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
         self.initialized.fill_(True)
 
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """One logit for each dimension of the event."""
-        return self.event_shape
-
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Independent Bernoullis with these logits, and the offset."""
+        """Independent Bernoullis with these logits plus the offset."""
         if self.offset == "data_mean":
             parameters = parameters + self.logits
         return dist.Bernoulli(logits=parameters).to_event(len(self.event_shape))

@@ -1,4 +1,4 @@
-"""The categorical likelihood, for dimensions that are each one of K categories."""
+"""The categorical likelihood, for dimensions with K categories each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Categorical"]
 
 
 class Categorical(Likelihood):
-    r"""Independent categories, 0 to K - 1; the decoder puts out K logits for each dimension.
+    r"""Independent categories, 0 to K - 1; the decoder returns K logits for each dimension.
 
     .. math:: p(x \mid z) = \prod_d \pi_{x_d, d}, \quad
               \pi_{\cdot, d} = \mathrm{softmax}(f_{\cdot, d}(z))
 
-    A reconstruction is the mean, as for every likelihood: the expectation of the category's
-    number. Where the numbers are no order, take ``vae.decode(z).base_dist.mode`` or draw with
-    ``vae.generate(sample=True)`` in place of it.
+    A reconstruction is the mean, as for every likelihood: the expected number of the category. If
+    the categories are not ordered, use ``vae.decode(z).base_dist.mode`` or
+    ``vae.generate(sample=True)`` instead.
 
     Shapes:
         maps ``(*, K, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -31,7 +31,7 @@ class Categorical(Likelihood):
 
     Args:
         event_shape: Shape of one datum.
-        categories: K, one more than the largest value in the data, at least 2.
+        categories: Number of categories K, at least 2; the data have the values 0 to K - 1.
 
     References:
         | Pixel recurrent neural networks (van den Oord et al., 2016), section 2.2, on a softmax
@@ -52,8 +52,8 @@ class Categorical(Likelihood):
     def __init__(
         self, event_shape: tuple[int, ...], categories: Annotated[int, Field(ge=2)] = 2
     ) -> None:
-        super().__init__()
-        self.event_shape, self.categories = tuple(event_shape), categories
+        super().__init__(event_shape)
+        self.categories = categories
         self.support = constraints.integer_interval(0, categories - 1)
 
     @property

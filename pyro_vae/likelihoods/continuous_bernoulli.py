@@ -1,4 +1,4 @@
-"""The continuous Bernoulli likelihood, for grey values in [0, 1]."""
+"""The continuous Bernoulli likelihood, for gray values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["ContinuousBernoulli"]
 
 
 class ContinuousBernoulli(Likelihood):
-    r"""Independent continuous Bernoullis over [0, 1]; the decoder puts out their logits.
+    r"""Independent continuous Bernoullis over [0, 1]; the decoder returns their logits.
 
     .. math:: p(x \mid z) = \prod_d C(\pi_d)\, \pi_d^{x_d} (1 - \pi_d)^{1 - x_d}, \quad
               C(\pi) = \frac{2 \tanh^{-1}(1 - 2 \pi)}{1 - 2 \pi}
 
-    with pi = sigmoid(f(z)) and C = 2 at one half. It is what cross-entropy on grey pixels lacks:
-    the normalizer. Its value is a density, so it cannot be compared with a Bernoulli's; where a
-    pixel is always exactly 0 or 1 it grows without bound, as the logarithm of the logit.
+    with pi = sigmoid(f(z)) and C = 2 at one half, the normalizer that cross-entropy on gray pixels
+    lacks. Its value is a density, so it cannot be compared with a Bernoulli's; for pixels that are
+    always exactly 0 or 1 it grows without bound, as the logarithm of the logit.
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -44,15 +44,6 @@ class ContinuousBernoulli(Likelihood):
         "scale the data to [0, 1], or choose a likelihood for real values "
         "(model.likelihood: gaussian)"
     )
-
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.event_shape = tuple(event_shape)
-
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """One logit for each dimension of the event."""
-        return self.event_shape
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent continuous Bernoullis with these logits."""

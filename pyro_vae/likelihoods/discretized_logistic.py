@@ -1,4 +1,4 @@
-"""The discretized logistic likelihood, for grey levels."""
+"""The discretized logistic likelihood, for gray levels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class DiscretizedLogistic(LocationScale):
               \frac{x_d + w/2 - f_d(z)}{s}\right) - \mathrm{sigmoid}\!\left(
               \frac{x_d - w/2 - f_d(z)}{s}\right) \right], \quad w = \frac{1}{L - 1}
 
-    with the lowest bin reaching to minus infinity and the highest to infinity. It is a
-    probability, so nats per datum become bits per dimension by dividing by D log 2. ``scale``, s,
-    in the units of the data, is a number, ``learned``, ``per_dimension`` or
-    ``heteroscedastic``, as for a Gaussian.
+    where the lowest bin extends to minus infinity and the highest to infinity. It is a
+    probability, so nats per datum divided by D log 2 are bits per dimension. The scale s, in the
+    units of the data, is a number, ``learned``, ``per_dimension`` or ``heteroscedastic``, as for
+    a Gaussian.
 
     Shapes:
         maps ``(*, *event_shape)`` (heteroscedastic: ``(*, 2, *event_shape)``) to batch_shape
@@ -33,7 +33,7 @@ class DiscretizedLogistic(LocationScale):
     Args:
         event_shape: Shape of one datum.
         scale: A number above 0, learned, per_dimension or heteroscedastic.
-        levels: How many levels there are, L, at least 2: 256 for pictures of 8 bits.
+        levels: Number of levels L, at least 2: 256 for 8-bit pictures.
 
     References:
         | Improving variational inference with inverse autoregressive flow (Kingma et al., 2016)
@@ -48,7 +48,7 @@ class DiscretizedLogistic(LocationScale):
     """
 
     remedies = (
-        "give grey levels divided by the largest, so that they are 0, 1/(L-1), ..., 1, and "
+        "give gray levels divided by the largest, so that they are 0, 1/(L-1), ..., 1, and "
         "declare how many there are (model.likelihood.levels: 17 for digits, 256 for 8 bits), or "
         "choose a likelihood for any value in [0, 1] (model.likelihood: continuous_bernoulli) or "
         "for real values (model.likelihood: gaussian)"
@@ -65,6 +65,6 @@ class DiscretizedLogistic(LocationScale):
         self.support = dist.Levels(levels)
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Discretized logistics of this location and scale."""
+        """Discretized logistics with this location and scale."""
         loc, scale = self.loc_and_scale(parameters)
         return dist.DiscretizedLogistic(loc, scale, self.levels).to_event(len(self.event_shape))

@@ -24,18 +24,12 @@ class Gaussian(LocationScale):
 
     .. math:: p(x \mid z) = N(x \mid f(z), \mathrm{diag}(\sigma^2))
 
-    The normalizer, -D/2 log(2 pi sigma^2), is always part of it. ``scale`` says what sigma is:
+    The normalizer, -D/2 log(2 pi sigma^2), is included. ``scale`` sets sigma as in
+    :class:`~pyro_vae.likelihoods.location_scale.LocationScale`, or is
 
-    - a number: a hyper-parameter, the same for every dimension;
-    - ``learned``: one number, learned with the weights. It begins at 1, and its logarithm moves
-      ten times as fast as a weight does under Adam, since it has far to go;
-    - ``per_dimension``: one number for each dimension, learned likewise;
-    - ``optimal``: the maximum-likelihood number, the root of the mean squared error. In training
-      mode it is that of the batch at hand, and a moving average of its square is kept; in
-      evaluation mode it is the kept one, so that a score does not depend on its batch;
-    - ``heteroscedastic``: the decoder puts it out beside the mean, for each datum and dimension.
-
-    Every sigma that is not a number given by you stays within [1e-3, 1e3].
+    - ``optimal``: the maximum-likelihood value, the root of the mean squared error. In training
+      mode it is that of the batch, and a moving average of its square is updated; in evaluation
+      mode it is the average, so that a score does not depend on the batch.
 
     Shapes:
         maps ``(*, *event_shape)`` (heteroscedastic: ``(*, 2, *event_shape)``) to batch_shape

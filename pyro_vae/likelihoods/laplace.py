@@ -17,8 +17,8 @@ class Laplace(LocationScale):
 
     .. math:: p(x \mid z) = \prod_d \frac{1}{2 b} \exp\!\left(-\frac{|x_d - f_d(z)|}{b}\right)
 
-    A far value costs in proportion to its distance, not to its square, so the decoder's output
-    follows the median. ``scale``, b, is a number, ``learned``, ``per_dimension`` or
+    An outlier costs in proportion to its distance rather than its square, so the decoder's output
+    follows the median. The scale b is a number, ``learned``, ``per_dimension`` or
     ``heteroscedastic``, as for a Gaussian; the standard deviation is the root of 2 times b.
 
     Shapes:
@@ -42,6 +42,6 @@ class Laplace(LocationScale):
     support = constraints.real
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Double exponentials of this location and scale."""
+        """Double exponentials with this location and scale."""
         loc, scale = self.loc_and_scale(parameters)
         return dist.Laplace(loc, scale).to_event(len(self.event_shape))

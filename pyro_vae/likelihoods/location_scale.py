@@ -1,4 +1,4 @@
-"""Likelihoods that stand around the decoder's output, with a scale."""
+"""The base class of likelihoods with a location and a scale."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ __all__ = ["LocationScale"]
 
 
 class LocationScale(Likelihood):
-    """What the location-scale likelihoods share: where the scale comes from.
-
-    How to write one: as any :class:`~pyro_vae.core.likelihood.Likelihood`, with a ``forward``
-    that begins with ``loc, scale = self.loc_and_scale(parameters)``. Its own constructor is
-    needed only for further arguments.
+    """A likelihood whose location is the decoder's output, with one of these scales.
 
     - a number: a hyper-parameter, the same for every dimension;
-    - ``learned``: one number, learned with the weights. It begins at 1, and its logarithm moves
-      ten times as fast as a weight does under Adam, since it has far to go;
+    - ``learned``: one number, learned with the weights. It is 1 initially, and its logarithm has
+      ten times a weight's learning rate;
     - ``per_dimension``: one number for each dimension, learned likewise;
-    - ``heteroscedastic``: the decoder puts it out beside the location, for each datum and
-      dimension.
+    - ``heteroscedastic``: an output of the decoder, for each datum and dimension.
 
-    Every scale that is not a number given by you stays within [1e-3, 1e3].
+    Every scale but a given number is bounded to [1e-3, 1e3].
+
+    How to write one: as any :class:`~pyro_vae.core.likelihood.Likelihood`, with a ``forward``
+    that starts with ``loc, scale = self.loc_and_scale(parameters)``.
 
     Args:
         event_shape: Shape of one datum.
@@ -42,19 +40,19 @@ class LocationScale(Likelihood):
         event_shape: tuple[int, ...],
         scale: PositiveFloat | Literal["learned", "per_dimension", "heteroscedastic"] = "learned",
     ) -> None:
-        super().__init__()
-        self.event_shape, self.scale = tuple(event_shape), scale
+        super().__init__(event_shape)
+        self.scale = scale
         if scale in ("learned", "per_dimension"):
             shape = self.event_shape if scale == "per_dimension" else ()
             self.raw_scale = nn.Parameter(torch.zeros(shape))
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
-        """Locations; for a heteroscedastic scale, locations and raw scales."""
+        """Locations; with a heteroscedastic scale, locations and raw scales."""
         return (2, *self.event_shape) if self.scale == "heteroscedastic" else self.event_shape
 
     def loc_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """Location ``(*batch, *event_shape)``, and a scale that broadcasts with it."""
+        """The location ``(*batch, *event_shape)``, and a scale that broadcasts with it."""
         if self.scale == "heteroscedastic":
             loc, raw_scale = parameters.unbind(-len(self.event_shape) - 1)
             return loc, bounded_scale(raw_scale)

@@ -15,23 +15,22 @@ __all__ = ["Multinomial"]
 
 
 class Multinomial(Likelihood):
-    r"""A bag of words: the event's counts together; the decoder puts out one logit for each word.
+    r"""A bag of words; the decoder returns one logit for each word.
 
     .. math:: p(x \mid z, n) = \frac{n!}{\prod_d x_d!} \prod_d \pi_d^{x_d}, \quad
               \pi = \mathrm{softmax}(f(z))
 
-    The length n is a datum's own total: the model is conditioned on it and does not explain it.
-    Where there is no datum, as when generating, it is ``total_count``. The multinomial
-    coefficient is part of ``log_prob``; many papers leave it out, along with the order of words
-    that it counts.
+    The model conditions on the length n, the total of a datum. Without a datum, as in generating,
+    it is ``total_count``. ``log_prob`` includes the multinomial coefficient, which many papers
+    leave out.
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
         ``log_prob`` is in nats, for the whole event.
 
     Args:
-        event_shape: Shape of one datum; all of its dimensions together are the vocabulary.
-        total_count: Length of a generated datum, at least 1.
+        event_shape: Shape of one datum; the vocabulary, all dimensions together.
+        total_count: Length of a generated document, at least 1.
 
     References:
         | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)
@@ -51,21 +50,16 @@ class Multinomial(Likelihood):
     )
 
     def __init__(self, event_shape: tuple[int, ...], total_count: PositiveInt = 100) -> None:
-        super().__init__()
-        self.event_shape, self.total_count = tuple(event_shape), total_count
+        super().__init__(event_shape)
+        self.total_count = total_count
         if not event_shape:
             raise IncompatibleComponents(
                 "multinomial: expected a datum of at least one dimension, the vocabulary, "
                 "got event_shape (); for a single count choose model.likelihood: poisson"
             )
 
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """One logit for each word."""
-        return self.event_shape
-
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Counts of n words, where n is the total of ``x``."""
+        """Counts of n words, with n the total of ``x``."""
         dims = len(self.event_shape)
         total = parameters.new_tensor(self.total_count) if x is None else x.flatten(-dims).sum(-1)
         return dist.Multinomial(total, parameters, dims)

@@ -18,16 +18,16 @@ __all__ = ["NegativeBinomial"]
 
 
 class NegativeBinomial(Likelihood):
-    r"""Independent overdispersed counts; the decoder puts out the logarithm of their means.
+    r"""Independent overdispersed counts; the decoder returns the logarithm of their means.
 
     .. math:: p(x \mid z) = \prod_d \frac{\Gamma(x_d + r)}{\Gamma(r)\, x_d!}
               \left(\frac{r}{r + m_d}\right)^{r} \left(\frac{m_d}{r + m_d}\right)^{x_d},
               \quad \log m = f(z), \quad r = 1 / \alpha
 
-    The variance is m + alpha m^2, so a Poisson as the dispersion alpha falls to 0. ``dispersion``
-    is a number, ``learned`` (one), or ``per_dimension`` (one for each dimension, such as each gene
-    or neuron); a learned one begins at 1 and stays within [1e-3, 1e3]. Means are bent smoothly
-    to stay within [1e-6, 1e6].
+    The variance is m + alpha m^2; the limit of alpha = 0 is a Poisson. The dispersion alpha is a
+    number, ``learned`` (one), or ``per_dimension`` (one for each dimension, such as a gene or a
+    neuron). If learned, it is 1 initially, and bounded to [1e-3, 1e3]. Means are smoothly bounded
+    to [1e-6, 1e6].
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -58,19 +58,14 @@ class NegativeBinomial(Likelihood):
         event_shape: tuple[int, ...],
         dispersion: PositiveFloat | Literal["learned", "per_dimension"] = "per_dimension",
     ) -> None:
-        super().__init__()
-        self.event_shape, self.dispersion = tuple(event_shape), dispersion
+        super().__init__(event_shape)
+        self.dispersion = dispersion
         if isinstance(dispersion, str):
             shape = self.event_shape if dispersion == "per_dimension" else ()
             self.raw_dispersion = nn.Parameter(torch.zeros(shape))
 
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """One logarithm of a mean for each dimension of the event."""
-        return self.event_shape
-
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Independent negative binomial counts of these log-means."""
+        """Independent negative binomial counts with these log-means."""
         mean = bounded_rate(parameters)
         if isinstance(self.dispersion, str):
             dispersion = learned_scale(self.raw_dispersion)

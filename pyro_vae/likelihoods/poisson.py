@@ -14,13 +14,12 @@ __all__ = ["Poisson"]
 
 
 class Poisson(Likelihood):
-    r"""Independent counts, such as spikes in a time bin; the decoder puts out their log-rates.
+    r"""Independent counts, such as spikes in a time bin; the decoder returns their log-rates.
 
     .. math:: p(x \mid z) = \prod_d \frac{\lambda_d^{x_d} e^{-\lambda_d}}{x_d!},
               \quad \log\lambda = f(z)
 
-    The log-rate is bent smoothly so that every rate stays within [1e-6, 1e6], whatever the
-    decoder puts out.
+    Rates are smoothly bounded to [1e-6, 1e6].
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -45,15 +44,6 @@ class Poisson(Likelihood):
         "(model.likelihood: gaussian)"
     )
 
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.event_shape = tuple(event_shape)
-
-    @property
-    def parameter_shape(self) -> tuple[int, ...]:
-        """One log-rate for each dimension of the event."""
-        return self.event_shape
-
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Independent Poisson counts of these log-rates."""
+        """Independent Poisson counts with these log-rates."""
         return dist.Poisson(bounded_rate(parameters)).to_event(len(self.event_shape))

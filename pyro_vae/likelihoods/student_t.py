@@ -17,7 +17,7 @@ from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["StudentT"]
 
-START = 4.0
+INITIAL_DF = 5.0
 
 
 class StudentT(LocationScale):
@@ -27,10 +27,10 @@ class StudentT(LocationScale):
               {\Gamma(\frac{\nu}{2}) \sqrt{\pi \nu}\, \sigma}
               \left(1 + \frac{(x_d - f_d(z))^2}{\nu \sigma^2}\right)^{-(\nu + 1) / 2}
 
-    The degrees of freedom, nu, say how heavy the tails are: a Gaussian as nu grows, tails of power
-    nu + 1 where it is small. They are above 1, so that the mean exists; the variance is finite
-    above 2. ``learned`` begins near 5 and stays within [1.001, 1001]. ``scale``, sigma, is a
-    number, ``learned``, ``per_dimension`` or ``heteroscedastic``, as for a Gaussian.
+    The degrees of freedom nu set the weight of the tails, which decay with power nu + 1; a
+    Gaussian is the limit of large nu. They are above 1, so that the mean exists; above 2, the
+    variance is finite. ``learned`` starts near 5 and is bounded to [1.001, 1001]. The scale sigma
+    is a number, ``learned``, ``per_dimension`` or ``heteroscedastic``, as for a Gaussian.
 
     Shapes:
         maps ``(*, *event_shape)`` (heteroscedastic: ``(*, 2, *event_shape)``) to batch_shape
@@ -61,10 +61,10 @@ class StudentT(LocationScale):
         super().__init__(event_shape, scale)
         self.df = df
         if df == "learned":
-            self.raw_df = nn.Parameter(torch.tensor(math.log(START) / SPEED))
+            self.raw_df = nn.Parameter(torch.tensor(math.log(INITIAL_DF - 1) / SPEED))
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
-        """Student t distributions of this location and scale."""
+        """Student t distributions with this location and scale."""
         loc, scale = self.loc_and_scale(parameters)
         df = 1 + learned_scale(self.raw_df) if isinstance(self.df, str) else self.df
         return dist.StudentT(df, loc, scale).to_event(len(self.event_shape))

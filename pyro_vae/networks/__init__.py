@@ -1,5 +1,8 @@
-"""Encoders and decoders: plain modules, with no probability in them. One kind a file."""
+"""Encoders and decoders: plain modules without distributions. One kind a file."""
 
-from pyro_vae.core.plugins import kinds_in
-
-globals().update(kinds_in(__name__, __path__))
+from pyro_vae.networks.conv import Conv as Conv
+from pyro_vae.networks.gated_mlp import GatedMLP as GatedMLP
+from pyro_vae.networks.linear import Linear as Linear
+from pyro_vae.networks.mlp import MLP as MLP
+from pyro_vae.networks.resnet import Resnet as Resnet
+from pyro_vae.networks.topic_decoder import TopicDecoder as TopicDecoder

@@ -8,18 +8,18 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from pyro_vae.networks.mlp import ACTIVATIONS, Activation
+from pyro_vae.networks.layers import ACTIVATIONS, Activation
 from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["Conv"]
 
 
 class Conv(PictureNetwork):
-    """Strided convolutions as an encoder of pictures, transposed ones as a decoder.
+    """Strided convolutions as an encoder of pictures, transposed convolutions as a decoder.
 
-    As an encoder, each level is a convolution (3 x 3, stride 2) and an activation, then one affine
-    map. As a decoder, one affine map, then at each level an activation and a transposed
-    convolution (4 x 4, stride 2). One declaration fits both, for any height and width.
+    An encoder has at each level a convolution (3 x 3, stride 2) and an activation, then one affine
+    map. A decoder has one affine map, then at each level an activation and a transposed
+    convolution (4 x 4, stride 2). The same declaration works for both, for any height and width.
 
     Shapes:
         maps ``(*, C, H, W)`` to ``(*, *output_shape)``, or ``(*, *input_shape)`` to
@@ -30,7 +30,7 @@ class Conv(PictureNetwork):
         output_shape: Shape of one output.
         channels: Channels of each level, from the picture inwards, each at least 1; each level
             halves the picture.
-        activation: What stands between the convolutions.
+        activation: Activation between the convolutions.
 
     References:
         | Unsupervised representation learning with deep convolutional generative adversarial

@@ -1,4 +1,4 @@
-"""A multilayer perceptron whose hidden layers are gated."""
+"""A multilayer perceptron with gated hidden layers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from pyro_vae.core.network import Network
-from pyro_vae.networks.weights import Init, init_weights
+from pyro_vae.networks.layers import Init, init_weights
 
 __all__ = ["GatedMLP"]
 
 
 class GatedMLP(Network):
-    r"""Fully connected layers, each multiplied by a gate of its own, on the flattened input.
+    r"""Fully connected layers, each multiplied by its own gate, on the flattened input.
 
     .. math:: h = (W x + b) \odot \mathrm{sigmoid}(V x + c)
 
-    after each hidden layer; the last layer is affine. The gate lets the gradient pass through
-    the linear half undiminished.
+    for each hidden layer; the last layer is affine. Gradients pass through the linear half
+    without saturating.
 
     Shapes:
         maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
@@ -31,13 +31,13 @@ class GatedMLP(Network):
         input_shape: Shape of one input.
         output_shape: Shape of one output.
         hidden: Width of each hidden layer, from input to output, each at least 1.
-        init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
-            kaiming_normal (for relu); but for the first, the biases begin at 0.
+        init: Weight initialization: pytorch (its default), xavier_uniform (for tanh) or
+            kaiming_normal (for relu); the last two set the biases to 0.
 
     References:
         | Language modeling with gated convolutional networks (Dauphin et al., 2017)
         | https://arxiv.org/abs/1612.08083
-        | VAE with a VampPrior (Tomczak and Welling, 2018), whose networks these are
+        | VAE with a VampPrior (Tomczak and Welling, 2018), which uses these networks
         | https://arxiv.org/abs/1705.07120
 
     Example:
@@ -68,6 +68,6 @@ class GatedMLP(Network):
         """The layers in order."""
         h = x.reshape(len(x), math.prod(self.input_shape))
         for layer in self.gated:
-            h = glu(layer(h), -1)  # the first half by the sigmoid of the second
+            h = glu(layer(h), -1)  # first half times the sigmoid of the second
         y: Tensor = self.last(h)
         return y

@@ -5,27 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from pyro_vae.core.network import Network
-from pyro_vae.networks.batch_norm import ShiftedBatchNorm
-from pyro_vae.networks.weights import Init, init_weights
+from pyro_vae.networks.layers import (
+    ACTIVATIONS,
+    Activation,
+    Init,
+    ShiftedBatchNorm,
+    init_weights,
+)
 
-__all__ = ["ACTIVATIONS", "MLP", "Activation"]
-
-Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "softplus": nn.Softplus,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "elu": nn.ELU,
-}
+__all__ = ["MLP"]
 
 
 class MLP(Network):
@@ -38,11 +32,11 @@ class MLP(Network):
         input_shape: Shape of one input.
         output_shape: Shape of one output.
         hidden: Width of each hidden layer, from input to output, each at least 1.
-        activation: What stands after each hidden layer.
-        init: What the weights begin with: pytorch (its own), xavier_uniform (for tanh) or
-            kaiming_normal (for relu); but for the first, the biases begin at 0.
-        dropout: Share of the last hidden layer left out while training, in [0, 1).
-        batch_norm: Whether each output is standardized over the batch, and then shifted.
+        activation: Activation after each hidden layer.
+        init: Weight initialization: pytorch (its default), xavier_uniform (for tanh) or
+            kaiming_normal (for relu); the last two set the biases to 0.
+        dropout: Dropout rate of the last hidden layer, in [0, 1).
+        batch_norm: Whether the outputs are batch-normalized, with a learned shift.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013), appendix C

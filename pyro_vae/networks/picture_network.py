@@ -1,4 +1,4 @@
-"""What convolutional networks share: which side is the picture, and what sizes lie between."""
+"""The base class of convolutional networks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["PictureNetwork"]
 
 
 class PictureNetwork(Network):
-    """A network with a picture on one side: halved at each level, or doubled up to its size.
+    """A network with pictures as input or output, whose size halves or doubles at each level.
 
-    It is an encoder if its input has the form (C, H, W), and a decoder if only its output has; any
-    dimensions before the last two count as channels. Sizes are halved rounding up, so every
-    height and width is reached exactly.
+    It is an encoder if its input has the form (C, H, W), and a decoder if only its output has; all
+    dimensions before the last two count as channels. Sizes are halved rounding up, so that any
+    height and width is possible.
 
-    How to write one: as any :class:`~pyro_vae.core.network.Network`, with a ``level`` in place of
-    ``transform``, and a constructor that ends with ``self.build_levels()``. There is an affine map
-    after the levels of an encoder, and before those of a decoder.
+    How to write one: as any :class:`~pyro_vae.core.network.Network`, with ``level`` instead of
+    ``transform``, and a constructor that ends with ``self.build_levels()``. An affine map follows
+    the levels of an encoder, and precedes those of a decoder.
 
     Args:
         input_shape: Shape of one input.
@@ -32,7 +32,7 @@ class PictureNetwork(Network):
         channels: Channels of each level, from the picture inwards.
 
     Raises:
-        IncompatibleComponents: if there is a picture on neither side.
+        IncompatibleComponents: if neither the input nor the output is a picture.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PictureNetwork(Network):
             raise IncompatibleComponents(
                 f"{self.kind}: expected pictures (C, H, W) as an encoder's input or a decoder's "
                 f"output, got a map from {self.input_shape} to {self.output_shape}; give pictures "
-                "without colours a channel (x[:, None]), or choose the network mlp"
+                "without colors a channel (x[:, None]), or choose the network mlp"
             )
         self.sizes = [(picture[-2], picture[-1])]
         for _ in channels:
@@ -68,16 +68,16 @@ class PictureNetwork(Network):
     def level(self, before: int, after: int) -> nn.Module:
         """Maps pictures of ``before`` channels to pictures of ``after``.
 
-        In an encoder (``self.encodes``) they are of half the size, rounded up; in a decoder of
-        double the size, and the surplus row or column is cut off.
+        In an encoder (``self.encodes``) the size halves, rounding up; in a decoder it doubles,
+        and a surplus row or column is cut off.
         """
 
     def build_levels(self) -> None:
-        """Sets ``self.levels``, once a constructor has all that ``level`` needs."""
+        """Create the levels; called when the constructor has set all that ``level`` needs."""
         self.levels = nn.ModuleList(self.level(*pair) for pair in self.widths)
 
     def transform(self, x: Tensor) -> Tensor:
-        """The levels in order, with the affine map on the side away from the picture."""
+        """Apply the levels, after or before the affine map."""
         if self.encodes:
             h = x.reshape(len(x), self.widths[0][0], *self.sizes[0])
             for level in self.levels:

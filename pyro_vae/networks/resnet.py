@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from pyro_vae.networks.mlp import ACTIVATIONS, Activation
+from pyro_vae.networks.layers import ACTIVATIONS, Activation
 from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["Resnet"]
@@ -21,9 +21,10 @@ class Resnet(PictureNetwork):
 
     .. math:: h \leftarrow h + W_2\, a(W_1\, a(h))
 
-    with a the activation and W 3 x 3 convolutions; between sizes stand the strided or transposed
-    convolutions of ``conv``. There is no normalization over a batch, so a datum's ELBO is its own;
-    W_2 begins smaller by the root of the number of blocks instead, so that depth does not blow up.
+    with a the activation and W 3 x 3 convolutions; the size changes by the strided or transposed
+    convolutions of ``conv``. There is no batch normalization, so that a datum's ELBO does not
+    depend on its batch. Instead, W_2 is initially divided by the root of the number of blocks,
+    so that activations do not grow with depth.
 
     Shapes:
         maps ``(*, C, H, W)`` to ``(*, *output_shape)``, or ``(*, *input_shape)`` to
@@ -35,12 +36,12 @@ class Resnet(PictureNetwork):
         channels: Channels of each level, from the picture inwards, each at least 1; each level
             halves the picture.
         blocks: Residual blocks at each level, at least 1.
-        activation: What stands before each convolution.
+        activation: Activation before each convolution.
 
     References:
-        | Identity mappings in deep residual networks (He et al., 2016), the form of the block
+        | Identity mappings in deep residual networks (He et al., 2016), for the form of the block
         | https://arxiv.org/abs/1603.05027
-        | Very deep VAEs generalize autoregressive models (Child, 2021), the scale at the start
+        | Very deep VAEs generalize autoregressive models (Child, 2021), for the initial scale
         | https://arxiv.org/abs/2011.10650
 
     Example:
@@ -79,8 +80,8 @@ class Residual(nn.Module):
 
     Args:
         width: Number of channels.
-        activation: What stands before each convolution.
-        shrink: Factor by which the last convolution begins smaller.
+        activation: Activation before each convolution.
+        shrink: Initial factor of the last convolution.
     """
 
     def __init__(self, width: int, activation: type[nn.Module], shrink: float) -> None:
@@ -95,6 +96,6 @@ class Residual(nn.Module):
             last.weight.mul_(shrink)
 
     def forward(self, h: Tensor) -> Tensor:
-        """The input and what the branch adds to it."""
+        """The input plus the branch's output."""
         added: Tensor = self.branch(h)
         return h + added

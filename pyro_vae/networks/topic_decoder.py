@@ -9,30 +9,29 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pyro_vae.core.network import Network
-from pyro_vae.networks.batch_norm import ShiftedBatchNorm
-from pyro_vae.networks.weights import Init, init_weights
+from pyro_vae.networks.layers import Init, ShiftedBatchNorm, init_weights
 
 __all__ = ["TopicDecoder"]
 
 
 class TopicDecoder(Network):
-    r"""Logits of words from the shares of topics: ProdLDA's product of experts.
+    r"""Word logits from topic proportions: ProdLDA's product of experts.
 
     .. math:: l = \mathrm{BatchNorm}(B^\top \theta), \quad \theta = \mathrm{softmax}(z)
 
-    Each row of B is a topic, as unnormalized log-probabilities of words. With a multinomial
-    likelihood, words have the weighted product of the topics' distributions, where latent
-    Dirichlet allocation has their mixture.
+    Each row of B is a topic: unnormalized log-probabilities of words. With a multinomial
+    likelihood, the distribution of words is the weighted product of the topics' distributions; in
+    latent Dirichlet allocation it is their mixture.
 
     Shapes:
         maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
 
     Args:
         input_shape: Shape of one code.
-        output_shape: Shape of one datum; all of its dimensions together are the vocabulary.
-        dropout: Share of the topics left out while training, in [0, 1).
-        batch_norm: Whether the logits are standardized over the batch; then they have a shift.
-        init: What the topics begin with: pytorch, xavier_uniform or kaiming_normal.
+        output_shape: Shape of one datum; the vocabulary, all dimensions together.
+        dropout: Dropout rate of the topic proportions, in [0, 1).
+        batch_norm: Whether the logits are batch-normalized, with a learned shift.
+        init: Weight initialization of the topics: pytorch, xavier_uniform or kaiming_normal.
 
     References:
         | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)

@@ -11,8 +11,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.chain import Chain
-from pyro_vae.networks.perceptron import perceptron
-from pyro_vae.networks.weights import Init, init_weights
+from pyro_vae.networks.layers import Init, init_weights, perceptron
 
 __all__ = ["Hierarchical"]
 

@@ -1,1 +1,1 @@
-"""Training: one SVI step, repeated, on whatever device there is."""
+"""Training by SVI: the loop, its settings, its result, learning-rate schedules."""

@@ -1,4 +1,4 @@
-"""What a guide without an encoder can be trained on, and scored on."""
+"""Which data a guide without an encoder can be trained and scored on."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["check_amortization", "scored_split"]
 
 
 def check_amortization(vae: VAE, data: DataSet) -> None:
-    """Refuse data for which a guide that is not amortized could have no parameters.
+    """Refuse data for which a guide that is not amortized has no parameters.
 
     Raises:
-        IncompatibleComponents: if training data are drawn afresh for every batch, or there are
-            data to validate on.
+        IncompatibleComponents: if training data are redrawn for every batch, or there are
+            validation data.
     """
     if vae.posterior.amortized:
         return
     kind = vae.posterior.kind
     if data.train.dynamic:
         raise IncompatibleComponents(
-            f"{kind} has parameters for each training datum: expected training data that stay as "
-            f"they are, got data that are drawn afresh for every batch (data.binarization "
-            f"dynamic); set data.binarization to static or threshold, or use an amortized "
-            f"posterior, such as diagonal_normal"
+            f"{kind} has parameters for each training datum: expected fixed training data, "
+            f"got data that are redrawn for every batch (data.binarization dynamic); set "
+            f"data.binarization to static or threshold, or use an amortized posterior, such as "
+            f"diagonal_normal"
         )
     if len(data.validation):
         raise IncompatibleComponents(
@@ -38,9 +38,9 @@ def check_amortization(vae: VAE, data: DataSet) -> None:
 
 
 def scored_split(vae: VAE, data: DataSet) -> Literal["train", "validation", "test"]:
-    """The split that a model is scored on: held-out data where there are any.
+    """The split to score a model on: held-out data, if there are any.
 
-    A guide that is not amortized can score only the data that it was trained on.
+    A guide that is not amortized can score only its training data.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The training loop: Pyro's SVI over shuffled batches that stay on the device."""
+"""The training loop: SVI over shuffled batches on the device."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pyro_vae.training.precision import Precision, check_precision, trained_in
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
-from pyro_vae.training.stepper import StepKind, Stepper
+from pyro_vae.training.stepper import StepMethod, Stepper
 from pyro_vae.training.sums import Sums
 from pyro_vae.vae import VAE
 
@@ -52,48 +52,48 @@ def fit(
     adam_eps: float = 1e-8,
     adam_betas: tuple[float, float] = (0.9, 0.999),
     patience: int | None = None,
-    step: StepKind = "auto",
+    step: StepMethod = "auto",
     precision: Precision = "float32",
     device: str = "auto",
     seed: int = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
-    """Train a VAE in place with Pyro's ``SVI``; by default its loss is ``Trace_ELBO``.
+    """Train a VAE in place with Pyro's ``SVI``.
 
-    Everything is checked before the first step. Ctrl-C, or the notebook's stop button, ends the
-    training and returns what was learned.
+    Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
+    result so far is returned.
 
     Args:
-        vae: The model; its weights are changed.
+        vae: The model.
         data: A data set; its declaration, such as ``"digits"``; or an array or tensor
             ``(N, *event_shape)``, which is then split.
-        objective: What is maximized, as a name, a mapping with ``kind``, or an Objective.
+        objective: What to maximize, as a name, a mapping with ``kind``, or an Objective.
         epochs: Passes over the training data.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
-        lr: Adam's learning rate. The loss is summed over the batch, as Pyro does.
-        schedule: How the learning rate goes, epoch by epoch, as a name (``constant``,
-            ``cosine``), a mapping with ``kind``, or a Schedule.
-        adam_eps: Adam's epsilon, which it adds to the root of its second moment.
-        adam_betas: Adam's rates of decay, of its first and its second moment.
+        lr: Adam's learning rate. The loss is summed over the batch, as in Pyro.
+        schedule: Learning-rate schedule, as a name (``constant``, ``cosine``), a mapping with
+            ``kind``, or a Schedule.
+        adam_eps: Adam's epsilon, added to the root of its second moment.
+        adam_betas: Adam's decay rates of its first and second moment.
         patience: Stop after this many epochs without a better validation ELBO, and keep the
             best epoch's weights.
         step: ``compiled`` captures the whole step once and replays it
-            (:class:`~pyro_vae.compiled.CompiledSVI`), ``pyro`` takes Pyro's own, and
-            ``auto`` captures where the run is long enough for that to pay. The steps are the same
-            ones, to rounding; the result says which was taken.
+            (:class:`~pyro_vae.compiled.CompiledSVI`), ``pyro`` uses Pyro's own, and ``auto``
+            compiles if the run is long enough. The steps are equal up to rounding; the result
+            says which was used.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
-        device: ``auto`` takes CUDA where there is one.
+        device: ``auto`` uses CUDA if available.
         seed: Seeds Pyro, PyTorch, NumPy and Python.
         show_progress: Whether to show a progress bar.
         on_epoch: Called with the result so far after each epoch.
 
     Raises:
-        DeclarationError: if a setting is not sound, or a warm-up is longer than the run.
-        IncompatibleComponents: if the data do not fit the model.
+        DeclarationError: if a setting is not valid, or a warm-up is longer than the run.
+        IncompatibleComponents: if the data do not match the model.
         NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
-        NonFiniteLoss: if the loss becomes NaN or infinite; the weights stay those of the last
-            good step.
+        NonFiniteLoss: if the loss becomes NaN or infinite; the weights are those before that
+            step.
 
     Example:
         >>> vae = VAE(event_shape=(3,), latent_dim=2)
@@ -123,7 +123,7 @@ def fit(
 
 
 def _all_of(data: DataSet) -> Tensor:
-    """The training data, one draw of them where they are drawn afresh for every batch."""
+    """The training data; one draw of them, if they are redrawn for every batch."""
     index = torch.arange(len(data.train))
     return data.train.batch(index, torch.Generator().manual_seed(0))
 
@@ -131,14 +131,12 @@ def _all_of(data: DataSet) -> Tensor:
 def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
     if isinstance(given, Objective):
         return given
-    declared = parse(Objective, given, "objective")
-    assert declared is not None
-    built: Objective = declared.build()
+    built: Objective = parse(Objective, given, "objective").build()
     return built
 
 
 def _adam(settings: TrainSettings) -> Any:
-    """Pyro's optimizer: Adam, whose learning rate its ``step()`` sets for the next epoch."""
+    """Pyro's Adam; its ``step()`` sets the learning rate of the next epoch."""
     schedule = settings.learning_rate_schedule
     return LambdaLR({
         "optimizer": torch.optim.Adam,
@@ -166,7 +164,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
 
 @contextmanager
 def _threads(vae: VAE, batch_size: int) -> Iterator[None]:
-    """One thread for a small network, whose threads would only wait for each other."""
+    """Use one thread for a small network, where more would only wait for each other."""
     before = torch.get_num_threads()
     work = batch_size * sum(parameter.numel() for parameter in vae.parameters())
     torch.set_num_threads(1 if work < ONE_THREAD else before)
@@ -177,7 +175,7 @@ def _threads(vae: VAE, batch_size: int) -> Iterator[None]:
 
 
 class _Loop:
-    """The state of one training."""
+    """The state of a training run."""
 
     def __init__(
         self,
@@ -227,8 +225,8 @@ class _Loop:
             self.result.step = choice
             bar.note(choice)
 
-        kind = self.settings.step
-        return Stepper(kind, self.steps, self.vae, self.data, self.optimizer, self.loss, say)
+        method = self.settings.step
+        return Stepper(method, self.steps, self.vae, self.data, self.optimizer, self.loss, say)
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
@@ -253,7 +251,7 @@ class _Loop:
             self.on_epoch(self.result)
 
     def _check_finite(self, epoch: int) -> None:
-        """Let a compiled step's loss that was not finite be named by Pyro's own."""
+        """If a compiled step's loss was not finite, find the site with Pyro's own step."""
         try:
             self.stepper.check()
         except NonFiniteLoss as error:
@@ -274,7 +272,7 @@ class _Loop:
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
 
     def _keep(self, record: dict[str, float]) -> None:
-        """Keep the best epoch's weights while patience watches; otherwise the last one's."""
+        """With patience, keep the best epoch's weights; otherwise the last epoch's."""
         if self.settings.patience is None:
             self.result.best_epoch = int(record["epoch"])
         elif self.best is None or record["validation_elbo"] > self.best[0]:

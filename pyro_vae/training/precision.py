@@ -1,13 +1,13 @@
-"""The precision of matrix products while a model trains."""
+"""The precision of matrix products in training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.modes import multiplying
@@ -16,17 +16,16 @@ from pyro_vae.vae import VAE
 __all__ = ["Precision", "check_precision", "trained_in"]
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-"""How a network's matrix products and convolutions are rounded while it trains.
+"""Precision of a network's matrix products and convolutions in training.
 
-- ``float32``: as everything else;
-- ``tf32``: with 10 bits of mantissa inside the product, on an NVIDIA GPU;
-- ``bfloat16``: autocast, with 7 bits; what a network gives is float32 again, and so are the
-  densities, the loss and the weights.
+- ``float32``: full precision;
+- ``tf32``: 10 bits of mantissa inside a product, on an NVIDIA GPU;
+- ``bfloat16``: autocast, 7 bits; outputs, densities, the loss and the weights are float32.
 """
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Refuse what the device does not have.
+    """Refuse a precision that the device does not support.
 
     Raises:
         DeclarationError: naming the device.
@@ -40,7 +39,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 @contextmanager
 def trained_in(vae: VAE, precision: Precision) -> Iterator[None]:
-    """Train in a precision within the block; what is scored after it is in float32."""
+    """Use a precision for training within the block; scoring is in float32."""
     with multiplying(tf32=precision == "tf32"), ExitStack() as stack:
         if precision == "bfloat16":
             for network in (vae.encoder, vae.decoder):
@@ -50,23 +49,16 @@ def trained_in(vae: VAE, precision: Precision) -> Iterator[None]:
 
 @contextmanager
 def _autocast(network: nn.Module) -> Iterator[None]:
-    """Run one network under autocast, by hooks that go with the block."""
-    casts: list[Any] = []
+    """Run one network under autocast within the block, and return float32."""
+    forward = network.forward
 
-    def begin(module: nn.Module, inputs: Any) -> None:
-        casts.append(torch.autocast(inputs[0].device.type, torch.bfloat16))
-        casts[-1].__enter__()
+    def cast(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            y: Tensor = forward(x)
+        return y.float()
 
-    def end(module: nn.Module, inputs: Any, output: Any) -> Any:
-        casts.pop().__exit__(None, None, None)
-        return output if output is None else output.float()
-
-    hooks = (
-        network.register_forward_pre_hook(begin),
-        network.register_forward_hook(end, always_call=True),
-    )
+    network.forward = cast
     try:
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        del network.forward

@@ -1,4 +1,4 @@
-"""What training returns."""
+"""The result of training."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["FitResult"]
 
 @dataclass(repr=False)
 class FitResult:
-    """A trained model and how it got there; shows itself in Jupyter.
+    """A trained model and its history; Jupyter displays it as a table.
 
     Args:
-        vae: The model, trained, on the device that it was trained on.
+        vae: The trained model, on the device that it was trained on.
         history: One record for each epoch, in nats per datum: ``epoch``, ``elbo``,
-            ``log_likelihood``, ``kl`` (running means over the epoch's steps), the same with
-            ``validation_`` before them where there is a validation split, ``objective`` (what
-            was maximized) where that is not the plain ELBO, and ``seconds``.
-        settings: How it was trained.
-        objective: The declaration of what was maximized.
+            ``log_likelihood``, ``kl`` (means over the epoch's steps), the same prefixed by
+            ``validation_`` if there is a validation split, ``objective`` if that is not the
+            plain ELBO, and ``seconds``.
+        settings: The settings of training.
+        objective: The declaration of the objective.
         identity: The identity of the data.
-        device: Where it was trained.
+        device: The device of training.
         ended: Why training ended: ``finished``, ``early`` or ``interrupted``.
         best_epoch: The epoch whose weights the model has.
-        step: Which form of the SVI step was taken, and why.
+        step: Which form of the SVI step was used, and why.
     """
 
     vae: VAE
@@ -54,15 +54,15 @@ class FitResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C, or the notebook's stop button, ended it."""
+        """Whether Ctrl-C, or the notebook's stop button, ended training."""
         return self.ended == "interrupted"
 
     def figure(self) -> Figure:
-        """The ELBO's curves with both terms."""
+        """The curves of the ELBO and its terms."""
         return elbo_curves(self.history)
 
     def table(self) -> Table:
-        """The kept epoch's figures, in nats per datum."""
+        """The ELBO and its terms in the best epoch, in nats per datum."""
         endings = {
             "finished": f"{len(self.history)} epochs",
             "early": f"stopped early after {len(self.history)} epochs",

@@ -1,4 +1,4 @@
-"""How to train: what a declaration's ``train`` section may say."""
+"""Settings of training: the ``train`` section of a declaration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import (
+    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -20,7 +21,7 @@ from pyro_vae.core.messages import readable
 from pyro_vae.core.schema import Section
 from pyro_vae.training.precision import Precision
 from pyro_vae.training.schedules.schedule import Schedule
-from pyro_vae.training.stepper import StepKind
+from pyro_vae.training.stepper import StepMethod
 
 __all__ = ["TrainSettings", "resolve_device", "train_schema"]
 
@@ -31,50 +32,37 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class TrainSettings(Section):
     """How to train."""
 
-    epochs: Annotated[PositiveInt, Field(description="Passes over the training data.")] = 50
-    batch_size: Annotated[PositiveInt, Field(description="Data in one step.")] = 128
-    lr: Annotated[PositiveFloat, Field(description="Adam's learning rate.")] = 1e-3
-    schedule: Annotated[
-        Any, Field(validate_default=True, description="How the learning rate goes, by epoch.")
-    ] = "constant"
-    adam_eps: Annotated[
-        PositiveFloat, Field(description="Adam's epsilon, added to the root of its second moment.")
-    ] = 1e-8
-    adam_betas: Annotated[
-        tuple[Decay, Decay],
-        Field(strict=False, description="Adam's rates of decay, of its first and second moment."),
-    ] = (0.9, 0.999)
-    patience: Annotated[
-        PositiveInt | None,
-        Field(
-            description="Stop after this many epochs without a better validation ELBO, and keep "
-            "the best epoch's weights; none trains every epoch and keeps the last."
-        ),
-    ] = None
-    step: Annotated[
-        StepKind,
-        Field(
-            description="compiled (captured once and replayed), pyro (Pyro's own), or auto: "
-            "compiled where the run is long enough to pay for the capture."
-        ),
-    ] = "auto"
-    precision: Annotated[
-        Precision,
-        Field(
-            description="Of the networks' matrix products while training: float32, tf32 (NVIDIA "
-            "GPUs), or bfloat16 autocast."
-        ),
-    ] = "float32"
-    device: Annotated[
-        str, Field(description="auto (CUDA where there is one), cpu, cuda, cuda:1, ...")
-    ] = "auto"
-    seed: Annotated[
-        NonNegativeInt, Field(description="Seed of the weights, the order of data and the draws.")
-    ] = 0
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    epochs: PositiveInt = 50
+    """Passes over the training data."""
+    batch_size: PositiveInt = 128
+    """Data in one step."""
+    lr: PositiveFloat = 1e-3
+    """Adam's learning rate."""
+    schedule: Any = Field("constant", validate_default=True)
+    """Learning-rate schedule."""
+    adam_eps: PositiveFloat = 1e-8
+    """Adam's epsilon, added to the root of its second moment."""
+    adam_betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
+    """Adam's decay rates of its first and second moment."""
+    patience: PositiveInt | None = None
+    """Stop after this many epochs without a better validation ELBO, and keep the best epoch's
+    weights; none trains every epoch and keeps the last."""
+    step: StepMethod = "auto"
+    """compiled (captured once and replayed), pyro (Pyro's own), or auto: compiled if the run is
+    long enough to pay for the capture."""
+    precision: Precision = "float32"
+    """Of the networks' matrix products in training: float32, tf32 (NVIDIA GPUs), or bfloat16
+    autocast."""
+    device: str = "auto"
+    """auto (CUDA if available), cpu, cuda, cuda:1, ..."""
+    seed: NonNegativeInt = 0
+    """Seed of the weights, the order of data and the draws."""
 
     @classmethod
     def checked(cls, **given: Any) -> TrainSettings:
-        """The settings, or one ``DeclarationError`` with everything that is wrong with them."""
+        """The settings, or one ``DeclarationError`` with every problem."""
         schema = train_schema()
         try:
             settings = schema.model_validate(given)
@@ -85,29 +73,24 @@ class TrainSettings(Section):
 
     @property
     def learning_rate_schedule(self) -> Schedule:
-        """The schedule that is declared."""
+        """The declared schedule."""
         built: Schedule = parsed(Schedule, self.schedule).build()
         return built
 
 
 def train_schema() -> type[TrainSettings]:
-    """The schema over the schedules that are known now, kinds of one's own included."""
-    text = TrainSettings.model_fields["schedule"].description
-    default = Field("constant", validate_default=True, description=text)
-    schedule: Any = (family_type(Schedule), default)
-    return create_model(
-        "TrainSettings",
-        __base__=TrainSettings,
-        __doc__=TrainSettings.__doc__,
-        schedule=schedule,
-    )
+    """The settings' schema, over the schedules that are registered now."""
+    field = TrainSettings.model_fields["schedule"]
+    schedule: Any = (family_type(Schedule), field)
+    doc = TrainSettings.__doc__
+    return create_model("TrainSettings", __base__=TrainSettings, __doc__=doc, schedule=schedule)
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that a declaration names; ``auto`` is CUDA where there is one.
+    """The device of this name; ``auto`` is CUDA if available.
 
     Raises:
-        DeclarationError: if there is no such device on this machine.
+        DeclarationError: if this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -121,7 +104,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise DeclarationError(
             f"device: must be one of this machine's ({count} CUDA devices are usable), got "
-            f"{name!r}; say auto to take what there is",
+            f"{name!r}; auto takes the best available",
             "How to train",
         )
     return device

@@ -15,9 +15,9 @@ from pyro_vae.data.feed import Resident, Streamed
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.vae import VAE
 
-__all__ = ["WORTHWHILE", "StepKind", "Stepper"]
+__all__ = ["WORTHWHILE", "StepMethod", "Stepper"]
 
-StepKind = Literal["auto", "pyro", "compiled"]
+StepMethod = Literal["auto", "pyro", "compiled"]
 WORTHWHILE = 5000
 """Steps from which on a capture, which takes some seconds, is worth its cost: a step of Pyro's
 spends two milliseconds or more in Python, which a captured one does not."""
@@ -42,7 +42,7 @@ class Stepper:
 
     def __init__(
         self,
-        kind: StepKind,
+        kind: StepMethod,
         steps: int,
         vae: VAE,
         data: Resident | Streamed,

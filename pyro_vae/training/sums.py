@@ -1,4 +1,4 @@
-"""Running means of a loss's terms, which wait for the device only where somebody looks."""
+"""Running means of a loss's terms, which synchronize the device only when read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Sums"]
 
 
 class Sums:
-    """The terms that a loss remembers, summed over an epoch's steps, in nats per datum.
+    """The terms of a loss, averaged over an epoch's steps, in nats per datum.
 
     Args:
-        loss: What is minimized; its terms are read after each step.
+        loss: The loss; its terms are read after each step.
 
     Attributes:
-        live: The means so far, each a number that is computed when ``float`` asks for it.
+        live: The means so far, each computed when it is converted by ``float``.
     """
 
     def __init__(self, loss: Trace_ELBO) -> None:
@@ -28,7 +28,7 @@ class Sums:
         self.live = {name: _Mean(self, name) for name in ("elbo", "log_likelihood", "kl")}
 
     def add(self, count: int) -> None:
-        """Take in the terms of a step on so many data."""
+        """Add the terms of a step on ``count`` data."""
         terms = [self.loss.log_likelihood, self.loss.kl]
         self._waiting.append(terms if self.loss.bound is None else [*terms, self.loss.bound])
         self.seen += count
@@ -36,7 +36,7 @@ class Sums:
             self.live["objective"] = _Mean(self, "objective")
 
     def means(self) -> dict[str, float]:
-        """The mean of each term; reading them waits for the device."""
+        """The mean of each term; synchronizes the device."""
         if self._waiting:
             parts = torch.stack([torch.stack(terms) for terms in self._waiting])
             found = parts.double().sum(0).cpu()
@@ -48,7 +48,7 @@ class Sums:
 
 
 class _Mean:
-    """One of the means, for ``float`` to ask for."""
+    """One of the means, computed by ``float``."""
 
     def __init__(self, sums: Sums, name: str) -> None:
         self.sums, self.name = sums, name

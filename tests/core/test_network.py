@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.core.network import ModuleNetwork, Network, as_network
+from pyro_vae.core.network import ModuleNetwork, Network, network_for
 from pyro_vae.networks import MLP
 
 
@@ -47,17 +47,17 @@ def test_outputs_of_another_shape_are_refused(answer, got):
 
 @pytest.mark.parametrize("batch", [(), (4,), (7, 5), (1, 1, 2), (0,)])
 def test_a_flattened_output_is_given_its_shape(batch):
-    network = as_network(nn.Linear(3, 6), (3,), (2, 3))
+    network = network_for(nn.Linear(3, 6), (3,), (2, 3))
     x = torch.randn(*batch, 3)
     assert torch.equal(network(x).flatten(-2), network.module(x))
 
 
 def test_a_network_of_other_shapes_is_refused():
     network = MLP(input_shape=(5,), output_shape=(2,), hidden=[4])
-    assert as_network(network, (5,), (2,)) is network
+    assert network_for(network, (5,), (2,)) is network
     message = r"MLP: expected a network from \(3,\) to \(2,\), got one from \(5,\) to \(2,\)"
     with pytest.raises(IncompatibleComponents, match=message):
-        as_network(network, (3,), (2,))
+        network_for(network, (3,), (2,))
 
 
 @pytest.mark.usefixtures("registries")

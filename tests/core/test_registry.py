@@ -1,5 +1,7 @@
 """A user's own component registers by being defined, and its name works at once."""
 
+import inspect
+
 import pyro.distributions as dist
 import pytest
 import torch
@@ -9,6 +11,7 @@ from pyro_vae.core.declarable import snake_case
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.network import Network
 from pyro_vae.core.prior import Prior
+from pyro_vae.core.schema import argument_help, arguments_model
 from pyro_vae.networks import MLP
 from pyro_vae.priors import StandardNormal
 from tests.variants import small_vae
@@ -150,3 +153,32 @@ def test_abstract_classes_are_no_kinds_and_subclasses_of_a_kind_are():
     assert "halfway" not in Prior.kinds()
     assert small_vae(prior="quiet").declaration["prior"] == {"kind": "quiet"}
     assert list(Prior.kinds()) == sorted(Prior.kinds())
+
+
+@pytest.mark.parametrize("cls", [cls for f in (Network, Prior) for cls in f.kinds().values()])
+def test_every_argument_has_a_description(cls):
+    fields = arguments_model(cls, declared=False).model_fields
+    assert {
+        name: field.description for name, field in fields.items() if not field.description
+    } == {}
+
+
+def test_arguments_are_described_by_a_docstring_of_any_indentation():
+    class Narrow:
+        """Summary.
+
+        Args:
+            size: How many,
+                all told.
+            rate (float): Of what.
+
+        References:
+            | one: two
+        """
+
+    described = argument_help(Narrow)
+    assert described == {"size": "How many, all told.", "rate": "Of what."}
+    dedented = inspect.cleandoc(Narrow.__doc__)  # as Python 3.13 stores it
+    for text in (dedented, dedented.replace("    ", "  "), dedented.replace("\n", "\n  ")):
+        Narrow.__doc__ = text
+        assert argument_help(Narrow) == described

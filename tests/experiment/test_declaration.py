@@ -118,7 +118,7 @@ def test_an_override_does_not_change_what_it_is_laid_over():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_another_kind_begins_a_component_anew(order):
+def test_a_new_kind_discards_the_old_arguments(order):
     mapping = {"objective": {"kind": "elbo", "kl": "exact"}, "data": {"kind": "digits", "seed": 3}}
     given = ["objective.kind=iwae", "objective.particles=7", "data.kind=digits"][::order]
     changed = override(mapping, given, DEFAULTS)

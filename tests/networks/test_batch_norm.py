@@ -7,7 +7,7 @@ from pyro_vae import VAE, as_dataset, fit
 from pyro_vae.compiled import backends
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.network import Network
-from pyro_vae.networks.batch_norm import ShiftedBatchNorm
+from pyro_vae.networks.layers import ShiftedBatchNorm
 from tests.variants import build
 
 TOPICS = {"kind": "topic_decoder", "dropout": 0.0}

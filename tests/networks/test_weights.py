@@ -11,7 +11,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
-from pyro_vae.networks.weights import init_weights
+from pyro_vae.networks.layers import init_weights
 from tests.variants import Z_CRIT, build
 
 SHAPES = {"input_shape": (200,), "output_shape": (150,)}

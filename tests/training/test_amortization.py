@@ -43,7 +43,7 @@ def test_training_raises_the_elbo_of_its_data(data):
     assert "validation_elbo" not in result.history[-1]
 
 
-def test_a_training_goes_on_where_it_ended(data):
+def test_training_continues_from_where_it_ended(data):
     vae = a_vae()
     fit(vae, data, epochs=20, batch_size=32, **QUIET)
     reached = evaluate(vae, data, split="train", particles=20).elbo.value
@@ -89,10 +89,10 @@ def test_validation_data_are_refused_before_any_step(x, settings):
     assert len(vae.encoder.table) == 1
 
 
-def test_data_that_are_drawn_afresh_are_refused_before_any_step(x):
+def test_data_that_are_redrawn_for_every_batch_are_refused_before_any_step(x):
     grey = as_dataset(x.sigmoid(), validation=0, binarization="dynamic")
     vae = a_vae(likelihood="bernoulli")
-    with pytest.raises(IncompatibleComponents, match=r"drawn afresh.*set data\.binarization to"):
+    with pytest.raises(IncompatibleComponents, match=r"redrawn.*set data\.binarization to"):
         fit(vae, grey, **QUIET)
     fit(vae, as_dataset(x.sigmoid(), validation=0, binarization="static"), epochs=1, **QUIET)
     assert len(vae.encoder.table) <= 16  # as many as there are patterns of four bits

@@ -119,7 +119,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(data):
     assert again == pytest.approx(best["validation_elbo"], rel=1e-5)
 
 
-def test_an_interrupt_ends_with_what_was_learned(data):
+def test_an_interrupt_keeps_the_weights(data):
     def stop(result):
         if len(result.history) == 2:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Declarations that come with the package, by name: ``pyro-vae train NAME``."""
+"""Declarations that ship with the package: ``pyro-vae train NAME``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_declaration(name: str) -> dict[str, Any]:
     """The mapping of a YAML file, or of a preset.
 
     Raises:
-        DeclarationError: if there is neither, or it is not a YAML mapping.
+        DeclarationError: if neither exists, or it is not a YAML mapping.
     """
     path, known = Path(name), presets()
     if not path.exists() and path.suffix not in (".yaml", ".yml"):

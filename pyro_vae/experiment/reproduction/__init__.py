@@ -1,1 +1,1 @@
-"""Rows of the papers' tables, run again from presets that cite them."""
+"""Reproduces rows of papers' tables from presets that cite them."""

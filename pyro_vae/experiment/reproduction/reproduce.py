@@ -1,4 +1,4 @@
-"""Runs a row of a paper's table again, and scores it as the paper does."""
+"""Trains a row of a paper's table, and scores it as the paper does."""
 
 from __future__ import annotations
 
@@ -23,20 +23,17 @@ from pyro_vae.training.result import FitResult
 
 __all__ = ["OneSeed", "Reproduced", "reproduce"]
 
-REPORT = "reproduced.json"
-
 
 @dataclass(frozen=True)
 class OneSeed:
-    """A row's run from one seed.
+    """A row's run with one seed.
 
     Args:
-        seed: Of the training.
+        seed: Seed of training.
         score: The figure.
-        scores: Everything that was scored.
-        result: The training.
-        seconds: Of training and of scoring.
-        folder: Of the run.
+        scores: All scores.
+        result: What training returned.
+        seconds: Duration of training and of scoring.
     """
 
     seed: int
@@ -44,12 +41,11 @@ class OneSeed:
     scores: Scores
     result: FitResult
     seconds: tuple[float, float]
-    folder: Path
 
 
 @dataclass
 class Reproduced:
-    """A row that has been run, or not.
+    """The reproduction of a row.
 
     Args:
         row: The row.
@@ -65,7 +61,7 @@ class Reproduced:
 
     @property
     def score(self) -> Score:
-        """The mean over the seeds, with its standard error over the data (not the seeds)."""
+        """The mean over seeds, with its standard error over data (not seeds)."""
         if len(self.runs) == 1 or self.row.preset.quantity == "perplexity":
             value = fmean(run.score.value for run in self.runs)
             return Score(value, self.runs[0].score.stderr, self.runs[0].score.monte_carlo)
@@ -75,12 +71,12 @@ class Reproduced:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the seeds; None for a single one."""
+        """Standard deviation over seeds; None for a single seed."""
         return stdev(run.score.value for run in self.runs) if len(self.runs) > 1 else None
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's; None if the run is another one than the paper's row."""
+        """Our figure minus the paper's; None if the run differs from the paper's row."""
         interrupted = any(run.result.interrupted for run in self.runs)
         if changed(self.overrides) or interrupted:
             return None
@@ -88,17 +84,17 @@ class Reproduced:
 
     @property
     def active_units(self) -> str:
-        """How many, layer by layer, of the first seed."""
+        """Active units, layer by layer, of the first seed."""
         return _layers(self.runs[0].scores.units, self.row.preset.layers)
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Of training and of scoring, the mean over the seeds."""
+        """Duration of training and of scoring, averaged over seeds."""
         train, scoring = zip(*(run.seconds for run in self.runs), strict=True)
         return fmean(train), fmean(scoring)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the values for each datum, for JSON."""
+        """Everything except values for each datum, for JSON."""
         return {
             "row": self.row.name,
             "schedule": self.schedule,
@@ -129,21 +125,21 @@ def reproduce(
     show_progress: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Reproduced:
-    """Train and score a row from each seed, each in a run folder of its own.
+    """Train and score a row with each seed, each in its own run folder.
 
     Args:
-        row: Which.
-        schedule: How, by name.
+        row: The row.
+        schedule: Name of the schedule.
         out: Folder for the runs: ``out/row/seed-0`` and so on.
-        seeds: How many; they are 0, 1, ...
-        overrides: ``path=value``, laid over the declaration.
+        seeds: Number of seeds: 0, 1, ...
+        overrides: ``path=value``, applied to the declaration.
         samples: Importance samples for each datum; the schedule's by default.
-        data_count: How many test data, evenly spaced; the schedule's by default.
+        data_count: Number of test data, evenly spaced; the schedule's by default.
         show_progress: Whether to show progress bars.
-        say: Told what is going on.
+        say: Called with a sentence at each stage.
 
     Raises:
-        PyroVAEError: whatever is wrong, before any work is lost.
+        PyroVAEError: for whatever is wrong, before training where possible.
     """
     how = row.scoring(schedule, samples, data_count)
     done = Reproduced(row, schedule, list(overrides))
@@ -157,8 +153,8 @@ def reproduce(
         data = experiment.load_data()
         scores, score = _scored(row, how, run.result, data, show_progress)
         seconds = (run.result.seconds, time.perf_counter() - began)
-        done.runs.append(OneSeed(seed, score, scores, run.result, seconds, folder))
-        RunFolder(out / row.name).write_json(REPORT, done.to_dict())
+        done.runs.append(OneSeed(seed, score, scores, run.result, seconds))
+        RunFolder(out / row.name).write_json("reproduced.json", done.to_dict())
         if run.result.interrupted:
             break
     return done
@@ -177,12 +173,12 @@ def _scored(
 
 
 def _nll(scores: Scores) -> Tensor:
-    """Of each datum, ``(N,)``."""
+    """The negative log-likelihood of each datum, ``(N,)``."""
     return -scores.estimates["importance_sampling"].log_evidence
 
 
 def _layers(units: LatentUnits, sizes: Sequence[int] | None) -> str:
-    """Active units, as the paper counts them: 25, or 26+7 for two layers."""
+    """Active units as the paper writes them: 25, or 26+7 for two layers."""
     if sizes is None or sum(sizes) != len(units.variance):
         return str(int(units.active.sum()))
     return "+".join(str(int(part.sum())) for part in units.active.split(list(sizes)))

@@ -1,4 +1,4 @@
-"""Rows of papers' tables: presets that say the figure, its source, and how to come by it."""
+"""Rows of papers' tables: presets with the figure, its source, and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError
 
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import nearest, readable
@@ -23,66 +23,74 @@ Quantity = Literal["nll", "perplexity"]
 HARMLESS = ("data.root", "data.download", "train.device", "train.step")
 
 
-class Paper(Section):
-    """Where a figure stands."""
+class PresetSection(Section):
+    """A section of a preset; its attributes' docstrings are the schema's descriptions."""
 
-    title: Annotated[str, Field(description="Title, authors, year.")]
-    url: Annotated[str, Field(description="Where to read it.")]
-    place: Annotated[str, Field(description="Table and column.")]
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Scoring(Section):
-    """A schedule: how to train, and how to score."""
-
-    set: Annotated[list[str], Field(description="Assignments, path=value, over the experiment.")]
-    samples: Annotated[
-        PositiveInt | None, Field(description="Importance samples for each datum, for the NLL.")
-    ] = None
-    data_count: Annotated[
-        PositiveInt | None, Field(description="How many test data, evenly spaced; all by default.")
-    ] = None
-
-
-class PresetRow(Section):
-    """A row of a preset's table."""
-
-    figure: Annotated[float, Field(description="What the paper reports.")]
-    active_units: Annotated[str | None, Field(description="What the paper reports of them.")] = (
-        None
-    )
-    set: Annotated[
-        list[str], Field(default_factory=list, description="Assignments over the experiment.")
-    ]
-    schedules: Annotated[
-        dict[str, list[str]],
-        Field(default_factory=dict, description="Assignments over one schedule, by its name."),
-    ]
-    against: Annotated[
-        str | None, Field(description="The row that this one is held against, if both are run.")
-    ] = None
-
-
-class Preset(Section):
+class Paper(PresetSection):
     """A table of a paper."""
 
-    paper: Annotated[Paper, Field(description="Where the figures stand.")]
-    quantity: Annotated[Quantity, Field(description="What the figures are.")]
-    layers: Annotated[
-        list[PositiveInt] | None, Field(description="Sizes of the stochastic layers, if several.")
-    ] = None
-    experiment: Annotated[dict[str, Any], Field(description="What the rows share.")]
-    schedules: Annotated[dict[str, Scoring], Field(description="How to train, by name.")]
-    rows: Annotated[dict[str, PresetRow], Field(description="The rows, by name.")]
+    title: str
+    """Title, authors, year."""
+    url: str
+    """Where to read it."""
+    place: str
+    """Table and column."""
+
+
+class Scoring(PresetSection):
+    """A schedule: how to train and score."""
+
+    set: list[str]
+    """Overrides of the experiment, path=value."""
+    samples: PositiveInt | None = None
+    """Importance samples for each datum, for the NLL."""
+    data_count: PositiveInt | None = None
+    """Number of test data, evenly spaced; all by default."""
+
+
+class PresetRow(PresetSection):
+    """A row of a preset's table."""
+
+    figure: float
+    """What the paper reports."""
+    active_units: str | None = None
+    """Active units, as the paper reports them."""
+    set: list[str] = Field(default_factory=list)
+    """Overrides of the experiment."""
+    schedules: dict[str, list[str]] = Field(default_factory=dict)
+    """Overrides of a schedule, by its name."""
+    against: str | None = None
+    """The row that this one is compared with, if both are run."""
+
+
+class Preset(PresetSection):
+    """A table of a paper, and how to reproduce it."""
+
+    paper: Paper
+    """Source of the figures."""
+    quantity: Quantity
+    """What the figures are."""
+    layers: list[PositiveInt] | None = None
+    """Sizes of the stochastic layers, if several."""
+    experiment: dict[str, Any]
+    """The declaration that the rows share."""
+    schedules: dict[str, Scoring]
+    """How to train and score, by name."""
+    rows: dict[str, PresetRow]
+    """The rows, by name."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of a paper, and how to come by it.
+    """A figure of a paper, and how to reproduce it.
 
     Args:
-        name: What the command line calls it.
+        name: Its name on the command line.
         figure: What the paper reports.
-        preset: The table that it is a row of.
+        preset: The table that contains the row.
 
     Example:
         >>> row = rows()["iwae-l1-iwae-k50"]
@@ -98,17 +106,17 @@ class Row:
 
     @property
     def own(self) -> PresetRow:
-        """What the preset says of this row alone."""
+        """The row's own part of the preset."""
         return self.preset.rows[self.name]
 
     @property
     def active_units(self) -> str | None:
-        """The paper's number of active units, layer by layer."""
+        """The paper's active units, layer by layer."""
         return self.own.active_units
 
     @property
     def source(self) -> str:
-        """The paper, and where in it."""
+        """The paper, and the table in it."""
         return f"{self.preset.paper.title}, {self.preset.paper.place}; {self.preset.paper.url}"
 
     def scoring(
@@ -118,12 +126,12 @@ class Row:
 
         Args:
             schedule: Its name.
-            samples: In place of the schedule's number of importance samples.
-            data_count: In place of the schedule's number of test data.
+            samples: Number of importance samples, instead of the schedule's.
+            data_count: Number of test data, instead of the schedule's.
 
         Raises:
-            DeclarationError: if the row has no such schedule, or a perplexity, which is of all
-                test documents by their ELBOs, is to be of some, or by importance samples.
+            DeclarationError: if the row has no such schedule, or either number is given for a
+                perplexity, which uses the ELBOs of all test documents.
         """
         known = self.preset.schedules
         if schedule not in known:
@@ -150,11 +158,11 @@ class Row:
 
         Args:
             schedule: Its name.
-            overrides: ``path=value``, laid over everything else.
-            seed: Of the training.
+            overrides: ``path=value``, applied last.
+            seed: Seed of training.
 
         Raises:
-            DeclarationError: if there is no such schedule, or an override is not sound.
+            DeclarationError: if there is no such schedule, or an override is not valid.
         """
         mapping = self.preset.experiment
         given = (
@@ -168,7 +176,7 @@ class Row:
         return Experiment.read(mapping)
 
     def length(self, schedule: str) -> str:
-        """How long a schedule is, in words."""
+        """The length of a schedule, in words."""
         train, scoring = self.experiment(schedule).train, self.scoring(schedule)
         count = "all" if scoring.data_count is None else f"{scoring.data_count:,}"
         samples = "" if scoring.samples is None else f", {scoring.samples:,} samples"
@@ -178,16 +186,16 @@ class Row:
 
 
 def changed(overrides: Sequence[str]) -> list[str]:
-    """Which overrides make a run another one than the paper's row."""
+    """The overrides that make a run differ from the paper's row."""
     return [text for text in overrides if text.partition("=")[0] not in HARMLESS]
 
 
 @cache
 def rows() -> dict[str, Row]:
-    """Every row that is known, by name, table after table.
+    """Every known row, by name.
 
     Raises:
-        DeclarationError: if a preset is not sound.
+        DeclarationError: if a preset is not valid.
     """
     found: dict[str, Row] = {}
     folder = Path(presets.__file__).parent / "papers"
@@ -198,10 +206,10 @@ def rows() -> dict[str, Row]:
 
 
 def chosen_rows(names: Iterable[str]) -> list[Row]:
-    """The rows of these names.
+    """The rows with these names.
 
     Raises:
-        DeclarationError: naming every one that is not known, with the nearest that is.
+        DeclarationError: listing every unknown name, with the closest known one.
     """
     known = rows()
     names = list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""What there is to reproduce, and what came of it, as tables."""
+"""Tables of the rows that can be reproduced, and of the results."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pyro_vae.experiment.reproduction.rows import Row, changed
 from pyro_vae.report.numbers import MISSING, duration, nats, number
 from pyro_vae.report.table import Cell, Table
 
-__all__ = ["NOT_RUN", "comparisons", "listing", "reproduced"]
+__all__ = ["comparisons", "listing", "reproduced"]
 
 NOT_RUN = Cell("not run", "muted")
-UNITS = {"nll": "negative log-likelihood, nats per datum", "perplexity": "perplexity per word"}
+UNITS = {"nll": "Negative log-likelihood, nats per datum", "perplexity": "Perplexity per word"}
 COLUMNS = ["row", "schedule", "ours ± s.e.", "seeds: spread", "paper", "difference",
            "active units: ours, paper", "scored on", "training, scoring"]  # fmt: skip
 
 
 def listing(rows: Mapping[str, Row]) -> list[Table]:
-    """A table for each paper's: its rows, their figures, and how long each schedule is."""
+    """A table for each paper: its rows, their figures, and the length of each schedule."""
     tables: dict[str, Table] = {}
     for row in rows.values():
         preset = row.preset
-        title = f"{UNITS[preset.quantity][0].upper()}{UNITS[preset.quantity][1:]}"
+        title = UNITS[preset.quantity]
         columns = ["row", "paper", "active units", *(f"--schedule {n}" for n in preset.schedules)]
         table = tables.setdefault(row.source, Table(title, columns, caption=row.source))
         lengths = (row.length(name) for name in preset.schedules)
@@ -32,7 +32,7 @@ def listing(rows: Mapping[str, Row]) -> list[Table]:
 
 
 def reproduced(results: Sequence[Reproduced]) -> Table:
-    """Ours beside the paper's, and a line for each schedule that was not run."""
+    """Our figures beside the paper's, and a line for each schedule that was not run."""
     changes = dict.fromkeys(text for result in results for text in changed(result.overrides))
     caption = (
         "Ours: -log p(x) in nats per datum by K importance samples, or perplexity; s.e. over "
@@ -53,7 +53,7 @@ def reproduced(results: Sequence[Reproduced]) -> Table:
 
 
 def comparisons(results: Sequence[Reproduced]) -> list[Comparison]:
-    """Each row against the one that its preset names, if that was run too, of the first seed."""
+    """Each row compared with the one that its preset names, if both were run; first seed."""
     by_name = {result.row.name: result for result in results}
     pairs = [(by_name.get(r.row.own.against or ""), r) for r in results]
     return [

@@ -1,4 +1,4 @@
-"""A learning rate that stays."""
+"""A constant learning rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Constant"]
 
 
 class Constant(Schedule):
-    """The learning rate stays as it is.
+    """A constant learning rate.
 
     Example:
         >>> Constant().factor(7, epochs=10)

@@ -1,4 +1,4 @@
-"""Half a cosine from the learning rate down to a share of it."""
+"""Cosine decay of the learning rate."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Cosine"]
 
 
 class Cosine(Schedule):
-    r"""Half a cosine, from the learning rate in the first epoch to a share of it in the last.
+    r"""Cosine decay, from the learning rate in the first epoch to a fraction of it in the last.
 
     .. math:: f + (1 - f) \, \frac12 \Big(1 + \cos \pi \frac{e - 1}{E - 1}\Big)
 
-    in epoch e of E, with f the final share. There are no restarts.
+    in epoch e of E, with f the final fraction. There are no restarts.
 
     Args:
-        final: Share of the learning rate that the last epoch has, in [0, 1].
+        final: Fraction of the learning rate in the last epoch, in [0, 1].
 
     References:
         | SGDR: stochastic gradient descent with warm restarts (Loshchilov and Hutter, 2017)
@@ -35,6 +35,6 @@ class Cosine(Schedule):
         self.final = final
 
     def factor(self, epoch: int, epochs: int) -> float:
-        """The half-cosine; 1 in a run of a single epoch."""
+        """Half a cosine; 1 in a run of a single epoch."""
         done = (epoch - 1) / max(epochs - 1, 1)
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2

@@ -1,4 +1,4 @@
-"""A learning rate that steps from one value to the next."""
+"""A piecewise constant learning rate."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["PiecewiseConstant"]
 
 
 class PiecewiseConstant(Schedule):
-    """One factor up to the first milestone, another up to the second, and so on.
+    """One factor until the first milestone, another until the second, and so on.
 
     Args:
-        milestones: Last epoch of each piece but the last, increasing.
-        factors: Of each piece, one more than there are milestones.
+        milestones: Last epoch of each piece except the final one, increasing.
+        factors: Factor of each piece, one more than there are milestones.
 
     Raises:
-        DeclarationError: if there are not as many as that, or the milestones do not increase.
+        DeclarationError: if the numbers do not match, or the milestones do not increase.
 
     Example:
         >>> schedule = PiecewiseConstant(milestones=[2, 5], factors=[1.0, 0.5, 0.1])
@@ -45,14 +45,14 @@ class PiecewiseConstant(Schedule):
             )
 
     def factor(self, epoch: int, epochs: int) -> float:
-        """The factor of the piece that the epoch is in."""
+        """The factor of the epoch's piece."""
         return self.factors[bisect_left(self.milestones, epoch)]
 
     def check(self, epochs: int) -> None:
         """Refuse a run that ends before its last piece.
 
         Raises:
-            DeclarationError: naming both lengths.
+            DeclarationError: with both lengths.
         """
         if self.milestones and self.milestones[-1] >= epochs:
             raise DeclarationError(

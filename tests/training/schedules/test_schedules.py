@@ -1,4 +1,4 @@
-"""How the learning rate goes: the kinds, and that every form of the step obeys them."""
+"""Learning-rate schedules: each kind, and that every form of the step follows it."""
 
 import itertools
 import math

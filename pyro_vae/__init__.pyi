@@ -1,0 +1,46 @@
+# The public names, each listed once: mypy and editors read them here, __init__.py at run time.
+from pyro_vae.audit.audit import audit_elbo as audit_elbo
+from pyro_vae.audit.result import ELBOAudit as ELBOAudit
+from pyro_vae.compiled import CompiledSVI as CompiledSVI
+from pyro_vae.core.errors import PyroVAEError as PyroVAEError
+from pyro_vae.core.likelihood import Likelihood as Likelihood
+from pyro_vae.core.network import Network as Network
+from pyro_vae.core.posterior import Posterior as Posterior
+from pyro_vae.core.prior import Prior as Prior
+from pyro_vae.data.dataset import DataSet as DataSet
+from pyro_vae.data.loading import load_data as load_data
+from pyro_vae.data.prepare import as_dataset as as_dataset
+from pyro_vae.data.source import Source as Source
+from pyro_vae.diagnostics.compare_gradients import compare_gradients as compare_gradients
+from pyro_vae.diagnostics.comparison import Comparison as Comparison
+from pyro_vae.diagnostics.comparison import compare as compare
+from pyro_vae.diagnostics.evaluate import evaluate as evaluate
+from pyro_vae.diagnostics.gap_result import InferenceGaps as InferenceGaps
+from pyro_vae.diagnostics.gaps import inference_gaps as inference_gaps
+from pyro_vae.diagnostics.gradient_comparison import GradientComparison as GradientComparison
+from pyro_vae.diagnostics.kl_decomposition import KLDecomposition as KLDecomposition
+from pyro_vae.diagnostics.kl_decomposition import kl_decomposition as kl_decomposition
+from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
+from pyro_vae.diagnostics.mcmc_result import MCMCComparison as MCMCComparison
+from pyro_vae.diagnostics.scores import Scores as Scores
+from pyro_vae.evidence.annealed import Annealing as Annealing
+from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
+from pyro_vae.evidence.bidirectional import Sandwich as Sandwich
+from pyro_vae.evidence.bidirectional import bidirectional_monte_carlo as bidirectional_monte_carlo
+from pyro_vae.evidence.estimate import EvidenceEstimate as EvidenceEstimate
+from pyro_vae.evidence.importance import importance_sampling as importance_sampling
+from pyro_vae.evidence.quadrature import Quadrature as Quadrature
+from pyro_vae.evidence.quadrature import quadrature as quadrature
+from pyro_vae.experiment.catalogue import catalogue as catalogue
+from pyro_vae.experiment.checkpoint import load as load
+from pyro_vae.experiment.checkpoint import save as save
+from pyro_vae.objectives.compatibility import kl_matrix as kl_matrix
+from pyro_vae.objectives.objective import Objective as Objective
+from pyro_vae.objectives.terms import Terms as Terms
+from pyro_vae.objectives.terms import elbo_terms as elbo_terms
+from pyro_vae.training.fit import fit as fit
+from pyro_vae.training.result import FitResult as FitResult
+from pyro_vae.training.schedules.schedule import Schedule as Schedule
+from pyro_vae.vae import VAE as VAE
+
+__version__: str
