@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from pyro_vae.compiled.products import LEAST
+
 from benchmarks.contenders import CONTENDERS, FLOORS, Contender
 from benchmarks.sizes import Size
 from benchmarks.timing import Result
 from benchmarks.workers import Workers
-from pyro_vae.compiled.products import LEAST
 from pyro_vae.report.numbers import MISSING, number
 from pyro_vae.report.table import Table
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyro_vae.compiled.clock import best_of, quickest
+from pyro_vae.compiled.products import ways_of
 from torch import Tensor
 
 from benchmarks.contenders.training import Losses, Rows, Training
 from benchmarks.data import Weights
 from benchmarks.sizes import Product, Size
-from pyro_vae.compiled.clock import best_of, quickest
-from pyro_vae.compiled.products import ways_of
 
 __all__ = ["adam_bytes", "build", "ways"]
 

@@ -1,22 +1,20 @@
-"""Turns a captured step into something quick to call: Inductor on a CPU, a CUDA graph on a GPU."""
+"""Compiles a captured step: with Inductor on a CPU, and as a CUDA graph on a GPU."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from operator import getitem, is_
+from operator import getitem
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.fx import Graph, Node
+from torch.fx import Graph
 
 from pyro_vae.compiled.capture import Capture
-from pyro_vae.compiled.convolutions import quicken_convolutions
-from pyro_vae.compiled.products import quicken
+from pyro_vae.compiled.private import compile_graph, is_view, written_arguments
 
 __all__ = ["Replay", "replay_of"]
 
@@ -25,14 +23,14 @@ __all__ = ["Replay", "replay_of"]
 INDUCTOR = {"fallback_random": True}
 WARM_UP = 3
 LARGEST = 2**25
-"""Bytes of the largest block that glibc's ``malloc`` lets change what it keeps."""
+"""Bytes of the largest block that changes how much memory glibc's ``malloc`` keeps."""
 
 
 class Replay(Protocol):
     """A compiled step."""
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
-        """Make a step; the graph's outputs, which the next step leaves alone."""
+        """Make a step, and return the graph's outputs, which later steps do not overwrite."""
         ...
 
 
@@ -45,12 +43,12 @@ def replay_of(capture: Capture) -> Replay:
 def _compiled(capture: Capture, options: dict[str, Any]) -> Any:
     with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.utils.cpp_extension"):
         warnings.simplefilter("ignore")  # about the compiler's own code
-        return torch._inductor.compile(capture.graph, list(capture.inputs), options=options)
+        return compile_graph(capture.graph, capture.inputs, options)
 
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Leave out what a logger warns of; this one's is that a machine has CUDA but no GPU."""
+    """Silence a logger's warnings: this one warns where CUDA is installed and there is no GPU."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -66,67 +64,26 @@ class _Inductor:
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
-        with _quiet("torch.utils.cpp_extension"):
-            quicken(capture.graph, capture.layouts, capture.binary())
-            quicken_convolutions(capture.graph, capture.layouts)
         _keep_freed_memory()
         self.changed = [self.inputs[position] for position in _changed(capture.graph.graph)]
-        self.run: Callable[[list[Tensor]], Sequence[Tensor]]
-        self.run = partial(self._first, _compiled(capture, {"cpp_wrapper": True} | INDUCTOR))
+        self.run = _compiled(capture, {"cpp_wrapper": True} | INDUCTOR)
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         self.inputs[self.given.start : self.given.stop] = given
         for position, name in self.remembered.items():
             self.inputs[position] = getattr(loss, name)
         torch.autograd.graph.increment_version(self.changed)
-        return self.run([*self.inputs])
-
-    def _first(self, wrapped: Callable[..., Any], inputs: list[Tensor]) -> Sequence[Tensor]:
-        """The first call, which finds out how the others are made."""
-        outputs, inner = _called(wrapped, inputs)
-        self.run = inner or (lambda inputs: wrapped(*inputs))
+        outputs: Sequence[Tensor] = self.run(*self.inputs)
         return outputs
-
-
-def _called(
-    call: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]
-) -> tuple[Sequence[Tensor], Callable[[list[Tensor]], Sequence[Tensor]] | None]:
-    """The outputs of a compiled function, and what lies within its wrappers in Python, if found.
-
-    The wrappers (for autograd, caches and profilers) take up to a tenth of a small step. Where
-    one call shows that they hand on what they are given, and give back what they get, later calls
-    can do without them.
-    """
-    from torch._inductor.output_code import CompiledFxGraph  # takes a second to import
-
-    seen: list[tuple[Any, list[Tensor], Sequence[Tensor]]] = []
-    wrapped = CompiledFxGraph.__call__
-
-    def noted(self: CompiledFxGraph, given: Sequence[Any]) -> Any:
-        handed = list(given)
-        seen.append((self.current_callable, handed, outputs := wrapped(self, given)))
-        return outputs
-
-    CompiledFxGraph.__call__ = noted  # type: ignore[method-assign, assignment]
-    try:
-        outputs = call(*inputs)
-    finally:
-        CompiledFxGraph.__call__ = wrapped  # type: ignore[method-assign]
-    same = len(seen) == 1 and _are_same(seen[0][1], inputs) and _are_same(seen[0][2], outputs)
-    return outputs, seen[0][0] if same else None
-
-
-def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _keep_freed_memory() -> None:
     """Let glibc keep up to 64 MiB that a step frees, for the next step.
 
-    Otherwise it may hand them back to the system each time, which then clears every page anew: up
-    to a third of a convolutional net's step. It raises its limits by itself, to twice the largest
-    block that was ever freed, and looks at none above 32 MiB; so it is shown one of these, of
-    which no page is touched. On other systems this does nothing.
+    Otherwise it may return the memory to the system after each step, which then clears every page
+    again: up to a third of a convolutional net's step. Its limit is twice the largest block freed
+    so far, up to 32 MiB, so one such block is allocated and freed here, and none of its pages is
+    touched. On other systems this does nothing.
 
     References:
         | M_MMAP_THRESHOLD in mallopt(3), on the dynamic threshold
@@ -136,7 +93,7 @@ def _keep_freed_memory() -> None:
 
 
 class _CUDAGraph:
-    """The compiled graph recorded once on the GPU, its inputs at fixed addresses."""
+    """The compiled graph, recorded once as a CUDA graph with its inputs at fixed addresses."""
 
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
@@ -170,26 +127,14 @@ class _CUDAGraph:
 
 
 def _changed(graph: Graph) -> set[int]:
-    """The positions of the inputs that a graph changes where they lie."""
+    """The positions of the inputs that a graph changes in place."""
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    found: set[Node] = set()
-    for node in graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
-            parts = zip(node.target._schema.arguments, node.args, strict=False)
-            for argument, given in parts:
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    several = given if isinstance(given, list | tuple) else [given]
-                    found.update(map(_viewed, several))
+    found = {_viewed(part) for node in graph.nodes for part in written_arguments(node)}
     return {position for position, node in enumerate(inputs) if node in found}
 
 
 def _viewed(node: Any) -> Any:
     """What a node is a view of, or itself."""
-    while node.op == "call_function":
-        if isinstance(node.target, torch._ops.OpOverload):
-            if node.target._schema.returns[0].alias_info is None:
-                break
-        elif node.target is not getitem:  # of several views
-            break
+    while node.op == "call_function" and (node.target is getitem or is_view(node)):
         node = node.args[0]
     return node

@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
-from torch.utils import _pytree as pytree
 
-from pyro_vae.compiled.binary import binary_nodes
-from pyro_vae.compiled.products import Layout, layout_of
-from pyro_vae.compiled.units import Unit
-from pyro_vae.compiled.watch import Watch, values_kept_as_tensors
+from pyro_vae.compiled.parameter_groups import ParameterGroup
+from pyro_vae.compiled.private import pytree
+from pyro_vae.compiled.watch import ValuesKept, capturing
 from pyro_vae.core.errors import NotCapturable
 
 __all__ = ["Capture", "Step", "capture"]
@@ -27,38 +25,38 @@ class Step:
     """What one step does, as Python.
 
     Args:
-        loss: The object that computes the loss, whose tensors may be other ones after a step.
+        loss: The object that computes the loss, whose tensors a step may replace.
         parameters: The parameters, unconstrained.
-        units: Those that are updated in the graph.
-        outside: The positions of those whose optimizers run outside the graph.
-        rates: The number that each unit needs at this step, ``(U,)`` float64.
+        groups: Those that are updated in the graph.
+        outside: Positions of the parameters whose optimizers run outside the graph.
+        rates: The number that each group needs at this step, ``(G,)`` float64.
         good: Whether every loss so far was finite, a tensor that the graph changes.
     """
 
     loss: Any
     parameters: list[Tensor]
-    units: list[Unit]
+    groups: list[ParameterGroup]
     outside: list[int]
     rates: Tensor
     good: Tensor
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Every tensor that the step reads or changes, beside the program's own."""
-        vectors = [unit.whole for unit in self.units if unit.is_vector]
-        state = [tensor for unit in self.units for tensor in unit.state]
+        """Every tensor that the step reads or changes, except the program's own."""
+        vectors = [group.whole for group in self.groups if group.is_vector]
+        state = [tensor for group in self.groups for tensor in group.state]
         return [*self.parameters, *vectors, *state, self.good, self.rates]
 
 
 @dataclass
 class Outputs:
-    """How a step's outputs are laid out: the loss, what it remembers, then gradients.
+    """The order of a step's outputs: the loss, the tensors it keeps, then gradients.
 
     Args:
-        loss: How the loss is laid out, as a tree.
-        kept: The names of the loss's tensors that the step made anew.
-        left: The positions of the parameters whose optimizers are outside the graph.
-        packed: Whether the loss and what it remembers, all scalars, come as one vector.
+        loss: Structure of the loss.
+        kept: Names of the loss object's tensors that the step replaces.
+        left: Positions of the parameters whose optimizers run outside the graph.
+        packed: Whether the loss and the kept tensors, all scalars, form one vector.
     """
 
     loss: pytree.TreeSpec
@@ -84,14 +82,14 @@ class Capture:
     """A step's graph, with the tensors that it reads and writes.
 
     Args:
-        graph: Maps its inputs to the loss, what the loss remembers and the gradients that are
-            left for optimizers outside the graph; it changes the state where it lies.
-        inputs: The tensors that the graph was traced with, in its order.
-        given: Where among the inputs the step's own arguments stand.
-        remembered: Where among the inputs stands what the loss remembers of the step before.
-        outputs: How the outputs are laid out.
-        values: The outputs of the step that was traced, which was a step like any other.
-        layouts: Of what each node gave while it was traced.
+        graph: Maps its inputs to the loss, the tensors that the loss keeps, and the gradients for
+            optimizers outside the graph; it changes the state in place.
+        inputs: The tensors that the graph was traced with, in order.
+        given: Positions of the step's arguments among the inputs.
+        remembered: Positions of the tensors that the loss keeps from the step before, with their
+            names.
+        outputs: The order of the outputs.
+        values: The outputs of the traced step, which was a step like any other.
     """
 
     graph: GraphModule
@@ -100,18 +98,9 @@ class Capture:
     remembered: dict[int, str]
     outputs: Outputs
     values: list[Tensor] = field(repr=False)
-    layouts: dict[Node, Layout | None] = field(repr=False)
-
-    def binary(self) -> set[Node]:
-        """The nodes that hold noughts and ones alone, so far as can be seen."""
-        own = range(self.given.start)  # parameters and their optimizers' state, which change
-        return binary_nodes(
-            self.graph.graph,
-            {place: tensor for place, tensor in enumerate(self.inputs) if place not in own},
-        )
 
     def unlike(self, other: Capture) -> str | None:
-        """Where another trace of the step parts from this one; None if it did the same."""
+        """How another trace of the step differs from this one; None if it does not."""
         pairs = zip(_lines(self.graph.graph), _lines(other.graph.graph), strict=False)
         for mine, theirs in pairs:
             if mine != theirs:
@@ -126,16 +115,16 @@ class Capture:
 
 
 def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tensor]) -> Capture:
-    """Trace one step, which is thereby made: state, losses and random draws are a step's own.
+    """Trace one step, which makes it: the state, the loss and the draws are those of a step.
 
     Args:
-        step: What is changed, and how.
-        loss_and_grads: Computes the loss and leaves gradients in the parameters' ``grad``.
-        given: The tensors that will be other ones at the next step.
+        step: What to update, and how.
+        loss_and_grads: Computes the loss, and the gradients in the parameters' ``grad``.
+        given: The tensors that differ from step to step.
 
     Raises:
         NotCapturable: if the program has no static graph; the random generators are then as they
-            were before, and no parameter has been changed.
+            were, and no parameter has changed.
     """
     fixed = step.tensors
     before = _tensors_of(step.loss)
@@ -143,7 +132,8 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
     real: list[Tensor] = []
 
     def traced(*tensors: Tensor) -> list[Tensor]:
-        loss = loss_and_grads()
+        with ValuesKept():
+            loss = loss_and_grads()
         left = _update_all(step, loss)
         now = _tensors_of(step.loss).items()
         kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
@@ -160,7 +150,7 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         parameter.grad = None
     generators = _random_state()
     try:
-        with values_kept_as_tensors(), Watch():
+        with capturing():
             graph = make_fx(traced)(*fixed, *given)
     except NotCapturable:
         _restore(generators)
@@ -168,9 +158,8 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
     finally:
         for parameter in step.parameters:
             parameter.grad = None
-    layouts = {node: layout_of(node.meta.get("val")) for node in graph.graph.nodes}
     held = _lift(graph)
-    fixed = _merged(graph, step, fixed, layouts)
+    fixed = _merged(graph, step, fixed)
     places = range(len(fixed), len(fixed) + len(given))
     remembered = {
         places.stop + position: name
@@ -179,28 +168,28 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
         if tensor is before.get(name)
     }
     inputs = [tensor.detach() for tensor in (*fixed, *given, *held)]
-    return Capture(graph, inputs, places, remembered, layout[0], real, layouts)
+    return Capture(graph, inputs, places, remembered, layout[0], real)
 
 
 def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
-    """Update what has a rule; the gradients of the rest, by position."""
+    """Update the parameters that have a rule; return the gradients of the rest, by position."""
     with torch.no_grad():
         leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
         good = torch.stack([step.good, *(leaf.isfinite().all() for leaf in leaves)]).all()
         step.good.copy_(good)
-        for unit, rate in zip(step.units, step.rates.unbind(), strict=True):
-            unit.update(rate, good)
+        for group, rate in zip(step.groups, step.rates.unbind(), strict=True):
+            group.update(rate, good)
     gradients = {position: step.parameters[position].grad for position in step.outside}
     return {position: found for position, found in gradients.items() if found is not None}
 
 
-def _merged(
-    graph: GraphModule, step: Step, inputs: list[Tensor], layouts: dict[Node, Layout | None]
-) -> list[Tensor]:
-    """Let the graph read parameters from the vectors that they are views of."""
+def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor]:
+    """Replace each parameter that is part of a vector by a view of the vector's input."""
     nodes = [node for node in graph.graph.nodes if node.op == "placeholder"]
     wholes = {id(tensor): node for tensor, node in zip(inputs, nodes, strict=False)}
-    vectors = {id(p): unit.whole for unit in step.units for p in unit.parameters if unit.is_vector}
+    vectors = {
+        id(p): group.whole for group in step.groups for p in group.parameters if group.is_vector
+    }
     first = next(node for node in graph.graph.nodes if node.op != "placeholder")
     kept = []
     for tensor, node in zip(inputs, nodes, strict=False):
@@ -213,7 +202,6 @@ def _merged(
             view = graph.graph.call_function(
                 torch.ops.aten.as_strided.default, (wholes[id(whole)], *shape)
             )
-        layouts[view] = layout_of(tensor)
         node.replace_all_uses_with(view)
         graph.graph.erase_node(node)
     graph.recompile()
@@ -221,7 +209,7 @@ def _merged(
 
 
 def _lift(graph: GraphModule) -> list[Tensor]:
-    """Make inputs of the tensors that the program holds, so that the graph sees them live."""
+    """Turn the tensors that the program holds into inputs, so that the graph sees changes."""
     lifted: dict[str, tuple[Any, Tensor]] = {}
     last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
     for node in list(graph.graph.nodes):
@@ -236,7 +224,7 @@ def _lift(graph: GraphModule) -> list[Tensor]:
         node.replace_all_uses_with(lifted[name][0])
         graph.graph.erase_node(node)
     for name in lifted:
-        delattr(graph, name)  # or the compiler would hand it on too
+        delattr(graph, name)  # or the compiler would take it for an input too
     graph.graph.set_codegen(CodeGen())
     graph.recompile()
     return [tensor for _, tensor in lifted.values()]

@@ -1,4 +1,4 @@
-"""What makes two steps the same graph: layouts, modes, plain values, and where parameters lie."""
+"""What two steps of one graph have in common: layouts, modes, plain values and parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pyro
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+
+from pyro_vae.compiled.private import pytree
 
 __all__ = ["Places", "Signature", "roots_of"]
 
@@ -18,10 +19,10 @@ ONLY_TENSORS = frozenset((Tensor,))
 
 
 class Places:
-    """Where parameters lie, in Pyro's store and in memory.
+    """The parameters' names in Pyro's store, and their addresses in memory.
 
     Args:
-        parameters: Unconstrained ones of the store.
+        parameters: The store's unconstrained parameters.
     """
 
     def __init__(self, parameters: list[Tensor]) -> None:
@@ -30,7 +31,7 @@ class Places:
         self.addresses = list(map(Tensor.data_ptr, parameters))
 
     def have_changed(self) -> bool:
-        """Whether some have been replaced, or have moved."""
+        """Whether a parameter was replaced or moved."""
         stored = map(pyro.get_param_store()._params.get, self.names)
         if not all(map(is_, stored, self.parameters)):
             return True
@@ -38,7 +39,7 @@ class Places:
 
 
 class Signature:
-    """Keys of steps: those of one key have one graph.
+    """Keys of steps: steps with equal keys share a graph.
 
     Args:
         roots: The modules of the program, whose training mode matters.
@@ -73,7 +74,7 @@ class Signature:
 
 
 def roots_of(*programs: Callable[..., Any]) -> list[nn.Module]:
-    """The modules that programs are, or are methods of."""
+    """The modules among the programs, and those whose methods they are."""
     owners = [getattr(program, "__self__", program) for program in programs]
     return [owner for owner in owners if isinstance(owner, nn.Module)]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,39 +15,113 @@ import pyro
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
+from pyro_vae.compiled.private import TorchDispatchMode
 from pyro_vae.core.errors import NotCapturable
 
-__all__ = ["Watch", "values_kept_as_tensors"]
+__all__ = ["ValuesKept", "capturing"]
 
 aten = torch.ops.aten
-LIBRARIES = ("torch.", "pyro.", "pyro_vae.training.")
-READERS = ("pyro.infer.", "pyro.util", "pyro_vae.objectives.")
+LIBRARIES = ("torch.", "pyro.", f"{__package__}.")
 
 
-class Watch(TorchDispatchMode):
-    """Refuses what a static graph cannot hold, naming the site where it happened.
+@contextmanager
+def capturing() -> Iterator[None]:
+    """Refuse what no static graph can hold, in what this thread runs within the block.
 
-    Refused are operations whose output's shape depends on values (a mask as an index,
-    ``nonzero``), and reading a computed value into Python (``if z > 0``, ``z.item()``).
+    Other threads do not notice it, except that Pyro's validation, which is one switch for a whole
+    process, is off within the block.
 
     Raises:
         NotCapturable: naming the site and the line of the program.
     """
+    site = _Site()
+    with pyro.validation_enabled(False), site, _Watch(site):
+        yield
 
-    def __init__(self) -> None:
+
+class ValuesKept(TorchFunctionMode):
+    """Lets Pyro keep as tensors the values that it would read into Python, in this thread alone.
+
+    It answers what Pyro asks of a tensor's values, and nothing that the user's program asks. It
+    must be the innermost mode, since it looks at who calls:
+
+    - ``Tensor.item`` in a loss gives the tensor itself, detached;
+    - whether something is NaN or infinite: no. A compiled step checks its loss by itself;
+    - ``masked_select``, which enumeration uses under a sum, gives zeros for what is not selected;
+    - ``y[mask] = x[mask]``, which splines use, is ``torch.where``.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Answer in place of a tensor, or let the call pass."""
+        answer = ANSWERS.get(func)
+        caller = str(sys._getframe(1).f_globals.get("__name__", "")) if answer else ""
+        if answer is None or not caller.startswith("pyro."):
+            return func(*args, **(kwargs or {}))
+        result = answer(caller, *args, **(kwargs or {}))
+        return func(*args, **(kwargs or {})) if result is NotImplemented else result
+
+
+@dataclass
+class _Masked:
+    """``x[mask]``, until it is known where the values go."""
+
+    whole: Tensor
+
+
+def _item(caller: str, x: Tensor) -> Any:
+    if caller == "pyro.distributions.util":  # is it exactly 0, or 1? A tensor may be either
+        return math.nan
+    return x.detach() if caller.startswith(("pyro.infer.", "pyro.util")) else NotImplemented
+
+
+def _bool(caller: str, x: Tensor) -> Any:
+    if caller in {"pyro.util", "pyro.infer.util"}:  # is it NaN? Does the mask hold everywhere?
+        return False
+    # is alpha near 1, so that the formula for every alpha is needed?
+    return True if caller == "pyro.distributions.stable" else NotImplemented
+
+
+def _masked_select(caller: str, x: Tensor, mask: Tensor) -> Any:
+    if caller != "pyro.infer.util":
+        return NotImplemented
+    return torch.where(mask, x, torch.zeros_like(x))
+
+
+def _getitem(caller: str, x: Tensor, index: Any) -> Any:
+    masks = isinstance(index, Tensor) and index.dtype == torch.bool
+    return _Masked(x) if masks and caller == SPLINE else NotImplemented
+
+
+def _setitem(caller: str, x: Tensor, index: Any, value: Any) -> Any:
+    if not isinstance(value, _Masked):
+        return NotImplemented
+    return x.copy_(torch.where(index, value.whole, x))
+
+
+SPLINE = "pyro.distributions.transforms.spline"
+ANSWERS: dict[Any, Any] = {
+    Tensor.item: _item,
+    Tensor.__bool__: _bool,
+    Tensor.masked_select: _masked_select,
+    Tensor.__getitem__: _getitem,
+    Tensor.__setitem__: _setitem,
+}
+
+
+class _Watch(TorchDispatchMode):
+    """Refuses what a static graph cannot hold, naming the site where it happened.
+
+    Refused are operations whose output's shape depends on values (a mask as an index,
+    ``nonzero``), and reading a computed value into Python (``if z > 0``, ``z.item()``).
+    """
+
+    def __init__(self, site: _Site) -> None:
         super().__init__()
-        self._site = _Site()
-
-    def __enter__(self) -> Watch:
-        self._site.__enter__()
-        super().__enter__()
-        return self
-
-    def __exit__(self, *exc: Any) -> Any:
-        self._site.__exit__(*exc)
-        return super().__exit__(*exc)
+        self._site = site
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -73,18 +149,21 @@ class Watch(TorchDispatchMode):
 
 
 class _Site(Messenger):
-    """The sample site that a program has reached."""
+    """The sample site that this thread's program has reached."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.thread = threading.get_ident()
         self.reached: str | None = None
         self.inside = False
 
     def _pyro_sample(self, msg: Any) -> None:
-        self.reached, self.inside = msg["name"], True
+        if threading.get_ident() == self.thread:
+            self.reached, self.inside = msg["name"], True
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        self.reached, self.inside = msg["name"], False
+        if threading.get_ident() == self.thread:
+            self.reached, self.inside = msg["name"], False
 
     def __str__(self) -> str:
         if self.reached is None:
@@ -108,83 +187,3 @@ def _line_of_program() -> str:
         if not f"{module}.".startswith(LIBRARIES) and frame.f_code.co_filename[0] != "<":
             return f"{frame.f_code.co_filename}:{line}"
     return ""
-
-
-@contextmanager
-def values_kept_as_tensors() -> Iterator[None]:
-    """Let Pyro's losses, and ours, keep as tensors the values that they would read into Python.
-
-    Within the block, for callers in Pyro or among our objectives and nowhere else:
-    ``Tensor.item`` gives the tensor itself, detached; ``masked_select``, which Pyro's enumeration
-    uses under a sum, gives zeros in place of what is not selected; ``y[mask] = x[mask]``, which
-    Pyro's splines say, is ``torch.where``; and Pyro is told that it is being traced, on which it
-    chooses operations without a look at values. Its validation and its search for NaN, which read
-    values too, are off.
-    """
-    item, select, tracing = Tensor.item, Tensor.masked_select, torch._C._get_tracing_state
-    get, put = Tensor.__getitem__, Tensor.__setitem__
-
-    def kept(self: Tensor) -> Any:
-        return self.detach() if _caller().startswith(READERS) else item(self)
-
-    def selected(self: Tensor, mask: Tensor) -> Tensor:
-        if _caller() != "pyro.infer.util":
-            return select(self, mask)
-        return torch.where(mask, self, torch.zeros_like(self))
-
-    def got(self: Tensor, index: Any) -> Any:
-        return _Masked(self) if _is_splines(index) else get(self, index)
-
-    def assigned(self: Tensor, index: Any, value: Any) -> None:
-        if isinstance(value, _Masked):
-            self.copy_(torch.where(index, value.whole, self))
-        else:
-            put(self, index, value)
-
-    def told() -> Any:
-        return _caller().startswith("pyro.") or tracing()
-
-    patches: list[tuple[Any, str, Any]] = [
-        (Tensor, "item", kept),
-        (Tensor, "masked_select", selected),
-        (Tensor, "__getitem__", got),
-        (Tensor, "__setitem__", assigned),
-        (torch._C, "_get_tracing_state", told),
-    ]
-    for name, module in list(sys.modules.items()):
-        if name.startswith("pyro."):
-            patches += [(module, check, _unread) for check in CHECKS if check in vars(module)]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
-    for owner, name, new in patches:
-        setattr(owner, name, new)
-    try:
-        with pyro.validation_enabled(False):
-            yield
-    finally:
-        for owner, name, old in before:
-            setattr(owner, name, old)
-
-
-CHECKS = ("warn_if_nan", "warn_if_inf")
-
-
-@dataclass
-class _Masked:
-    """``x[mask]`` before it is known what it is wanted for."""
-
-    whole: Tensor
-
-
-def _is_splines(index: Any) -> bool:
-    """Whether Pyro's splines ask for what a mask selects."""
-    masks = isinstance(index, Tensor) and index.dtype == torch.bool
-    return masks and _caller(3) == "pyro.distributions.transforms.spline"
-
-
-def _caller(depth: int = 2) -> str:
-    """The module that called the function that asks."""
-    return str(sys._getframe(depth).f_globals.get("__name__", ""))
-
-
-def _unread(value: Any, *args: Any, **kwargs: Any) -> Any:
-    return value

@@ -1,4 +1,4 @@
-"""What a compiled step asks of the system's memory, and of the compiler's wrappers."""
+"""The memory that a compiled step keeps, and compiling without private names."""
 
 import os
 import platform
@@ -7,8 +7,9 @@ import sys
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.compiled import backends
+from pyro_vae.compiled import backends, private
 from tests.compiled.common import same
 from tests.compiled.programs import regression
 
@@ -42,36 +43,23 @@ def test_memory_that_a_step_frees_is_kept_for_the_next():
     assert after < before / 10
 
 
-def test_a_compiled_step_does_without_the_wrappers_in_python():
+def test_autograd_sees_what_a_compiled_step_changes():
     svi = same(regression, steps=30)
-    (kind,) = svi._kinds.values()
-    assert kind.replay.run.__module__ not in {backends.__name__, "functools"}
-    before = [tensor._version for tensor in kind.replay.changed]
+    (variant,) = svi._variants.values()
+    before = [tensor._version for tensor in variant.replay.changed]
     assert svi.step(*regression().arguments).isfinite()
-    after = [tensor._version for tensor in kind.replay.changed]
-    assert after == [version + 1 for version in before]  # as autograd must know
+    after = [tensor._version for tensor in variant.replay.changed]
+    assert all(new > old for new, old in zip(after, before, strict=True))
     assert len(after) > 3  # parameters, Adam's moments and its count
 
 
-def test_wrappers_that_do_more_than_hand_on_are_kept(monkeypatch):
-    from torch._inductor.output_code import CompiledFxGraph
+def test_without_the_private_compiler_the_public_one_is_taken(monkeypatch):
+    monkeypatch.delattr(torch._inductor, "compile")
+    same(regression, steps=30)
 
-    monkeypatch.setattr(CompiledFxGraph, "__del__", lambda self: None, raising=False)
-    graph = CompiledFxGraph.__new__(CompiledFxGraph)
-    graph.current_callable = lambda given: [given[0] + 1]
-    monkeypatch.setattr(
-        CompiledFxGraph, "__call__", lambda self, given: self.current_callable(given)
-    )
-    one, other = torch.ones(()), torch.zeros(())
 
-    def inner_of(call, *inputs):
-        outputs, inner = backends._called(call, inputs)
-        assert outputs[0] == 2
-        return inner
-
-    assert inner_of(lambda *given: graph([*given]), one, other) is graph.current_callable
-    assert inner_of(lambda *given: graph([given[0], one]), one, other) is None
-    assert inner_of(lambda *given: graph([given[0]]), one, other) is None
-    assert inner_of(lambda *given: [graph([*given])[0] * 1], one, other) is None
-    assert inner_of(lambda *given: [graph([*given]), graph([*given])][1], one, other) is None
-    assert inner_of(lambda *given: [given[0] + 1], one, other) is None
+def test_of_an_operator_without_a_schema_every_argument_may_have_changed(monkeypatch):
+    graph = make_fx(lambda x, y: x.clone().add_(y))(torch.ones(2), torch.ones(2)).graph
+    assert backends._changed(graph) == set()
+    monkeypatch.setattr(private, "_schema_of", lambda node: None)
+    assert backends._changed(graph) == {0, 1}

@@ -10,7 +10,7 @@ import torch
 from pyro.infer import SVI
 
 from pyro_vae import VAE
-from pyro_vae.compiled import CompiledSVI, backends, convolutions
+from pyro_vae.compiled import CompiledSVI, backends
 from pyro_vae.core.network import Network
 from pyro_vae.objectives.elbo import ELBO
 from tests.variants import COVERING, PICTURES, small_vae, stirred, variants
@@ -92,15 +92,6 @@ def test_as_captured(make, monkeypatch):
 @pytest.mark.parametrize("make", [MAKERS[1], MAKERS[-5]])
 def test_as_compiled(make):
     assert_same_steps(make, 200)
-
-
-def test_as_compiled_with_plain_convolutions(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        convolutions, "_is_quicker_as_plain", lambda *sizes: not asked.append(sizes)
-    )
-    assert_same_steps(lambda: of_network({"kind": "conv"}), 100)
-    assert asked
 
 
 @pytest.mark.slow

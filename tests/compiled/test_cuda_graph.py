@@ -79,7 +79,7 @@ def as_on_a_gpu(monkeypatch):
 @pytest.mark.parametrize("make", [regression, deep_markov, with_loss(Carrying)])
 def test_warming_up_changes_nothing_and_replays_make_the_steps(make):
     svi = same(make)
-    assert all(isinstance(kind.replay, backends._CUDAGraph) for kind in svi._kinds.values())
+    assert all(isinstance(v.replay, backends._CUDAGraph) for v in svi._variants.values())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -94,10 +94,10 @@ def test_what_a_step_is_given_is_copied_where_the_graph_reads_it():
                       batch=lambda index: (x[index],))  # fmt: skip
     kept = [svi.step(index) for index in torch.randperm(50).split(10) for _ in range(3)]
     assert len({loss.item() for loss in kept}) == len(kept)  # none is overwritten by a later step
-    (kind,) = svi._kinds.values()
+    (variant,) = svi._variants.values()
     given = torch.arange(10)
     svi.step(given)
-    mine = kind.replay.inputs[kind.replay.given.start]
+    mine = variant.replay.inputs[variant.replay.given.start]
     assert torch.equal(mine, given)
     assert mine is not given
     assert pyro.param("middle").item() != 0

@@ -8,7 +8,7 @@ from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.compiled import CompiledSVI, backends, units
+from pyro_vae.compiled import CompiledSVI, backends, parameter_groups
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO as RememberingELBO
 from pyro_vae.objectives.pyro_elbos import TraceExactKL_ELBO
@@ -37,9 +37,9 @@ OPTIMIZERS = {
 
 
 def test_small_parameters_become_one_vector_beside_the_large_ones(monkeypatch):
-    monkeypatch.setattr(units, "SMALL", 20)
-    made = same(deep_markov)._step.units
-    sizes = [[parameter.numel() for parameter in unit.parameters] for unit in made]
+    monkeypatch.setattr(parameter_groups, "SMALL", 20)
+    made = same(deep_markov)._step.groups
+    sizes = [[parameter.numel() for parameter in group.parameters] for group in made]
     (joined,) = [unit for unit in sizes if len(unit) > 1]
     alone = [size for unit in sizes if len(unit) == 1 for size in unit]
     assert max(joined) <= 20 < min(alone)

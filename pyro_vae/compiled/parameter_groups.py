@@ -1,4 +1,4 @@
-"""Parameters that are updated together: one vector, of which each is a view."""
+"""Parameters that are updated together, as views of one vector."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from pyro_vae.compiled.update_rules import Rule
 
-__all__ = ["Rates", "Unit", "units_of"]
+__all__ = ["ParameterGroup", "Rates", "parameter_groups"]
 
 SMALL = 2**16
-"""Numbers in a parameter up to which it becomes part of a vector. With small ones the time goes
-into handing tensors over, of which that leaves few; with large ones, into copying gradients."""
+"""Size up to which a parameter becomes part of a vector. For small parameters most of the time
+goes into passing tensors, of which this leaves few; for large ones, into copying gradients."""
 
 
-class Unit:
+class ParameterGroup:
     """One parameter, or several that their optimizers treat alike, as one vector.
 
-    The parameters, and the tensors of their optimizers, become views of the vectors; their values
-    stay, and so does everything that others do with them.
+    The parameters, and the tensors of their optimizers, become views of vectors. Their values
+    stay the same, and other code can use them as before.
 
     Args:
-        parameters: What is updated, of one type and device.
+        parameters: The parameters, of one dtype and device.
         rules: The rule of each.
         clips: The gradient clipping of each, or None.
     """
@@ -45,12 +45,12 @@ class Unit:
             self.state = [self._joined(part) for part in parts]
 
     def advance(self) -> float | None:
-        """The number that the next step needs; None if the parameters' rules part."""
+        """The rate of the next step; None if the parameters' rates differ."""
         numbers = {rule.advance() for rule in self.rules}
         return numbers.pop() if len(numbers) == 1 else None
 
     def update(self, rate: Tensor, good: Tensor) -> None:
-        """Write the new parameters and state where they lie, unless a loss was not finite."""
+        """Update parameters and state in place, unless a loss was not finite."""
         for parameter, clip in zip(self.parameters, self.clips, strict=True):
             if clip is not None:
                 clip(parameter)
@@ -64,7 +64,7 @@ class Unit:
             tensor.copy_(torch.where(good, value, tensor))
 
     def _joined(self, tensors: list[Tensor]) -> Tensor:
-        """The values of some tensors one after another, which become views of them."""
+        """Concatenate tensors, and turn each into a view of the result."""
         whole = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         parts = whole.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
@@ -73,63 +73,63 @@ class Unit:
 
 
 class Rates:
-    """The number that each unit needs at a step, handed to the device when it has changed.
+    """The rate of each group, copied to the device when it changes.
 
     Args:
-        units: What is updated.
-        device: Where the numbers are needed.
+        groups: The groups.
+        device: Their device.
 
     Attributes:
-        numbers: One for each unit, ``(U,)`` float64.
+        numbers: One for each group, ``(G,)`` float64.
     """
 
-    def __init__(self, units: list[Unit], device: torch.device | None = None) -> None:
-        self.units = units
-        self.numbers = torch.zeros(len(units), dtype=torch.float64, device=device)
-        self._handed: list[float | None] = [0.0] * len(units)
+    def __init__(self, groups: list[ParameterGroup], device: torch.device | None = None) -> None:
+        self.groups = groups
+        self.numbers = torch.zeros(len(groups), dtype=torch.float64, device=device)
+        self._handed: list[float | None] = [0.0] * len(groups)
         self._seen: list[Any] = []
-        rules = [rule for unit in units for rule in unit.rules]
+        rules = [rule for group in groups for rule in group.rules]
         self._groups = [rule.group for rule in rules]
         self._only_read = all(rule.may_join for rule in rules)
 
     def are_as_handed(self) -> bool:
-        """Whether all is as it was when numbers were last handed over, as in most steps."""
+        """Whether every rate is what the device has, as in most steps."""
         return self._only_read and bool(self._seen) and self._settings() == self._seen
 
     def have_parted(self) -> bool:
-        """Whether parameters of one unit no longer have the same number."""
-        return any(unit.is_vector and unit.advance() is None for unit in self.units)
+        """Whether parameters of one group no longer have the same rate."""
+        return any(group.is_vector and group.advance() is None for group in self.groups)
 
     def advance(self) -> None:
-        """Let the optimizers go on by a step, and hand over what has changed by it."""
+        """Advance the optimizers by a step, and copy the rates that this changes."""
         seen = self._settings()
-        rates = [unit.advance() for unit in self.units]
+        rates = [group.advance() for group in self.groups]
         if rates != self._handed:
             self.numbers.copy_(torch.tensor(rates, dtype=torch.float64))
             self._handed = rates
         self._seen = seen
 
     def _settings(self) -> list[Any]:
-        """All learning rates; what is a tensor, by its value."""
+        """All learning rates, as numbers."""
         rates = list(map(itemgetter("lr"), self._groups))
         if Tensor in map(type, rates):
             return [float(rate) for rate in rates]
         return rates
 
 
-def units_of(
+def parameter_groups(
     parameters: list[Tensor],
     rules: list[Rule | None],
     clips: list[Callable[[Tensor], None] | None],
     trained: set[int],
-) -> list[Unit]:
-    """The parameters that have a rule and a gradient; small ones together if treated alike.
+) -> list[ParameterGroup]:
+    """Group the parameters that have a rule and a gradient: small ones that are updated alike.
 
     Args:
         parameters: All of them.
         rules: The rule of each, or None.
         clips: The gradient clipping of each, or None.
-        trained: The ``id`` of those that the loss has a gradient for.
+        trained: The ``id`` of each parameter that has a gradient.
     """
     alike: dict[Any, list[tuple[Tensor, Rule, Any]]] = {}
     for parameter, rule, clip in zip(parameters, rules, clips, strict=True):
@@ -139,4 +139,4 @@ def units_of(
             group = key if small and rule.may_join else id(parameter)
             alike.setdefault(group, []).append((parameter, rule, clip))
     groups = [[list(part) for part in zip(*group, strict=True)] for group in alike.values()]
-    return [Unit(*group) for group in groups]
+    return [ParameterGroup(*group) for group in groups]

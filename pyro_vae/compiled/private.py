@@ -1,0 +1,57 @@
+"""Everything here that PyTorch does not promise to keep, in one place.
+
+Tried with torch 2.11.0 and 2.14.1. Each name has a reason, and a fallback where one is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torch.utils import _pytree as pytree  # there is no public module for nested containers
+from torch.utils._python_dispatch import TorchDispatchMode  # documented, in no public module
+
+__all__ = ["TorchDispatchMode", "compile_graph", "is_view", "pytree", "written_arguments"]
+
+OpOverload: Any = torch._ops.OpOverload
+
+
+def compile_graph(graph: GraphModule, inputs: Sequence[Tensor], options: dict[str, Any]) -> Any:
+    """A graph as one function that Inductor compiled for inputs of these layouts.
+
+    ``torch._inductor.compile`` takes the graph as it is, without Dynamo's guards, which would cost
+    a small step more than its kernels. Without it, ``torch.compile`` makes the same kernels.
+    """
+    compiler = getattr(torch._inductor, "compile", None)
+    if compiler is None:
+        return torch.compile(graph, fullgraph=True, dynamic=False, options=options)
+    return compiler(graph, list(inputs), options=options)
+
+
+def written_arguments(node: Node) -> Iterator[Any]:
+    """The arguments that a node changes in place, as its operator's schema states.
+
+    A schema has no public form. Without one, every argument counts as changed.
+    """
+    if not isinstance(node.target, OpOverload):
+        return
+    schema = _schema_of(node)
+    if schema is None:
+        yield from node.args
+    elif schema.is_mutable:
+        for argument, given in zip(schema.arguments, node.args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                yield from given if isinstance(given, list | tuple) else [given]
+
+
+def is_view(node: Node) -> bool:
+    """Whether what a node gives may share the memory of its first argument."""
+    schema = _schema_of(node)
+    return schema is not None and schema.returns[0].alias_info is not None
+
+
+def _schema_of(node: Node) -> Any:
+    return getattr(node.target, "_schema", None)
