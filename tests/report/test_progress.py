@@ -200,12 +200,12 @@ class TestTerminal:
     def test_redrawn_in_place_and_no_wider_than_the_terminal(self, terminal, clock):
         with progress(100, "training", unit="data") as bar:
             for _ in range(100):
-                clock.now += 0.2
+                clock.now += 0.25
                 bar.advance(elbo=-95.12, log_likelihood=-70.1, kl=25.0)
         text = terminal.getvalue()
         assert text.count("\n") == 1
         assert max(map(len, text.rstrip("\n").split("\r"))) <= 100
-        assert "elbo -95.12, log_likelihood -70.10, kl 25.00 [00:10<00:10" in text
+        assert "elbo -95.12, log_likelihood -70.10, kl 25.00 [00:10<00:15" in text
 
     def test_notes_stand_above_and_are_literal(self, terminal):
         with progress(2, "go") as bar:
