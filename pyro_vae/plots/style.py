@@ -6,7 +6,7 @@ import functools
 import io
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 BLUE, ORANGE, GREY, INK, BAD = "#2f6db3", "#d9772b", "#8a8f98", "#2b2f36", "#cc2f3a"
 
@@ -104,11 +105,11 @@ class Picture(Figure):
             super().savefig(*args, **kwargs)
 
 
-def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Draw in this style, whatever the reader's own matplotlib settings are."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):
             return draw(*args, **kwargs)
 
