@@ -117,7 +117,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def as_array(values: Any, name: str) -> NDArray[np.float64]:
-    """Numbers as a float array that is not empty; takes tensors, on any device, too.
+    """Convert numbers, or a tensor on any device, to a float array that is not empty.
 
     Raises:
         DataError: if there are no values, or if they are not numbers.
@@ -145,10 +145,11 @@ def minus(text: str) -> str:
     return re.sub(r"-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
-def note(picture: Picture, text: str) -> None:
-    """Say something in small grey print, in a strip of its own at the foot of the picture."""
+def note(picture: Figure, text: str) -> None:
+    """Print a remark in small grey type at the foot of the figure."""
     engine = picture.get_layout_engine()
+    strip = 0.2 / picture.get_figheight()
     if text and isinstance(engine, ConstrainedLayoutEngine):
-        strip = 0.2 / picture.get_figheight()
         engine.set(rect=(0, strip, 1, 1 - strip))
+    if text:
         picture.text(0.01, strip / 4, text, fontsize=7.5, color=GREY)
