@@ -36,7 +36,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
 def reconstruction_picture(
     vae: VAE, split: Split, count: int = 20, limits: Limits | None = None
 ) -> Figure:
-    """Data over the mean of p(x|z) at the centre of q(z|x)."""
+    """Data over the mean of p(x|z) at the point estimate of q(z|x)."""
     x = _spread(vae, split, count)
     return reconstructions(x.cpu().numpy(), vae.reconstruct(x).cpu().numpy(), limits=limits)
 
@@ -51,7 +51,7 @@ def sample_picture(vae: VAE, count: int = 60, limits: Limits | None = None) -> F
 
 @torch.no_grad()
 def latent_picture(vae: VAE, split: Split, count: int = 2000) -> Figure:
-    """Centres of q(z|x), coloured by label, over draws from p(z)."""
+    """Point estimates of q(z|x), colored by label, over draws from p(z)."""
     x = _batch(vae, split, torch.arange(min(count, len(split))))
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
