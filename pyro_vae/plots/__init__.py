@@ -1,4 +1,17 @@
-"""Pictures: arrays in, a figure out that shows itself in Jupyter and saves itself anywhere."""
+"""Plots of arrays, as matplotlib figures that Jupyter shows and ``savefig`` writes.
+
+- ``elbo_curves``: the ELBO and its terms over a training run.
+- ``forest``: differences with their intervals, against 0.
+- ``gap_bars``: the approximation and amortization gaps of each datum.
+- ``gradient_panels``: bias, noise and cost of gradient estimators.
+- ``image_grid``: images side by side.
+- ``latent_scatter``: latent codes in the plane.
+- ``monte_carlo_error``: RMS error against the number of particles.
+- ``posterior_panels``: draws of the true posterior beside the guide's.
+- ``reconstructions``: data above their reconstructions.
+- ``samples``: draws from a model.
+- ``unit_bars``: variance and KL of each latent dimension.
+"""
 
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
 from pyro_vae.plots.gaps import gap_bars

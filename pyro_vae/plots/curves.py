@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -128,15 +129,17 @@ def monte_carlo_error(
     terms: Mapping[str, tuple[ArrayLike, ArrayLike, float]],
     title: str = "Monte Carlo error",
     unit: str = "nats per datum",
-) -> Picture:
+    ax: Axes | None = None,
+) -> Figure:
     """RMS error against the number of particles, log-log, beside the slope -1/2 of theory.
 
     Args:
         terms: By name: the numbers of particles K, the RMS errors at each, and the fitted slope
             of log error in log K. A term without any error has no place on a logarithmic axis
             and is named in the legend alone.
-        title: Stands above.
+        title: Above the plot.
         unit: Of the errors.
+        ax: Where to draw; a new figure without it.
 
     Raises:
         DataError: if there are no terms, or a term's K and errors don't pair up.
@@ -148,8 +151,8 @@ def monte_carlo_error(
     """
     if not terms:
         raise DataError("terms: nothing to draw, there are none")
-    picture = Picture(7.6, 4.0)
-    axes = picture.subplots()
+    axes = Picture(7.6, 4.0).subplots() if ax is None else ax
+    picture = cast("Figure", axes.figure)
     axes.set(xscale="log", yscale="log")
     for index, (name, (particles, errors, slope)) in enumerate(terms.items()):
         k, rms = _paired(name, particles, errors)
@@ -157,7 +160,10 @@ def monte_carlo_error(
     axes.plot([], [], color=GREY, ls=(0, (4, 3)), lw=1, label=minus("slope -1/2"))
     _plain_ticks(axes)
     axes.set(title=title, xlabel="particles K", ylabel=f"RMS error ({unit})")
-    picture.legend(loc="outside right upper")
+    if ax is None:
+        picture.legend(loc="outside right upper")
+    else:
+        axes.legend()
     return picture
 
 

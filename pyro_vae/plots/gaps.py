@@ -29,7 +29,7 @@ def gap_bars(
         approximation: Lost by the family, ``(N,)``, in nats.
         amortization: Lost by the encoder, ``(N,)``.
         curve: Mean ELBO at each step of the refinement; empty leaves its panel out.
-        title: Stands above.
+        title: Above the plot.
 
     Raises:
         DataError: if there is nothing to draw, or the two differ in shape.

@@ -46,7 +46,7 @@ def gradient_panels(
     Args:
         names: Of the estimators, from top to bottom; what stands before a colon has one colour.
         panels: By the quantity's name: value, lower end and upper end for each estimator.
-        title: Stands above.
+        title: Above the plot.
         remark: In small print.
 
     Raises:

@@ -71,7 +71,7 @@ def forest(
     Args:
         rows: From top to bottom.
         critical: Half the width of the band, or of each interval, in standard errors.
-        title: Stands above.
+        title: Above the plot.
         unit: Of the differences, written out at the right.
         in_units: Draw the differences in their unit.
 

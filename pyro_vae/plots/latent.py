@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,7 +31,8 @@ def latent_scatter(
     *,
     prior: ArrayLike | None = None,
     title: str = "Latent codes",
-) -> Picture:
+    ax: Axes | None = None,
+) -> Figure:
     """Codes in the plane: as they are for M = 2, on two principal components for M > 2.
 
     One dimension is drawn as a histogram. Codes that are not finite are left out and counted.
@@ -41,7 +43,8 @@ def latent_scatter(
             and a legend; more, if they are numbers, are a colour scale.
         names: What to call the classes: by label, or in the labels' sorted order.
         prior: Draws from p(z), ``(K, M)``, shown faintly beneath in the same projection.
-        title: Stands above.
+        title: Above the plot.
+        ax: Where to draw; a new figure without it.
 
     Raises:
         DataError: if the shapes don't fit, or no code is finite.
@@ -60,8 +63,8 @@ def latent_scatter(
         raise DataError(f"codes: nothing to draw, none of the {len(z)} codes is finite")
     classes = None if classes is None else classes[known]
     under = None if prior is None else _known(_codes(prior, "prior", z.shape[1]))
-    picture = Picture(6.4, 4.8)
-    axes = picture.subplots()
+    axes = Picture(6.4, 4.8).subplots() if ax is None else ax
+    picture = cast("Figure", axes.figure)
     axes.set_title(title)
     if z.shape[1] == 1:
         _histogram(axes, z[known, 0], classes, names, under)
@@ -178,7 +181,7 @@ def _legend(
 ) -> None:
     entries = dict(colours) if prior is None else {**colours, "prior": _FAINT}
     dots = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in entries.items()]
-    if dots and outside:
+    if dots and outside and isinstance(axes.figure, Picture):
         axes.figure.legend(handles=dots, loc="outside right upper")
     elif dots:
         axes.legend(handles=dots, loc="upper right")

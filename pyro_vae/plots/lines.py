@@ -27,7 +27,7 @@ def line_panels(
     Args:
         lines: Arrays ``(N, D)`` by name, all of one shape.
         titles: One for each datum.
-        heading: Stands above.
+        heading: Above the panels.
     """
     count, size = next(iter(lines.values())).shape
     drawn = min(count, MOST_LINES)

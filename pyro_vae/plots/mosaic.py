@@ -1,19 +1,21 @@
-"""Many images in one set of axes, each pixel of theirs a whole number of the picture's."""
+"""A grid of images on one Axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torchvision.utils import make_grid
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import BAD, DPI, GREY, INK, Picture, minus
+from pyro_vae.plots.style import BAD, DPI, GREY, Picture, minus
 
 __all__ = ["MOST_IMAGES", "Limits", "as_pixels", "mosaic"]
 
@@ -21,9 +23,10 @@ Floats = NDArray[np.float64]
 Limits = tuple[float, float]
 
 MOST_IMAGES = 100
-# In dots of the picture.
+# In dots of the picture:
 _PAGE = 960
 _MARGIN = 10
+_NAMES = 124
 _GAP = 6
 _LARGEST = 112
 _LINE = 22  # of text
@@ -38,56 +41,6 @@ def as_pixels(data: Floats) -> Floats | None:
     return data if data.ndim == 3 and min(data.shape[1:]) > 1 else None
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where each image stands, in dots from the upper left corner.
-
-    Args:
-        count: Data.
-        rows: Images of each datum, one above the other.
-        size: Height and width of an image, in its own pixels.
-        ncols: Data in a band.
-        left: Room for the rows' names.
-        top: Room for the heading.
-        titled: Whether each datum has a title.
-    """
-
-    count: int
-    rows: int
-    size: tuple[int, int]
-    ncols: int
-    left: int
-    top: int
-    titled: bool
-
-    @property
-    def tile(self) -> tuple[float, float]:
-        """Height and width of an image; a whole multiple of its pixels, if it is small."""
-        room = (_PAGE - self.left - _MARGIN) / self.ncols - _GAP
-        scale = min(room / self.size[1], _LARGEST / max(self.size))
-        scale = math.floor(scale) if scale >= 1 else scale
-        return self.size[0] * scale, self.size[1] * scale
-
-    @property
-    def band(self) -> float:
-        """Height of a band of rows, with the gap below it."""
-        between = 2 * _GAP if self.rows > 1 else 0
-        return self.rows * (self.tile[0] + _GAP) + between + (_LINE if self.titled else 0)
-
-    @property
-    def page(self) -> tuple[float, float]:
-        """Width and height of it all, with a line of text below."""
-        width = self.left + self.ncols * (self.tile[1] + _GAP) + _MARGIN
-        height = self.top + math.ceil(self.count / self.ncols) * self.band + _LINE
-        return max(width, _PAGE / 2), height
-
-    def corner(self, index: int, row: int) -> tuple[float, float]:
-        """Left and top of an image."""
-        band, column = divmod(index, self.ncols)
-        down = row * (self.tile[0] + _GAP) + (_LINE if self.titled else 0)
-        return self.left + column * (self.tile[1] + _GAP), self.top + band * self.band + down
-
-
 def mosaic(
     rows: Sequence[Floats],
     names: Sequence[str] = (),
@@ -96,87 +49,83 @@ def mosaic(
     ncols: int = 10,
     limits: Limits | None = None,
     heading: str = "",
-) -> Picture:
-    """Bands of images, with one row in a band for each of ``rows``.
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw a grid with a column of images for each datum, one image from each of ``rows``.
+
+    Small images are enlarged by a whole number, so that their pixels stay sharp.
 
     Args:
         rows: Each ``(N, H, W)`` or ``(N, H, W, 3)``.
         names: Of the rows.
         titles: Of the data.
-        ncols: Data in a band.
-        limits: The values that are black and white, for all images alike.
-        heading: Stands above.
+        ncols: Data side by side.
+        limits: The values that are black and white, for all images.
+        heading: The title.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if ``ncols`` or ``limits`` make no sense.
+        DataError: if ``ncols`` is less than 1, or ``limits`` are no interval.
     """
     if ncols < 1:
         raise DataError(f"ncols: expected at least 1, got {ncols}")
     count = min(len(rows[0]), MOST_IMAGES // len(rows))
-    shown = [row[:count] for row in rows]
-    low, high = _limits(np.stack(shown)) if limits is None else limits
+    shown = np.stack([row[:count] for row in rows])
+    low, high = _limits(shown) if limits is None else limits
     if not -math.inf < low < high < math.inf:
         raise DataError(f"limits: expected two finite numbers, low < high, got {limits}")
-    layout = _Layout(
-        count=count,
-        rows=len(rows),
-        size=rows[0].shape[1:3],
-        ncols=min(ncols, count),
-        left=124 if names else _MARGIN,
-        top=_LINE + 2 * _GAP if heading else _MARGIN,
-        titled=titles is not None,
-    )
-    picture, axes = _page(layout)
-    _draw_images(axes, layout, shown, (low, high))
-    _draw_text(axes, layout, names, (titles or ())[:count], heading)
-    said = _small_print(np.stack(shown), len(rows[0]), (low, high))
-    axes.text(layout.left, layout.page[1] - _GAP, said, fontsize=7.5, color=GREY)
-    return picture
+    ncols, left = min(ncols, count), _NAMES if names else _MARGIN
+    room = (_PAGE - left - _MARGIN) / ncols - _GAP
+    scale = min(room / shown.shape[3], _LARGEST / max(shown.shape[2:4]))
+    enlarged, shrunk = max(int(scale), 1), min(scale, 1)
+    gap, strip = math.ceil(_GAP / shrunk), math.ceil(_LINE / shrunk)
+    strip = strip if titles is not None else 2 * gap if len(rows) > 1 else 0
+    images = _painted(shown, (low, high)).repeat(enlarged, 2).repeat(enlarged, 3)
+    height, width = images.shape[2:4]
+    above = [strip, *[gap] * (len(rows) - 1)]  # each of a datum's images
+    parts = [
+        np.pad(row, ((0, 0), (space, 0), (0, 0), (0, 0)), constant_values=1.0)
+        for row, space in zip(images, above, strict=True)
+    ]
+    columns = torch.as_tensor(np.moveaxis(np.concatenate(parts, axis=1), -1, 1))
+    grid = make_grid(columns, ncols, padding=gap, pad_value=1.0).permute(1, 2, 0).numpy()
+    frame = gap if count > 1 else 0  # make_grid gives a single image none
+    ax = _new_axes(grid.shape[1] * shrunk, grid.shape[0] * shrunk, left) if ax is None else ax
+    ax.imshow(grid, extent=(0, grid.shape[1], grid.shape[0], 0))
+    ax.set_axis_off()
+    ax.set_title(heading)
+    for index, text in enumerate((titles or ())[:count]):
+        band, column = divmod(index, ncols)
+        x = frame + column * (width + gap) + width / 2
+        y = frame + band * (columns.shape[2] + gap) + strip - 5 / shrunk
+        ax.text(x, y, text, fontsize=8, ha="center")
+    for index, name in enumerate(names):
+        tops = range(frame, grid.shape[0] - gap, columns.shape[2] + gap)
+        for top in tops:
+            y = top + strip + index * (height + gap) + height / 2
+            ax.text(-gap / 2, y, name, ha="right", va="center", fontsize=8.5)
+    said = _small_print(shown, len(rows[0]), (low, high))
+    place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    ax.annotate(said, (0, 0), xytext=(2, -2), fontsize=7.5, color=GREY, **place)
+    return cast("Figure", ax.figure)
 
 
-def _page(layout: _Layout) -> tuple[Picture, Axes]:
-    """A new picture and axes over the whole of it, whose data units are its dots."""
-    width, height = layout.page
-    picture = Picture(width / DPI, height / DPI)
+def _new_axes(width: float, height: float, left: float) -> Axes:
+    """Axes of this size in dots, so that an image's pixels are whole dots."""
+    page = max(left + width + _MARGIN, _PAGE / 2), height + 2.5 * _LINE
+    picture = Picture(page[0] / DPI, page[1] / DPI)
     picture.set_layout_engine("none")
-    axes = picture.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-    axes.set_axis_off()
-    return picture, axes
+    return picture.add_axes((left / page[0], _LINE / page[1], width / page[0], height / page[1]))
 
 
-def _draw_images(axes: Axes, layout: _Layout, rows: Sequence[Floats], limits: Limits) -> None:
-    height, width = layout.tile
-    for row, images in enumerate(rows):
-        for index, image in enumerate(images):
-            left, top = layout.corner(index, row)
-            extent = (left, left + width, top + height, top)
-            axes.imshow(_painted(image, limits), extent=extent, aspect="auto")
-
-
-def _draw_text(
-    axes: Axes, layout: _Layout, names: Sequence[str], titles: Sequence[str], heading: str
-) -> None:
-    height, width = layout.tile
-    axes.text(_MARGIN, _LINE, heading, fontsize=10)
-    for index, title in enumerate(titles):
-        left, top = layout.corner(index, 0)
-        axes.text(left + width / 2, top - 5, title, fontsize=8, ha="center")
-    for index in range(0, layout.count, layout.ncols):
-        for row, name in enumerate(names):
-            left, top = layout.corner(index, row)
-            style: Any = {"ha": "right", "va": "center", "fontsize": 8.5, "color": INK}
-            axes.text(left - _GAP * 1.5, top + height / 2, name, **style)
-
-
-def _painted(image: Floats, limits: Limits) -> Floats:
-    """Colours of an image, (H, W, 3); what is not finite is red."""
+def _painted(images: Floats, limits: Limits) -> Floats:
+    """Colours, ``(R, N, H, W, 3)``; what is not finite is red."""
     low, high = limits
-    known = np.isfinite(image)
-    scaled = np.clip((np.where(known, image, low) - low) / (high - low), 0, 1)
-    if image.ndim == 2:
-        scaled, known = np.repeat(scaled[..., None], 3, axis=2), known[..., None]
-    return np.where(known.all(axis=2, keepdims=True), scaled, to_rgb(BAD))
+    known = np.isfinite(images)
+    scaled = np.clip((np.where(known, images, low) - low) / (high - low), 0, 1)
+    if images.ndim == 4:
+        scaled, known = np.repeat(scaled[..., None], 3, axis=-1), known[..., None]
+    return np.where(known.all(axis=-1, keepdims=True), scaled, to_rgb(BAD))
 
 
 def _limits(values: Floats) -> Limits:

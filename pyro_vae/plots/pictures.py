@@ -1,14 +1,16 @@
-"""Data as pictures: images side by side, and events that are not images as lines."""
+"""Data as pictures: images as a grid, other events as lines."""
 
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.plots.lines import line_panels
 from pyro_vae.plots.mosaic import Limits, as_pixels, mosaic
-from pyro_vae.plots.style import Picture, as_array, styled
+from pyro_vae.plots.style import as_array, styled
 
 __all__ = ["image_grid", "reconstructions", "samples"]
 
@@ -23,7 +25,8 @@ def image_grid(
     *,
     limits: Limits | None = None,
     title: str = "",
-) -> Picture:
+    ax: Axes | None = None,
+) -> Figure:
     """Images side by side, all on one scale, which is stated below them.
 
     Args:
@@ -33,14 +36,15 @@ def image_grid(
         ncols: Images in a row.
         limits: The values that are black and white; 0 and 1 where all values lie there, the
             least and the greatest otherwise.
-        title: Stands above.
+        title: Above the grid.
+        ax: Where to draw; a new figure without it.
 
     Raises:
         DataError: if these are no images, or if there are none.
 
     Example:
-        >>> len(image_grid(np.zeros((12, 1, 8, 8))).axes[0].images)
-        12
+        >>> image_grid(np.zeros((12, 1, 8, 8)), title="Noise").axes[0].get_title("left")
+        'Noise'
     """
     data = as_array(images, "images")
     pixels = as_pixels(data)
@@ -49,20 +53,20 @@ def image_grid(
             f"images: expected shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), got {data.shape}"
         )
     texts = _titles("titles", titles, len(pixels))
-    return mosaic([pixels], titles=texts, ncols=ncols, limits=limits, heading=title)
+    return mosaic([pixels], titles=texts, ncols=ncols, limits=limits, heading=title, ax=ax)
 
 
 @styled
 def samples(
     x: ArrayLike, ncols: int = 10, *, limits: Limits | None = None, title: str = "Samples"
-) -> Picture:
+) -> Figure:
     """Draws from a model: images as a grid, any other event as a line for each datum.
 
     Args:
         x: ``(N, *event_shape)``. Of more than 100 images or 24 lines, the first are drawn.
         ncols: Images in a row.
         limits: The values that are black and white.
-        title: Stands above.
+        title: Above the picture.
 
     Raises:
         DataError: if there are none.
@@ -87,7 +91,7 @@ def reconstructions(
     *,
     limits: Limits | None = None,
     title: str = "Reconstructions",
-) -> Picture:
+) -> Figure:
     """Data over their reconstructions: images in bands of two rows, any other event as lines.
 
     Args:
@@ -96,15 +100,15 @@ def reconstructions(
         labels: One for each datum, texts or numbers.
         ncols: Images in a row.
         limits: The values that are black and white.
-        title: Stands above.
+        title: Above the picture.
 
     Raises:
         DataError: if there are none, or the shapes differ.
 
     Example:
         >>> x = np.zeros((12, 8, 8))
-        >>> len(reconstructions(x, x).axes[0].images)
-        24
+        >>> reconstructions(x, x).axes[0].get_title("left")
+        'Reconstructions'
     """
     data, again = as_array(x, "x"), as_array(x_hat, "x_hat")
     if data.shape != again.shape:

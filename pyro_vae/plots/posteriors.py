@@ -28,7 +28,7 @@ def posterior_panels(
     Args:
         chains: Codes of the chains, ``(N, S, M)``.
         guide: Codes of the guide, ``(N, S, M)``.
-        title: Stands above.
+        title: Above the plot.
 
     Raises:
         DataError: if the shapes don't fit.

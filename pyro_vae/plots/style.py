@@ -6,7 +6,7 @@ import functools
 import io
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 BLUE, ORANGE, GREY, INK, BAD = "#2f6db3", "#d9772b", "#8a8f98", "#2b2f36", "#cc2f3a"
 
@@ -104,11 +105,11 @@ class Picture(Figure):
             super().savefig(*args, **kwargs)
 
 
-def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Draw in this style, whatever the reader's own matplotlib settings are."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):
             return draw(*args, **kwargs)
 
@@ -116,7 +117,7 @@ def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
 
 
 def as_array(values: Any, name: str) -> NDArray[np.float64]:
-    """Numbers as a float array that is not empty; takes tensors, on any device, too.
+    """Convert numbers, or a tensor on any device, to a float array that is not empty.
 
     Raises:
         DataError: if there are no values, or if they are not numbers.
@@ -144,10 +145,11 @@ def minus(text: str) -> str:
     return re.sub(r"-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
-def note(picture: Picture, text: str) -> None:
-    """Say something in small grey print, in a strip of its own at the foot of the picture."""
+def note(picture: Figure, text: str) -> None:
+    """Print a remark in small grey type at the foot of the figure."""
     engine = picture.get_layout_engine()
+    strip = 0.2 / picture.get_figheight()
     if text and isinstance(engine, ConstrainedLayoutEngine):
-        strip = 0.2 / picture.get_figheight()
         engine.set(rect=(0, strip, 1, 1 - strip))
+    if text:
         picture.text(0.01, strip / 4, text, fontsize=7.5, color=GREY)

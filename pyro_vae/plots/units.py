@@ -30,7 +30,7 @@ def unit_bars(
         variance: Over x, ``(M,)``.
         threshold: Above it a unit is active.
         kl: Of each dimension in nats per datum, ``(M,)``; None leaves its panel out.
-        title: Stands above.
+        title: Above the plot.
 
     Raises:
         DataError: if there is nothing to draw.

@@ -1,154 +1,157 @@
-"""One progress display for every long loop, wherever its output goes."""
+"""One progress bar for every long loop, in a terminal, a notebook or a log."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import SupportsFloat
+import html
+import sys
+from typing import Any, SupportsFloat
 
-from pyro_vae.report.displays import Display, Lines, Silent, State, Status
+from tqdm.std import tqdm
+
 from pyro_vae.report.environment import in_notebook, in_terminal
+from pyro_vae.report.numbers import number
 
 __all__ = ["Progress", "progress"]
 
-_WINDOW = 10.0  # seconds over which the rate is taken, so that a slow start is forgotten
+_STATE = "{terms} [{elapsed}<{remaining}, {speed}, {n_fmt}/{total_fmt}]"
 
 
-class Progress:
-    """What the loop tells its display; made by :func:`progress`.
+class Progress(tqdm):  # type: ignore[misc,unused-ignore]
+    """A tqdm bar that shows numbers, redrawn in place; made by :func:`progress`.
 
-    ``advance`` costs about a microsecond where nothing is to be drawn: the fields are read only
-    then, so a tensor on a GPU is waited for a few times a second, not at each step.
+    ``advance`` costs a few microseconds where nothing is drawn: the numbers are read only to be
+    drawn, so the loop waits for a tensor on a GPU a few times a second and not at each step.
     """
 
-    def __init__(
-        self,
-        total: int,
-        what: str,
-        display: Display,
-        *,
-        unit: str,
-        per_step: float,
-        clock: Callable[[], float],
-    ) -> None:
-        if total < 0:
-            raise ValueError(f"Expected a total of at least 0 steps, got {total}")
-        self.total = total
-        self.what = what
-        self.done = 0
-        self._display = display
-        self._unit = unit
-        self._per_step = per_step
-        self._clock = clock
-        self._fields: dict[str, SupportsFloat] = {}
-        self._started = clock()
-        self._drawn = (self._started, 0)
-        self._seen: deque[tuple[float, int]] = deque([self._drawn])
+    monitor_interval = 0  # tqdm's thread is for loops that do not look at the clock at each step
 
-    def advance(self, n: int = 1, **fields: SupportsFloat) -> None:
-        """Record ``n`` more steps.
+    def __init__(
+        self, total: int, label: str, unit: str, enabled: bool = True, **options: Any
+    ) -> None:
+        self._terms: dict[str, SupportsFloat] = {}
+        options = {"bar_format": "{desc}: {percent:3}%|{bar}|" + _STATE, **options}
+        super().__init__(
+            desc=label, total=total, unit=unit, disable=not enabled, file=sys.stdout, miniters=1,
+            leave=None, dynamic_ncols=in_terminal(), **options,
+        )  # fmt: skip
+
+    def advance(self, n: int = 1, **terms: SupportsFloat) -> None:
+        """Record progress.
 
         Args:
             n: How many steps were done since the last call.
-            **fields: Numbers to show live, such as ``elbo=-95.1``. A field keeps its last value;
-                anything that ``float`` takes will do (detach a tensor from its graph).
+            **terms: Numbers to show, such as ``elbo=-95.1``. A number stays until it is given
+                again; anything that ``float`` accepts will do (detach a tensor from its graph).
         """
-        self.done += n
-        self._fields.update(fields)
-        now = self._clock()
-        seconds, steps = now - self._drawn[0], self.done - self._drawn[1]
-        if self._display.due(seconds, steps / max(self.total, 1)):
-            self._drawn = (now, self.done)
-            self._display.update(self._state(now, "running"))
+        self._terms.update(terms)
+        self.update(n)
 
     def note(self, text: str) -> None:
-        """Say something that stays: a checkpoint written, a rate lowered."""
-        self._display.note(text)
+        """Print a line that stays, such as a checkpoint's path."""
+        if not self.disable:
+            self.write(text, file=self.fp)
 
-    def start(self) -> None:
-        """Show the display."""
-        self._display.start(self._state(self._clock(), "running"))
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar's format may show."""
+        found = dict(super().format_dict)
+        if self.disable:
+            found["rate"] = None  # closed: the mean over the whole loop
+        done, total, elapsed = self.n, self.total, found["elapsed"]
+        rate = found["rate"] or (done / elapsed if elapsed > 0 else None)
+        shown = ", ".join(f"{name} {number(float(x))}" for name, x in self._terms.items())
+        return found | {
+            "percent": min(100 * done // total, 100) if total else 100,
+            "terms": f" {shown}" if shown else "",
+            "speed": f"{number(rate)} {self.unit}/s",
+        }
 
-    def finish(self, status: Status) -> None:
-        """Draw the last state, and leave the terminal as it was found."""
-        self._display.finish(self._state(self._clock(), status))
-
-    def _state(self, now: float, status: Status) -> State:
-        rate = self._rate(now, status)
-        return State(
-            what=self.what,
-            done=self.done,
-            total=self.total,
-            status=status,
-            fields={name: float(value) for name, value in self._fields.items()},
-            rate=None if rate is None else rate * self._per_step,
-            unit=self._unit,
-            elapsed=now - self._started,
-            left=max(self.total - self.done, 0) / rate if rate else None,
-        )
-
-    def _rate(self, now: float, status: Status) -> float | None:
-        """Steps a second: of late while the loop runs, on the whole when it has ended."""
-        self._seen.append((now, self.done))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW:
-            self._seen.popleft()
-        then, steps = self._seen[0] if status == "running" else (self._started, 0)
-        return (self.done - steps) / (now - then) if now > then else None
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        if error is not None and not self.disable:
+            self.desc += " (stopped)"
+        self.close()
 
 
-@contextmanager
-def progress(
-    total: int,
-    what: str,
-    *,
-    enabled: bool = True,
-    unit: str = "steps",
-    per_step: float = 1.0,
-    display: Display | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Progress]:
+class _Unbarred(Progress):
+    """Not redrawn by carriage returns: nothing is written but what ``display`` writes."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, gui=True, **options)
+        self.ncols = None  # whole lines, whatever COLUMNS says
+
+    def note(self, text: str) -> None:
+        if not self.disable:
+            print(text, file=self.fp, flush=True)
+
+    def close(self) -> None:
+        if not self.disable:
+            super().close()
+            self.display()
+
+
+class _Lines(_Unbarred):
+    """A line for each tenth of the loop and for each minute, for logs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, bar_format="{desc}: {percent:3}%" + _STATE, **options)
+        self._printed = (self.start_t, 0) if not self.disable else (0.0, 0)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Print a line if one is due; the last is printed by ``close``."""
+        now, (then, done) = self._time(), self._printed
+        due = self.n - done >= self.total / 10 or now - then >= 60
+        if self.disable or (due and self.n < self.total):
+            self._printed = (now, self.n)
+            print(self, file=self.fp, flush=True)
+
+
+class _Notebook(_Unbarred):
+    """A display of plain HTML that is replaced in place: it needs no widgets, and it is saved."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, mininterval=1 / 3, **options)
+        if not self.disable:
+            from IPython.display import display
+
+            self._shown = display(self._bundle(), raw=True, display_id=True)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Replace what is shown."""
+        self._shown.update(self._bundle(), raw=True)
+
+    def _bundle(self) -> dict[str, str]:
+        text = str(self)
+        before, _, rest = text.partition("|")
+        after = rest.partition("|")[2]
+        colour = "#d9363e" if self.desc.endswith("(stopped)") else "#3b78b8"
+        bar = f'<progress value="{self.n}" max="{self.total}" style="accent-color:{colour}">'
+        page = f"{html.escape(before)} {bar}</progress> {html.escape(after)}"
+        return {"text/plain": text, "text/html": f"<div>{page}</div>"}
+
+
+def progress(total: int, label: str, *, unit: str = "steps", enabled: bool = True) -> Progress:
     """Show how far a loop is: a bar in a terminal or a notebook, lines in a log.
 
-    The display ends with the block, however that ends: after an error or Ctrl-C it says where
-    the loop stopped, and the terminal is as it was.
+    Use it in a ``with`` statement: after an error or Ctrl-C the last display says that the loop
+    was stopped.
 
     Args:
         total: How many steps the loop has.
-        what: What it does, in a word or two.
+        label: What the loop does, in a word or two.
+        unit: What one step is, such as ``data``.
         enabled: Whether to show anything.
-        unit: What the rate counts, such as ``steps`` or ``data``.
-        per_step: How many of ``unit`` one step is: the batch size where ``unit`` is ``data``.
-        display: Where to draw; found from where the program runs, unless given.
-        clock: Seconds, from any fixed moment.
+
+    Raises:
+        ValueError: if ``total`` is negative.
 
     Example:
-        >>> with progress(200, "training", clock=iter(range(999)).__next__) as bar:
-        ...     for _ in range(2):
-        ...         bar.advance(100, elbo=-95.1)
-        training: 100/200 (50 %)  elbo -95.10  50.00 steps/s  0:02 elapsed  0:02 left
-        training: 200/200 (100 %)  elbo -95.10  50.00 steps/s  0:04 elapsed
+        >>> with progress(200, "training") as bar:
+        ...     bar.note("compiled")
+        ...     bar.advance(200, elbo=-95.1)  # doctest: +ELLIPSIS
+        compiled
+        training: 100% elbo -95.10 [00:00<00:00, ... steps/s, 200/200]
     """
-    shown = (display or _display_for_here()) if enabled else Silent()
-    bar = Progress(total, what, shown, unit=unit, per_step=per_step, clock=clock)
-    status: Status = "stopped"
-    try:
-        bar.start()
-        yield bar
-        status = "done"
-    finally:
-        bar.finish(status)
-
-
-def _display_for_here() -> Display:
-    """The display that suits where the program runs."""
-    if in_notebook():
-        from pyro_vae.report.notebook import Notebook
-
-        return Notebook()
-    if in_terminal():
-        from pyro_vae.report.terminal import Terminal
-
-        return Terminal()
-    return Lines()
+    if total < 0:
+        raise ValueError(f"Expected a total of at least 0 {unit}, got {total}")
+    bar = _Notebook if in_notebook() else Progress if in_terminal() else _Lines
+    return bar(total, label, unit, enabled)

@@ -1,4 +1,4 @@
-"""What shows itself as its table."""
+"""A base class of results that print as a table."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["ShownAsTable"]
 
 
 class ShownAsTable:
-    """Printed, by rich, and at the end of a notebook's cell, it is its :meth:`table`.
+    """Shown as its :meth:`table` by ``print``, by rich and at the end of a notebook cell.
 
-    A dataclass says ``repr=False``, or it would be shown field by field.
+    A dataclass must set ``repr=False``; its own repr would list the fields.
 
     Example:
         >>> class Pair(ShownAsTable):

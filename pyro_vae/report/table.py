@@ -38,7 +38,7 @@ _RICH: dict[Style, str] = {
 _RULE = "1px solid rgba(128,128,128,.45)"
 _MARKED = re.compile(r"([\\`*~|<\[]|(?<![^\W_])_|_(?![^\W_]))")
 _NUMERIC = re.compile(r"[-+]?(\d|inf\b|\.\d)")
-_UNBROKEN = 24  # characters of a cell that stand on one line: a number with its error
+_UNBROKEN = 24  # longest cell, in characters, that is not wrapped: a number with its error
 _PAD = {"left": str.ljust, "right": str.rjust, "center": str.center}
 _MARKDOWN_RULE = {"left": ":{}-", "right": "-{}:", "center": ":{}:"}
 
@@ -64,14 +64,14 @@ class Table:
     its text is always literal, never markup.
 
     Args:
-        title: Stands above.
+        title: Above the table.
         columns: The columns' names.
-        caption: Stands below: the data, the estimator, the unit.
+        caption: Below the table: the data, the estimator, the unit.
         justify: ``left``, ``right`` or ``center`` for each column; without it, columns of
-            numbers stand right and the others left.
+            numbers are right-aligned and the others left-aligned.
 
     Raises:
-        ValueError: if a row, or ``justify``, has not one entry for each column.
+        ValueError: if a row or ``justify`` does not have one entry for each column.
 
     Example:
         >>> table = Table("Scores", ["model", "ELBO"], caption="nats per datum")
@@ -106,7 +106,7 @@ class Table:
 
     @property
     def justify(self) -> list[Justify]:
-        """Where each column's text stands."""
+        """The alignment of each column."""
         return self._justify or [_side(column) for column in self._columns()]
 
     def markdown(self) -> str:

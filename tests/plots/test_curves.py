@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
@@ -113,6 +114,14 @@ class TestMonteCarloError:
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
         assert axes.get_ylabel() == "RMS error (nats per datum)"
         is_drawn(picture)
+
+    def test_into_the_callers_axes(self):
+        figure = Figure()
+        axes = figure.subplots(1, 2)
+        terms = {"ELBO": (self.k, 1 / self.k, -1.0)}
+        assert monte_carlo_error(terms, ax=axes[1]) is figure
+        assert axes[1].get_legend() is not None
+        assert not axes[0].lines
 
     def test_the_legend_gives_the_slopes(self):
         terms = {"ELBO": (self.k, 1 / self.k, -1.0), "KL": (self.k, 0 * self.k, NAN)}

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.plots.latent import latent_scatter
@@ -104,6 +105,14 @@ def test_codes_that_are_not_finite_are_left_out_and_counted(is_drawn):
     assert len(offsets(picture)) == 8
     assert picture.texts[0].get_text() == "left out, as not finite: 2 of 10 codes"
     is_drawn(picture)
+
+
+def test_into_the_callers_axes():
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    assert latent_scatter(np.eye(3), [0, 1, 1], ax=axes[0]) is figure
+    assert axes[0].get_legend() is not None
+    assert not axes[1].collections
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 5), (2, 5), (4, 5)])

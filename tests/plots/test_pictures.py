@@ -7,6 +7,7 @@ import torch
 from pyro_vae.core.errors import DataError
 from pyro_vae.plots import mosaic
 from pyro_vae.plots.pictures import image_grid, reconstructions, samples
+from pyro_vae.plots.style import Picture
 
 NAN = math.nan
 RNG = np.random.default_rng(0)
@@ -16,46 +17,64 @@ def texts(picture):
     return [text.get_text() for text in picture.axes[0].texts if text.get_text()]
 
 
+def tiles(picture, size, ncols, count, rows=1, strip=0):
+    """The images of a grid, ``(count, rows, H, W, 3)``, in their own pixels."""
+    (image,) = picture.axes[0].images
+    grid = np.asarray(image.get_array())
+    gap = mosaic._GAP if count > 1 else 0
+    width = (grid.shape[1] - gap) // min(ncols, count) - gap
+    scale = width // size[1]
+    assert width == scale * size[1]  # enlarged by a whole number
+    height = scale * size[0]
+    tall = strip + rows * height + (rows - 1) * mosaic._GAP
+    assert grid.shape[0] == -(-count // ncols) * (tall + gap) + gap
+    found = []
+    for index in range(count):
+        band, column = divmod(index, ncols)
+        left, top = gap + column * (width + gap), gap + band * (tall + gap) + strip
+        tops = [top + row * (height + mosaic._GAP) for row in range(rows)]
+        found.append([grid[y : y + height, left : left + width] for y in tops])
+    small = np.asarray(found)[:, :, ::scale, ::scale]
+    np.testing.assert_array_equal(small.repeat(scale, 2).repeat(scale, 3), np.asarray(found))
+    return small
+
+
 class TestImageGrid:
     @pytest.mark.parametrize("shape", [(7, 5, 6), (7, 1, 5, 6), (7, 3, 5, 6)])
-    def test_one_artist_an_image(self, is_drawn, shape):
-        picture = image_grid(RNG.random(shape), ncols=3)
+    def test_a_grid_holds_every_image_in_rows_of_ncols(self, is_drawn, shape):
+        data = RNG.random(shape)
+        picture = image_grid(data, ncols=3)
         assert len(picture.axes) == 1
-        assert [image.get_array().shape for image in picture.axes[0].images] == [(5, 6, 3)] * 7
+        colours = data[:, None] if len(shape) == 3 else data
+        expected = np.broadcast_to(np.moveaxis(colours, 1, -1), (7, 5, 6, 3))
+        np.testing.assert_allclose(tiles(picture, (5, 6), 3, 7)[:, 0], expected)
         is_drawn(picture)
-
-    def test_grey_pixels_are_the_data(self):
-        data = RNG.random((2, 4, 4))
-        images = image_grid(data).axes[0].images
-        for image, expected in zip(images, data, strict=True):
-            np.testing.assert_allclose(image.get_array()[..., 0], expected)
 
     def test_colours_are_the_channels(self):
         data = RNG.random((1, 3, 4, 4))
-        image = image_grid(data).axes[0].images[0]
-        np.testing.assert_allclose(image.get_array(), np.moveaxis(data[0], 0, -1))
+        shown = tiles(image_grid(data), (4, 4), 10, 1)
+        np.testing.assert_allclose(shown[0, 0], np.moveaxis(data[0], 0, -1))
 
-    def test_a_row_ends_after_ncols(self):
-        images = image_grid(np.zeros((5, 4, 4)), ncols=2).axes[0].images
-        corners = [(image.get_extent()[0], image.get_extent()[3]) for image in images]
-        assert len({left for left, _ in corners}) == 2
-        assert len({top for _, top in corners}) == 3
-
-    def test_small_images_are_enlarged_by_a_whole_number(self):
-        left, right, bottom, top = (
-            image_grid(np.zeros((10, 28, 28))).axes[0].images[0].get_extent()
-        )
-        assert (right - left) % 28 == 0
-        assert (bottom - top) % 28 == 0
-        assert right - left > 28
+    def test_small_images_are_enlarged_by_a_whole_number_of_dots(self):
+        picture = image_grid(np.zeros((10, 28, 28)))
+        picture.draw_without_rendering()
+        box, (image,) = picture.axes[0].get_window_extent(), picture.axes[0].images
+        assert (box.height, box.width) == pytest.approx(image.get_array().shape[:2])
+        assert image.get_array().shape[0] > 28
 
     def test_everything_lies_within_the_picture(self):
         picture = image_grid(np.zeros((11, 100, 30)), titles=["t"] * 11, title="Heading")
+        picture.draw_without_rendering()
+        box = picture.axes[0].get_tightbbox()
         width, height = picture.get_size_inches() * picture.dpi
-        for image in picture.axes[0].images:
-            left, right, bottom, top = image.get_extent()
-            assert 0 <= left < right <= width
-            assert 0 <= top < bottom <= height
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+
+    def test_into_the_callers_axes(self):
+        picture = Picture(4, 3)
+        axes = picture.subplots(1, 2)
+        assert image_grid(np.zeros((5, 4, 4)), ax=axes[1]) is picture
+        assert [len(each.images) for each in axes] == [0, 1]
 
     @pytest.mark.parametrize(
         ("data", "said"),
@@ -89,7 +108,7 @@ class TestImageGrid:
 
     def test_of_many_the_first_are_drawn_and_it_says_so(self):
         picture = image_grid(np.zeros((mosaic.MOST_IMAGES + 20, 2, 2)))
-        assert len(picture.axes[0].images) == mosaic.MOST_IMAGES
+        tiles(picture, (2, 2), 10, mosaic.MOST_IMAGES)
         assert texts(picture)[-1].endswith("the first 100 of 120")
 
     @pytest.mark.parametrize(
@@ -113,11 +132,11 @@ class TestReconstructions:
     def test_each_stands_below_its_datum_on_one_scale(self, is_drawn):
         x = RNG.random((5, 4, 4))
         picture = reconstructions(x, x + 1, labels=list("abcde"), ncols=3)
-        images = picture.axes[0].images
-        for above, below in zip(images[:5], images[5:], strict=True):
-            assert above.get_extent()[:2] == below.get_extent()[:2]
-            assert above.get_extent()[2] < below.get_extent()[3]
-        assert (images[0].get_array() < images[5].get_array()).all()
+        shown = tiles(picture, (4, 4), 3, 5, rows=2, strip=mosaic._LINE)[..., 0]
+        high = (x + 1).max()
+        low = x.min()
+        np.testing.assert_allclose(shown[:, 0], (x - low) / (high - low))
+        np.testing.assert_allclose(shown[:, 1], (x + 1 - low) / (high - low))
         assert texts(picture).count("reconstruction") == 2
         assert set("abcde") <= set(texts(picture))
         is_drawn(picture)
@@ -143,8 +162,8 @@ class TestReconstructions:
 class TestSamples:
     def test_images(self, is_drawn):
         picture = samples(np.zeros((4, 1, 8, 8)), title="From the prior")
-        assert len(picture.axes[0].images) == 4
-        assert "From the prior" in texts(picture)
+        tiles(picture, (8, 8), 10, 4)
+        assert picture.axes[0].get_title("left") == "From the prior"
         is_drawn(picture)
 
     @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 50), (3, 1, 50), (3, 2, 4, 4)])
