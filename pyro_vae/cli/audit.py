@@ -18,17 +18,19 @@ def audit(
         int, typer.Option(min=100, help="Draws for each datum and method.")
     ] = 1000,
     data: Annotated[
-        int, typer.Option(min=1, help="How many data of the split that it is scored on.")
+        int, typer.Option(min=1, help="Number of data, from the split that scores use.")
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
-    html: Annotated[Path | None, typer.Option(help="Write the table as HTML, too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the table as HTML.")] = None,
     per_datum: Annotated[
-        bool, typer.Option("--per-datum", help="Print the ELBO of each datum by each method, too.")
+        bool, typer.Option("--per-datum", help="Also print the ELBO of each datum by each method.")
     ] = False,
-    root: Annotated[str | None, typer.Option(help="Where the data are now (data.root).")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Folder of the data, if it has moved (data.root).")
+    ] = None,
     imports: Imports = None,
 ) -> int:
-    """Hold the ELBO of a run against independent methods; exit status 1 if they disagree.
+    """Check the ELBO of a run by independent methods; exit status 1 if they disagree.
 
     Writes audit.json and pictures/audit.png into the run's folder.
     """
