@@ -110,7 +110,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         return log_q.detach() if self.estimator == "score_function" else log_q
 
     def _penalty(self, draws: Draws, kl: Tensor) -> Tensor:
-        """beta KL, summed over the batch; with free bits no dimension counts less than those."""  # noqa: D403
+        """beta KL, summed over the batch, each dimension at least the free bits."""  # noqa: D403
         if not self.free_bits:
             return draws.summed(self.beta * kl.mean(0))
         size = draws.summed(torch.ones_like(kl[0]))

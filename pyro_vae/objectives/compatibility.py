@@ -18,7 +18,7 @@ from pyro_vae.vae import VAE
 __all__ = ["Pair", "kl_matrix", "pair"]
 
 SHORT = {"exact, by hand": "exact", "exact, torch's registry": "torch", "sampled": "sampled"}
-LATENT_DIM = 4  # enough for any kind to show its structure
+LATENT_DIM = 4  # enough for every kind
 
 
 @dataclass(frozen=True)
