@@ -1,1 +1,1 @@
-"""The audit, exact evidence and scores: what makes a number here one to be trusted."""
+"""The audit of the ELBO: each number by independent methods, and a verdict that can fail."""

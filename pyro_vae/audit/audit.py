@@ -8,22 +8,15 @@ from torch import Tensor
 from torch.distributions import TransformedDistribution
 
 from pyro_vae.audit.checks import Check, compare, critical_z, numerical
-from pyro_vae.audit.estimates import (
-    Particles,
-    Route,
-    by_hand,
-    closed_form,
-    log_density,
-    mean_field,
-    trace,
-)
-from pyro_vae.audit.gradients import gradient_checks
-from pyro_vae.audit.objective import objective_checks
+from pyro_vae.audit.estimates import TermEstimates, estimate_terms
+from pyro_vae.audit.gradients import by_pyro, elbo_by_hand, gradient_checks
+from pyro_vae.audit.objective import objective_by_hand, value_check
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import isolated_copy, multiplying
 from pyro_vae.evidence.exact import LinearGaussian, linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
+from pyro_vae.objectives.particle_elbo import ParticleELBO
 from pyro_vae.vae import VAE
 
 __all__ = ["audit_elbo"]
@@ -44,31 +37,32 @@ def audit_elbo(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> ELBOAudit:
-    """Hold every term of the ELBO, and its gradient, against independent methods.
+    """Check every term of the ELBO, and its gradient, by independent methods.
 
     The methods are the closed form written by hand, draws and densities by hand, the particles of
     Pyro's ``Trace_ELBO``, and Pyro's ``TraceMeanField_ELBO``. Where the evidence is known exactly
-    (a linear decoder and a Gaussian likelihood) the audit also shows
+    (a linear decoder and a Gaussian likelihood) the audit also checks
     ``log p(x) = ELBO + KL(q(z|x) || p(z|x))``. It runs on a copy of the model, in evaluation
     mode, with Pyro's validation on; the model and the random generators are left as they were.
 
     Args:
         vae: The model.
-        x: Data, ``(N, *event_shape)``; some tens of them are enough.
+        x: Data, ``(N, *event_shape)``; a few dozen are enough.
         particles: Draws for each datum and method, at least 100.
-        gradients: Gradients drawn of each loss, at least 10; 0 leaves the gradients out.
-        loss: A Pyro loss to audit as well, such as the one that the model was trained with. One
-            that maximizes another bound than the ELBO is held against that bound, by hand and
-            datum by datum, in value and gradient; the ELBO's own rows stay as they are.
+        gradients: Gradients drawn of each loss, at least 10; 0 skips the gradients.
+        loss: A Pyro loss to audit as well, such as the one used in training. If it maximizes
+            another bound than the ELBO, its value and gradient are compared with that bound
+            written by hand; the ELBO's own rows stay the same.
         false_alarm: Probability that a correct model fails, over all rows and data together.
         seed: Seed of every draw.
-        dtype: Precision of the copy. In float64 methods without sampling must agree to 1e-9.
+        dtype: Precision of the copy. In float64, methods without sampling must agree to 1e-9.
 
     Returns:
-        An audit, whose ``passed`` is the verdict, and which shows itself in terminal and Jupyter.
+        An audit, whose ``passed`` is the verdict, and which displays itself in a terminal and in
+        Jupyter.
 
     Raises:
-        DataError: if ``x`` does not fit the model.
+        DataError: if ``x`` does not fit the model, or there are too few draws.
 
     Example:
         >>> vae = VAE(event_shape=(5,), latent_dim=2, decoder="linear")
@@ -82,100 +76,91 @@ def audit_elbo(
     x = vae._data(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
+    eps = TOLERANCE.get(dtype, 1e-2)
     with isolated_copy(vae, dtype, seed) as model:
         linear = linear_gaussian(model)
-        methods, seen = _methods(model, x, particles, linear)
-        eps = TOLERANCE.get(dtype, 1e-2)
-        checks = _value_checks(methods, eps)
+        estimates = estimate_terms(model, x, particles, linear)
+        checks = _term_checks(estimates, eps)
         if loss is not None:
-            checks += objective_checks(
-                model, x, loss, particles=particles, gradients=gradients, seed=seed, eps=eps
-            )
-        checks += _same_draws(model, x, seen, eps)
+            checks += _objective_checks(model, x, loss, particles, gradients, seed, eps)
+        checks += _density_checks(model, x, estimates["trace"], eps)
         if linear is not None:
             checks += _evidence_checks(model, x, linear, eps)
         if gradients:
-            with torch.enable_grad():
-                checks += gradient_checks(model, x, gradients, seed, eps)
+            checks += _gradient_checks(model, x, gradients, seed, eps)
     critical = critical_z(false_alarm, sum(check.tests for check in checks))
     for check in checks:
         check.judge(critical)
-    return ELBOAudit(checks, methods, particles, false_alarm, critical, seed, str(dtype))
+    return ELBOAudit(checks, estimates, particles, false_alarm, critical, seed, str(dtype))
 
 
-def _methods(
-    vae: VAE, x: Tensor, particles: int, linear: LinearGaussian | None
-) -> tuple[dict[str, Route], list[Particles]]:
-    traced, seen = trace(vae, x, particles)
-    methods = {
-        "closed": closed_form(vae, x, linear),
-        "hand": by_hand(vae, x, particles),
-        "trace": traced,
-        "mean_field": mean_field(vae, x, particles),
-    }
-    return methods, seen
-
-
-def _value_checks(methods: dict[str, Route], eps: float) -> list[Check]:
-    """Each term by each method, against its closed form, or its hand-written particles."""
+def _term_checks(estimates: dict[str, TermEstimates], eps: float) -> list[Check]:
+    """Each term by each method, against its closed form if it has one, else our own particles."""
     checks: list[Check] = []
+    closed = estimates["closed"]
     for term in TERMS:
-        reference, expected = _reference(methods, term)
-        for name, method in methods.items():
-            if term not in method.terms or method.name == reference:
+        reference, expected = _reference(estimates, term)
+        for name, estimate in estimates.items():
+            if term not in estimate.terms or estimate.method == reference:
                 continue
-            if name == "hand" and term == "elbo" and "elbo" not in methods["closed"].terms:
-                continue  # its log-likelihood is the reference's own
-            check = compare(term, method.name, reference, method.terms[term], expected, eps)
-            check.note = methods["closed"].notes.get(term, "")
-            if term in method.notes:
-                check.method += f" ({method.notes[term]})"
+            if name == "hand" and term == "elbo" and "elbo" not in closed.terms:
+                continue  # the reference is made of the same log-likelihoods
+            check = compare(term, estimate.method, reference, estimate.terms[term], expected, eps)
+            check.note = closed.notes.get(term, "")
+            if term in estimate.notes:
+                check.method += f" ({estimate.notes[term]})"
             checks.append(check)
-    for name in ("trace", "mean_field"):
-        method = methods[name]
-        total = torch.tensor(-(method.loss or 0.0), dtype=torch.float64)
-        own = method.terms["elbo"].mean().cpu().double()
-        title = f"{method.name.split()[0]}.loss"
-        checks.append(numerical("elbo", title, "its own particles", total, own, eps))
+    for estimate in (estimates["trace"], estimates["mean_field"]):
+        total = torch.tensor(-(estimate.loss or 0.0), dtype=torch.float64)
+        own = estimate.terms["elbo"].mean().cpu().double()
+        method = f"{estimate.method.split()[0]}.loss"
+        checks.append(numerical("elbo", method, "its own particles", total, own, eps))
     return checks
 
 
-def _reference(methods: dict[str, Route], term: str) -> tuple[str, Tensor]:
-    """What a term is held against: as much of it in closed form as there is."""
-    closed, hand = methods["closed"], methods["hand"]
+def _reference(estimates: dict[str, TermEstimates], term: str) -> tuple[str, Tensor]:
+    """The reference of a term: as much of it in closed form as possible."""
+    closed, hand = estimates["closed"], estimates["hand"]
     if term in closed.terms:
-        return closed.name, closed.terms[term]
+        return closed.method, closed.terms[term]
     if term == "elbo" and "kl" in closed.terms:
         name = "by hand: sampled log-likelihood, exact KL"
         return name, hand.terms["log_likelihood"] - closed.terms["kl"]
-    return hand.name, hand.terms[term]
+    return hand.method, hand.terms[term]
 
 
-def _same_draws(vae: VAE, x: Tensor, seen: list[Particles], eps: float) -> list[Check]:
-    """Pyro's log-probabilities against our densities at the very draws that Pyro made."""
-    q, p = vae.encode(x), vae.prior()
-    rows: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    sources: dict[str, str] = {}
-    for part in seen:
-        if part.z is None:
-            continue
-        z = part.z.reshape(-1, len(x), vae.latent_dim)
-        for name, d, value, pyro_value in (
-            ("log q(z|x)", q, z, part.log_posterior),
-            ("log p(z)", p, z, part.log_prior),
-            ("log p(x|z)", vae.decode(z, x), x, part.log_likelihood),
-        ):
-            density, sources[name] = log_density(d, value)
-            rows.setdefault(name, []).append((pyro_value, density))
-    # a flow is inverted numerically where its draw is not in its cache
-    inverted = isinstance(q, TransformedDistribution)
-    tolerances = {"log q(z|x)": eps ** (2 / 3) if inverted else eps}
-    return [
-        numerical(name, "Pyro's trace", f"{sources[name]}, the same draws",
-                  torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs]),
-                  tolerances.get(name, eps))
-        for name, pairs in rows.items()
-    ]  # fmt: skip
+def _objective_checks(
+    vae: VAE,
+    x: Tensor,
+    loss: pyro.infer.ELBO,
+    particles: int,
+    gradients: int,
+    seed: int,
+    eps: float,
+) -> list[Check]:
+    """A training loss against the same bound by hand, in value and (one of ours) gradient."""
+    by_hand = objective_by_hand(vae, x, loss)
+    checks = [value_check(vae, x, loss, by_hand, max(100, particles // 10), seed, eps)]
+    if gradients and isinstance(loss, ParticleELBO):
+        losses = {f"the training's {type(loss).__name__}": by_pyro(vae, x, loss)}
+        with torch.enable_grad():
+            checks += gradient_checks(
+                vae, losses, lambda: -by_hand[-1]() / len(x), "by hand, the same seeds", gradients,
+                seed, eps, bound=loss.name,
+            )  # fmt: skip
+    return checks
+
+
+def _density_checks(vae: VAE, x: Tensor, trace: TermEstimates, eps: float) -> list[Check]:
+    """Pyro's log-probabilities against our densities, at the draws that Pyro made."""
+    checks: list[Check] = []
+    for name, (pyros, ours, source) in trace.densities.items():
+        # a flow whose draw is not in its cache is inverted numerically
+        inverted = name == "log q(z|x)" and isinstance(vae.encode(x), TransformedDistribution)
+        tolerance = eps ** (2 / 3) if inverted else eps
+        reference = f"{source}, the same draws"
+        checks.append(numerical(name, "Pyro's trace", reference, pyros, ours, tolerance))
+    return checks
 
 
 def _evidence_checks(vae: VAE, x: Tensor, linear: LinearGaussian, eps: float) -> list[Check]:
@@ -195,3 +180,14 @@ def _evidence_checks(vae: VAE, x: Tensor, linear: LinearGaussian, eps: float) ->
             check.note = f"gap KL(q || p(z|x)) = {gap.mean().item():.4f} nats per datum"
         checks.append(check)
     return checks
+
+
+def _gradient_checks(vae: VAE, x: Tensor, repeats: int, seed: int, eps: float) -> list[Check]:
+    """The gradients of Pyro's losses against that of the hand-written ELBO."""
+    with torch.enable_grad():
+        by_hand, method = elbo_by_hand(vae, x)
+        losses = {
+            cls.__name__: by_pyro(vae, x, cls())
+            for cls in (pyro.infer.Trace_ELBO, pyro.infer.TraceMeanField_ELBO)
+        }
+        return gradient_checks(vae, losses, by_hand, method, repeats, seed, eps)

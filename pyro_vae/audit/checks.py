@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from scipy import stats
 from torch import Tensor
 
-__all__ = ["Check", "compare", "critical_z", "numerical", "statistical"]
+__all__ = ["Check", "PerDatum", "compare", "critical_z", "numerical", "paired", "statistical"]
 
 
 @dataclass
@@ -18,8 +17,8 @@ class PerDatum:
     """One comparison for each datum, each a list of N numbers in nats.
 
     Args:
-        value: By the method.
-        difference: Value less reference.
+        value: The method's value.
+        difference: Value minus reference.
         stderr: Standard error of the difference; 0 where both are exact.
         z: The difference as a normal score; of exact values, 0 within rounding, else beyond any
             critical value.
@@ -43,24 +42,24 @@ class PerDatum:
 
 @dataclass
 class Check:
-    """One quantity by one method, held against a reference.
+    """One quantity by one method, compared with a reference.
 
     Args:
         quantity: What is compared: ``kl``, ``log_likelihood``, ``elbo``, ``gradient: encoder``...
-        method: How the value was found.
+        method: The method that is checked.
         value: Its value for the batch, in nats per datum.
-        reference: How the value that it is held against was found.
-        difference: Value less reference, in nats per datum.
+        reference: The method that it is compared with.
+        difference: Value minus reference, in nats per datum.
         stderr: Standard error of the difference; 0 where both are exact.
         z: Difference in standard errors, as a normal score; 0 if it is within rounding.
         tests: How many statistical tests this row makes, the batch's own included.
-        worst_datum: Position in the batch of the datum that disagrees most, if data are compared.
-        worst_z: Its z-score.
+        worst_datum: Position in the batch of the datum with the largest |z|, if data are compared.
+        worst_z: The z-score of largest size among the row's tests.
         relative: Largest relative difference, for a comparison without sampling.
-        tolerance: What ``relative`` may be.
-        note: What the table says beside the verdict.
-        per_datum: The same for each datum, where data are compared.
-        passed: The verdict, set when the number of all tests is known.
+        tolerance: The largest ``relative`` that passes.
+        note: A remark for the table.
+        per_datum: The comparison for each datum, where data are compared.
+        passed: The verdict, set by :meth:`judge`.
     """
 
     quantity: str
@@ -80,12 +79,12 @@ class Check:
     passed: bool = True
 
     @property
-    def kind(self) -> Literal["statistical", "numerical"]:
-        """Whether sampling, or rounding alone, may explain a difference."""
-        return "statistical" if self.relative is None else "numerical"
+    def is_exact(self) -> bool:
+        """Whether neither side samples, so that they may differ by rounding alone."""
+        return self.relative is not None
 
     def judge(self, critical: float) -> None:
-        """Set the verdict; ``critical`` is the z-score that no single test may pass."""
+        """Set the verdict; ``critical`` is the largest |z| that passes."""
         if self.relative is not None:
             self.passed = self.relative <= self.tolerance
         else:
@@ -93,9 +92,9 @@ class Check:
 
 
 def critical_z(false_alarm: float, tests: int) -> float:
-    """The |z| that no one of ``tests`` true comparisons passes, but with this probability.
+    """The |z| that ``tests`` correct comparisons exceed, in any of them, with this probability.
 
-    Bonferroni's bound, so that the rate holds for all rows and data together.
+    It is Bonferroni's bound, so the rate holds for all rows and data together.
 
     Example:
         >>> round(critical_z(1e-5, 1), 2)
@@ -107,13 +106,24 @@ def critical_z(false_alarm: float, tests: int) -> float:
 def z_score(difference: Tensor, stderr: Tensor, dof: float, rounding: float) -> Tensor:
     """Student's t of each difference, as the normal score of equal probability.
 
-    A difference within ``rounding`` is 0. One beyond it without sampling error, and one that is
-    not finite, have a score beyond any critical value.
+    A difference within ``rounding`` scores 0. One beyond it without sampling error, or one that
+    is not finite, scores beyond any critical value.
     """
     t = (difference / stderr).nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf).cpu()
     p = torch.as_tensor(stats.t.logsf(t.abs().numpy(), dof)).exp()
     z = torch.as_tensor(stats.norm.isf(p.clamp(min=1e-300).numpy())) * t.sign()
     return torch.where(difference.abs().cpu() <= rounding, torch.zeros_like(z), z)
+
+
+def compare(
+    quantity: str, method: str, reference: str, values: Tensor, expected: Tensor, eps: float
+) -> Check:
+    """Compare two methods, by statistics if either samples, by rounding if neither does."""
+    if max(len(values), len(expected)) > 1:
+        return statistical(quantity, method, reference, values, expected, eps)
+    check = numerical(quantity, method, reference, values, expected, eps)
+    check.per_datum = PerDatum.of(values, expected, _rounding(expected, eps))
+    return check
 
 
 def statistical(
@@ -123,13 +133,13 @@ def statistical(
 
     Args:
         quantity: What is compared.
-        method: How ``values`` were found.
-        reference: How ``expected`` was found.
+        method: The method that gave ``values``.
+        reference: The method that gave ``expected``.
         values: ``(P, N)``, in nats; ``(1, N)`` where exact.
-        expected: ``(P, N)`` or ``(1, N)`` likewise, from draws of its own.
+        expected: ``(P, N)`` or ``(1, N)`` likewise, from independent draws.
         eps: Relative rounding error below which two values are equal.
     """
-    rounding = eps * max(1.0, expected.abs().max().item())
+    rounding = _rounding(expected, eps)
     data = PerDatum.of(values, expected, rounding)
     batch = PerDatum.of(values.mean(1, keepdim=True), expected.mean(1, keepdim=True), rounding)
     worst = max(range(len(data.z)), key=lambda row: abs(data.z[row]))
@@ -140,16 +150,32 @@ def statistical(
     )  # fmt: skip
 
 
-def _variance_of_mean(values: Tensor) -> Tensor:
-    if len(values) == 1:
-        return torch.zeros_like(values[0])
-    return values.var(0) / len(values)
+def paired(
+    quantity: str, method: str, reference: str, values: Tensor, expected: Tensor, eps: float
+) -> Check:
+    """Compare two methods that drew from the same seeds, so that their common noise cancels.
+
+    Args:
+        quantity: What is compared.
+        method: The method that gave ``values``.
+        reference: The method that gave ``expected``.
+        values: ``(R, D)``: R draws of D numbers, of which the first is the row's own.
+        expected: ``(R, D)`` likewise.
+        eps: Relative rounding error below which two values are equal.
+    """
+    gaps = values - expected
+    mean, stderr = gaps.mean(0), (gaps.var(0) / len(gaps)).sqrt()
+    z = z_score(mean, stderr, len(gaps) - 1, _rounding(expected, eps))
+    return Check(
+        quantity, method, values[:, 0].mean().item(), reference, mean[0].item(),
+        stderr[0].item(), z[0].item(), tests=len(z), worst_z=z[z.abs().argmax()].item(),
+    )  # fmt: skip
 
 
 def numerical(
     quantity: str, method: str, reference: str, values: Tensor, expected: Tensor, tolerance: float
 ) -> Check:
-    """Compare values that only rounding may tell apart; shapes broadcast."""
+    """Compare values that may differ by rounding alone; shapes broadcast."""
     gap = (values - expected).abs() / torch.maximum(values.abs(), expected.abs()).clamp(min=1.0)
     relative = gap.max().nan_to_num(nan=math.inf).item()
     return Check(
@@ -158,13 +184,9 @@ def numerical(
     )  # fmt: skip
 
 
-def compare(
-    quantity: str, method: str, reference: str, values: Tensor, expected: Tensor, eps: float
-) -> Check:
-    """Compare two methods, by statistics if either samples, by rounding if neither does."""
-    if len(values) == len(expected) == 1:
-        check = numerical(quantity, method, reference, values, expected, eps)
-        rounding = eps * max(1.0, expected.abs().max().item())
-        check.per_datum = PerDatum.of(values, expected, rounding)
-        return check
-    return statistical(quantity, method, reference, values, expected, eps)
+def _rounding(expected: Tensor, eps: float) -> float:
+    return eps * max(1.0, expected.abs().max().item())
+
+
+def _variance_of_mean(values: Tensor) -> Tensor:
+    return values.var(0) / len(values) if len(values) > 1 else torch.zeros_like(values[0])

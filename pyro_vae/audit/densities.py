@@ -1,38 +1,198 @@
-"""Log-densities written by hand, against which the audit holds a distribution's own."""
+"""Log-densities written by hand, with which the audit checks a distribution's own ``log_prob``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import torch
+import torch.distributions as torch_dist
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
-from torch.nn.functional import softplus
+from torch.distributions import Distribution, Independent, Normal
+from torch.nn.functional import logsigmoid, one_hot, softplus
 
-from pyro_vae.audit.latent_densities import latent_log_density
-from pyro_vae.audit.likelihood_densities import LIKELIHOOD_DENSITIES
+from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
+from pyro_vae.distributions.chain import Chain
+from pyro_vae.distributions.normal_mixture import NormalMixture
+from pyro_vae.distributions.power_spherical import PowerSpherical
+from pyro_vae.distributions.uniform_sphere import UniformSphere
+from pyro_vae.objectives.structure import describe
 
-__all__ = ["log_density_by_hand"]
+__all__ = ["log_density", "log_density_by_hand"]
+
+
+def log_density(d: Distribution, x: Tensor) -> tuple[Tensor, str]:
+    """log d(x) in nats by hand, or by ``log_prob`` where no formula is here; and which one."""  # noqa: D403
+    value = log_density_by_hand(d, x)
+    return (d.log_prob(x), f"{describe(d)}.log_prob") if value is None else (value, "by hand")
 
 
 def log_density_by_hand(d: Distribution, x: Tensor) -> Tensor | None:
-    r"""log d(x) in nats, from the parameters of ``d`` alone; None where none is written here.
+    """log d(x) in nats, from the parameters of ``d`` alone; None where no formula is here.
 
-    .. math:: \log N = -\tfrac12 \left(\tfrac{x - \mu}{\sigma}\right)^2 - \log\sigma
-              - \tfrac12\log 2\pi, \qquad \log B = x\,l - \log(1 + e^l)
-
-    summed over the event's dimensions. A subclass is read as its base, so that one which changes
-    ``log_prob`` is seen to differ.
+    The formulas differ from those in the distributions wherever there are two. A subclass is
+    treated as its base class, so an overridden ``log_prob`` shows up as a difference.
     """  # noqa: D403
-    if isinstance(d, Independent):
-        inner = log_density_by_hand(d.base_dist, x)
-        dims = d.reinterpreted_batch_ndims
-        return inner if inner is None or dims == 0 else inner.sum(tuple(range(-dims, 0)))
-    if isinstance(d, Normal):
-        standard = (x - d.loc) / d.scale
-        return -0.5 * standard.square() - d.scale.log() - 0.5 * math.log(2 * math.pi)
-    if isinstance(d, Bernoulli):
-        return x * d.logits - softplus(d.logits)
-    for family, density in LIKELIHOOD_DENSITIES.items():
+    for family, density in DENSITIES.items():
         if isinstance(d, family):
             return density(d, x)
-    return latent_log_density(d, x, log_density_by_hand)
+    return None
+
+
+def independent(d: Any, x: Tensor) -> Tensor | None:
+    """The sum over the event's dimensions."""
+    inner, dims = log_density_by_hand(d.base_dist, x), d.reinterpreted_batch_ndims
+    return inner if inner is None or dims == 0 else inner.sum(tuple(range(-dims, 0)))
+
+
+def normal(d: Normal, x: Tensor) -> Tensor:
+    r""":math:`-((x - \mu) / \sigma)^2 / 2 - \log\sigma - \log(2\pi) / 2`."""
+    standard = (x - d.loc) / d.scale
+    return -0.5 * standard.square() - d.scale.log() - 0.5 * math.log(2 * math.pi)
+
+
+def bernoulli(d: torch_dist.Bernoulli, x: Tensor) -> Tensor:
+    r""":math:`x l - \log(1 + e^l)`."""
+    return x * d.logits - softplus(d.logits)
+
+
+def laplace(d: torch_dist.Laplace, x: Tensor) -> Tensor:
+    r""":math:`-|x - \mu| / b - \log 2b`."""
+    return -(x - d.loc).abs() / d.scale - (2 * d.scale).log()
+
+
+def student_t(d: torch_dist.StudentT, x: Tensor) -> Tensor:
+    r""":math:`-\frac{\nu+1}{2} \log(1 + t^2/\nu) - \log\sigma\sqrt\nu - \log B(1/2, \nu/2)`."""
+    t = (x - d.loc) / d.scale
+    half = torch.full_like(d.df, 0.5)
+    log_beta = half.lgamma() + (d.df / 2).lgamma() - ((d.df + 1) / 2).lgamma()
+    tails = (d.df + 1) / 2 * ((d.df + t**2) / d.df).log()
+    return -tails - d.scale.log() - 0.5 * d.df.log() - log_beta
+
+
+def poisson(d: torch_dist.Poisson, x: Tensor) -> Tensor:
+    r""":math:`x \log\lambda - \lambda - \log x!`."""
+    return x * d.rate.log() - d.rate - (x + 1).lgamma()
+
+
+def negative_binomial(d: torch_dist.NegativeBinomial, x: Tensor) -> Tensor:
+    r""":math:`\log\binom{x + r - 1}{x} + r \log\frac{r}{r + m} + x \log\frac{m}{r + m}`."""
+    r, mean = d.total_count, d.total_count * d.logits.exp()
+    log_choices = (x + r).lgamma() - r.lgamma() - (x + 1).lgamma()
+    return log_choices + r * (r / (r + mean)).log() + x * (mean / (r + mean)).log()
+
+
+def continuous_bernoulli(d: ContinuousBernoulli, x: Tensor) -> Tensor:
+    r""":math:`x l - \log(1 + e^l) + \log(l \coth(l/2))`, the last term 2 at l = 0."""
+    near = d.logits.abs() < 1e-4
+    logits = torch.where(near, torch.ones_like(d.logits), d.logits)
+    normalizer = torch.where(near, 2 + d.logits**2 / 6, logits / torch.tanh(logits / 2)).log()
+    return x * d.logits - softplus(d.logits) + normalizer
+
+
+def categorical(d: torch_dist.Categorical, x: Tensor) -> Tensor:
+    """The logit of the category less the logarithm of the sum of their exponentials."""
+    chosen = one_hot(x.long(), d.logits.shape[-1])
+    return (chosen * d.logits).sum(-1) - d.logits.logsumexp(-1)
+
+
+def multinomial(d: Multinomial, x: Tensor) -> Tensor:
+    r""":math:`\log n! + \sum_d (x_d \log\pi_d - \log x_d!)`, and -infinity for another total."""
+    dims = tuple(range(-len(d.event_shape), 0))
+    total = x.sum(dims)
+    logits = d.logits - d.logits.logsumexp(dims, keepdim=True)
+    log_density = (total + 1).lgamma() + (x * logits - (x + 1).lgamma()).sum(dims)
+    return torch.where(total == d.total_count, log_density, -math.inf)
+
+
+def discretized_logistic(d: DiscretizedLogistic, x: Tensor) -> Tensor:
+    """log(sigmoid(b) - sigmoid(a)), read from the tail where both are small."""
+    width = 1 / (d.levels - 1)
+    x = (x / width).round() * width  # to the exact level, for data in single precision
+    low = torch.where(x < width / 2, -math.inf, (x - width / 2 - d.loc) / d.scale)
+    high = torch.where(x > 1 - width / 2, math.inf, (x + width / 2 - d.loc) / d.scale)
+    flipped = x > d.loc  # sigmoid(b) - sigmoid(a) = sigmoid(-a) - sigmoid(-b)
+    more = logsigmoid(torch.where(flipped, -low, high))
+    less = logsigmoid(torch.where(flipped, -high, low))
+    return more + torch.log1p(-(less - more).exp())
+
+
+def multivariate_normal(
+    d: torch_dist.MultivariateNormal | torch_dist.LowRankMultivariateNormal, z: Tensor
+) -> Tensor:
+    r""":math:`-(c^T C^{-1} c + \log|C| + M \log 2\pi) / 2`, where c is z less the mean."""
+    if isinstance(d, torch_dist.MultivariateNormal):
+        covariance = d.scale_tril @ d.scale_tril.mT
+    else:
+        covariance = d.cov_factor @ d.cov_factor.mT + d.cov_diag.diag_embed()
+    centered = z - d.loc
+    weighted = torch.linalg.solve(covariance, centered.unsqueeze(-1)).squeeze(-1)
+    constant = centered.shape[-1] * math.log(2 * math.pi)
+    return -0.5 * ((centered * weighted).sum(-1) + covariance.logdet() + constant)
+
+
+def mixture(d: torch_dist.MixtureSameFamily | NormalMixture, z: Tensor) -> Tensor | None:
+    """The logarithm of the weighted sum of the components' densities."""
+    components: Distribution
+    if isinstance(d, NormalMixture):
+        logits, components = d.logits, Independent(Normal(d.loc, d.scale), 1)
+    else:
+        logits, components = d.mixture_distribution.logits, d.component_distribution
+    each = log_density_by_hand(components, z.unsqueeze(-2))
+    if each is None:
+        return None
+    return torch.logsumexp(logits + each, -1) - torch.logsumexp(logits, -1)
+
+
+def chain(d: Chain, z: Tensor) -> Tensor | None:
+    """The log-density of the root, and of the branch given the root."""
+    root, branch = d.parted(z)
+    first, second = log_density_by_hand(d.root, root), log_density_by_hand(d.branch(root), branch)
+    return None if first is None or second is None else first + second
+
+
+def uniform_sphere(d: UniformSphere, z: Tensor) -> Tensor:
+    r"""Minus the logarithm of the area, :math:`2 \pi^{M/2} / \Gamma(M/2)`."""
+    half = z.shape[-1] / 2
+    log_area = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
+    return torch.zeros_like(z[..., 0]) - log_area
+
+
+def power_spherical(d: PowerSpherical, z: Tensor) -> Tensor:
+    r"""The Beta density of the cosine t, spread over the sphere of one dimension less.
+
+    .. math:: \kappa \log\frac{1 + t}{2} - \log B(a, b) - (M - 2) \log 2 - \log|S^{M-2}|
+
+    The factors (1 - t^2)^{(M-3)/2} of both have canceled.
+    """
+    size, concentration = z.shape[-1], d.concentration
+    b = concentration.new_tensor((size - 1) / 2)
+    a = b + concentration
+    log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+    inner_area = math.log(2) + b * math.log(math.pi) - b.lgamma()
+    cosine = (d.loc * z).sum(-1)
+    height = ((1 + cosine) / 2).clamp(min=torch.finfo(cosine.dtype).tiny).log()
+    return concentration * height - log_beta - (size - 2) * math.log(2) - inner_area
+
+
+DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
+    Independent: independent,
+    Normal: normal,
+    torch_dist.Bernoulli: bernoulli,
+    torch_dist.Laplace: laplace,
+    torch_dist.StudentT: student_t,
+    torch_dist.Poisson: poisson,
+    torch_dist.NegativeBinomial: negative_binomial,
+    torch_dist.Categorical: categorical,
+    torch_dist.MultivariateNormal: multivariate_normal,
+    torch_dist.LowRankMultivariateNormal: multivariate_normal,
+    torch_dist.MixtureSameFamily: mixture,
+    ContinuousBernoulli: continuous_bernoulli,
+    Multinomial: multinomial,
+    DiscretizedLogistic: discretized_logistic,
+    NormalMixture: mixture,
+    Chain: chain,
+    UniformSphere: uniform_sphere,
+    PowerSpherical: power_spherical,
+}

@@ -1,15 +1,14 @@
-"""The gradient of each group of parameters, by hand and by Pyro's losses."""
+"""The gradient of each group of parameters: losses against hand-written ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import pyro.infer
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.audit.checks import Check, z_score
+from pyro_vae.audit.checks import Check, paired
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.terms import elbo_terms
@@ -22,7 +21,6 @@ __all__ = [
     "gradient_checks",
     "gradient_of",
     "groups_of",
-    "objective_gradient_checks",
 ]
 
 GROUPS = ("prior", "likelihood", "decoder", "posterior", "encoder")
@@ -30,88 +28,64 @@ RANDOM_DIRECTIONS = 3
 Loss = Callable[[], Tensor]
 
 
-def gradient_checks(vae: VAE, x: Tensor, repeats: int, seed: int, eps: float) -> list[Check]:
-    """Hold the gradient of Pyro's losses against that of the hand-written ELBO.
+def gradient_checks(
+    vae: VAE,
+    losses: dict[str, Loss],
+    by_hand: Loss,
+    reference: str,
+    repeats: int,
+    seed: int,
+    eps: float,
+    *,
+    bound: str = "",
+) -> list[Check]:
+    """Compare the gradients of losses with that of the same loss written by hand.
 
-    A gradient is compared along directions: its own mean by hand, and random ones. Both are
-    drawn from one seed at a time, so that the noise which they share cancels.
+    Gradients are compared along directions: the mean gradient by hand, and random ones. Each
+    pair is drawn from one seed, so that their common noise cancels.
 
     Args:
         vae: The model.
-        x: Data, ``(N, *event_shape)``.
-        repeats: How many gradients of each loss are drawn, at least 2.
+        losses: Losses in nats per datum, by the name of their method.
+        by_hand: The hand-written loss, in nats per datum.
+        reference: Its name.
+        repeats: Gradients drawn of each loss, at least 2.
         seed: Seed of the draws.
         eps: Relative rounding error below which two gradients are equal.
+        bound: What the losses maximize, for the table, if it is not the ELBO.
     """
     groups = groups_of(vae)
-    by_hand, method = elbo_by_hand(vae, x)
-    directions = directions_of(by_hand, groups, seed, 1 if "closed" in method else 8)
+    directions = directions_of(by_hand, groups, seed, 1 if "closed" in reference else 8)
     seeds = range(seed + 1000, seed + 1000 + repeats)
     expected = _projections(by_hand, groups, directions, seeds)
     measured = {
-        cls.__name__: _projections(by_pyro(vae, x, cls()), groups, directions, seeds)
-        for cls in (pyro.infer.Trace_ELBO, pyro.infer.TraceMeanField_ELBO)
+        name: _projections(loss, groups, directions, seeds) for name, loss in losses.items()
     }
+    of = f" of the {bound}" if bound else ""
     return [
-        _check(group, name, method, rows[group], expected[group], eps)
+        _check(f"gradient{of}: {group}", name, reference, rows[group], expected[group], eps)
         for group in groups
         for name, rows in measured.items()
     ]
 
 
-def objective_gradient_checks(
-    vae: VAE,
-    x: Tensor,
-    loss: Any,
-    by_hand: Loss,
-    name: str,
-    repeats: int,
-    seed: int,
-    eps: float,
-) -> list[Check]:
-    """Hold the gradient of a loss against that of what it minimizes, written by hand.
-
-    Args:
-        vae: The model.
-        x: Data, ``(N, *event_shape)``.
-        loss: A Pyro loss.
-        by_hand: The same in nats per datum, with the same draws from the same seed.
-        name: What the loss maximizes, for the table.
-        repeats: How many gradients of each are drawn, at least 2.
-        seed: Seed of the draws.
-        eps: Relative rounding error below which two gradients are equal.
-    """
-    groups = groups_of(vae)
-    directions = directions_of(by_hand, groups, seed, 8)
-    seeds = range(seed + 1000, seed + 1000 + repeats)
-    expected = _projections(by_hand, groups, directions, seeds)
-    measured = _projections(by_pyro(vae, x, loss), groups, directions, seeds)
-    return [
-        _check(group, f"the training's {type(loss).__name__}", "by hand, the same seeds",
-               measured[group], expected[group], eps, of=f" of the {name}")
-        for group in groups
-    ]  # fmt: skip
-
-
 def groups_of(vae: VAE) -> dict[str, list[nn.Parameter]]:
-    """The parameters that are trained, by the component that they belong to."""
-    groups = {name: _trainable(getattr(vae, name)) for name in GROUPS}
+    """The trainable parameters of each component."""
+    groups = {
+        name: [p for p in getattr(vae, name).parameters() if p.requires_grad] for name in GROUPS
+    }
     return {name: parameters for name, parameters in groups.items() if parameters}
 
 
-def _trainable(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
 def elbo_by_hand(vae: VAE, x: Tensor) -> tuple[Loss, str]:
-    """The hand-written negative ELBO in nats per datum: exact where it has a closed form."""
+    """The hand-written negative ELBO in nats per datum, in closed form if it has one; and how."""
 
     def exact() -> Any:
         linear, q = linear_gaussian(vae), vae.encode(x)
         log_likelihood = None if linear is None else linear.expected_log_likelihood(x, q)
-        return (
-            None if log_likelihood is None else (kl_exact(q, vae.prior()) - log_likelihood).mean()
-        )
+        if log_likelihood is None:
+            return None
+        return (kl_exact(q, vae.prior()) - log_likelihood).mean()
 
     if exact() is not None:
         return exact, "closed form, by hand"
@@ -151,7 +125,7 @@ def _projections(
     directions: dict[str, Tensor],
     seeds: range,
 ) -> dict[str, Tensor]:
-    """Along each direction, and the squared norm last: ``(R, 2 + RANDOM_DIRECTIONS)``."""
+    """Each gradient along each direction, and its squared norm: ``(R, 2 + RANDOM_DIRECTIONS)``."""
     rows: dict[str, list[Tensor]] = {name: [] for name in groups}
     for seed in seeds:
         torch.manual_seed(seed)
@@ -162,26 +136,12 @@ def _projections(
 
 
 def _check(
-    group: str,
-    method: str,
-    reference: str,
-    measured: Tensor,
-    expected: Tensor,
-    eps: float,
-    of: str = "",
+    quantity: str, method: str, reference: str, measured: Tensor, expected: Tensor, eps: float
 ) -> Check:
-    gaps = (measured - expected)[:, :-1]  # (R, directions)
-    norm = expected[:, 0].mean().abs().item()
-    stderr = (gaps.var(0) / len(gaps)).sqrt()
-    scale = expected[:, :-1].abs().max().item()
-    z = z_score(gaps.mean(0), stderr, len(gaps) - 1, eps * max(scale, 1.0))
-    worst = z[z.abs().argmax()].item()
+    """One row; the note gives bias and noise in parts of the gradient's length."""
+    check = paired(quantity, method, reference, measured[:, :-1], expected[:, :-1], eps)
+    length = max(expected[:, 0].mean().abs().item(), 1e-30)
     variance = (measured[:, -1].mean() - measured[:, 0].mean().square()).clamp(min=0).item()
-    length = max(norm, 1e-30)
-    bias, error = gaps[:, 0].mean().item() / length, stderr[0].item() / length
-    noise = variance**0.5 / length
-    return Check(
-        f"gradient{of}: {group}", method, measured[:, 0].mean().item(), reference,
-        gaps[:, 0].mean().item(), stderr[0].item(), z[0].item(), tests=len(z), worst_z=worst,
-        note=f"bias {bias:+.2%} ± {error:.2%}; noise/signal {noise:.2g}",
-    )  # fmt: skip
+    bias, error = check.difference / length, check.stderr / length
+    check.note = f"bias {bias:+.2%} ± {error:.2%}; noise/signal {variance**0.5 / length:.2g}"
+    return check

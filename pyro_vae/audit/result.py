@@ -1,4 +1,4 @@
-"""What the audit returns: its rows, its verdict, its pictures."""
+"""The result of an audit: its rows, its verdict, its table and its picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pyro_vae.audit.checks import Check
-from pyro_vae.audit.estimates import Route
+from pyro_vae.audit.estimates import TermEstimates
 from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -25,21 +25,21 @@ VALUES = ("log_likelihood", "kl", "elbo")
 
 @dataclass(repr=False)
 class ELBOAudit(ShownAsTable):
-    """The audit of an ELBO; shows itself in terminal and Jupyter.
+    """The audit of an ELBO; displays itself in a terminal and in Jupyter.
 
     Args:
         checks: Its rows.
-        methods: The terms by each method, ``closed``, ``hand``, ``trace`` and ``mean_field``,
+        estimates: The terms by each method, ``closed``, ``hand``, ``trace`` and ``mean_field``,
             particle by particle and datum by datum, in nats.
         particles: Draws for each datum and method.
         false_alarm: Probability that a correct model fails, over all rows and data together.
-        critical: The |z| that no test of a correct model passes, but with that probability.
+        critical: The largest |z| that passes.
         seed: Seed of every draw.
         dtype: Precision in which it was computed.
     """
 
     checks: list[Check]
-    methods: dict[str, Route]
+    estimates: dict[str, TermEstimates]
     particles: int
     false_alarm: float
     critical: float
@@ -60,13 +60,13 @@ class ELBOAudit(ShownAsTable):
     def verdict(self) -> str:
         """One sentence: whether the ELBO can be trusted, and why."""
         tests = sum(check.tests for check in self.checks)
-        exact = sum(check.kind == "numerical" for check in self.checks)
+        exact = sum(check.is_exact for check in self.checks)
         basis = (
             f"{len(self.checks)} rows: {tests} tests at |z| <= {self.critical:.2f}, false alarm "
             f"{self.false_alarm:g} for all together; {exact} equalities within rounding"
         )
         if self.passed:
-            return f"PASSED: the ELBO agrees by every method ({basis})."
+            return f"PASSED: every method gives the same ELBO ({basis})."
         names = "; ".join(dict.fromkeys(f"{c.quantity} by {c.method}" for c in self.failures))
         return f"FAILED in {len(self.failures)} of {basis}. Disagreeing: {names}."
 
@@ -77,14 +77,14 @@ class ELBOAudit(ShownAsTable):
             term: ``elbo``, ``kl`` or ``log_likelihood``.
         """
         return {
-            method.name: method.terms[term].mean(0)
-            for method in self.methods.values()
-            if term in method.terms
+            estimate.method: estimate.terms[term].mean(0)
+            for estimate in self.estimates.values()
+            if term in estimate.terms
         }
 
     def table(self) -> Table:
         """Every row, in nats per datum."""
-        data = self.methods["trace"].terms["elbo"].shape[1]
+        data = self.estimates["trace"].terms["elbo"].shape[1]
         caption = (
             f"Nats per datum over {data} data, {self.particles} particles each, {self.dtype}, "
             f"seed {self.seed}. {self.verdict}"
@@ -99,16 +99,16 @@ class ELBOAudit(ShownAsTable):
         return table
 
     def per_datum_table(self, term: str = "elbo") -> Table:
-        """Every datum by every method: value, difference, its standard error, z and verdict.
+        """Each datum by each method: value, difference with its standard error, z and verdict.
 
         Args:
             term: ``elbo``, ``kl`` or ``log_likelihood``.
         """
         checks = [c for c in self.checks if c.quantity == term and c.per_datum is not None]
-        title = f"{term} of each datum, held against: {checks[0].reference}"
+        title = f"{term} of each datum, against: {checks[0].reference}"
         table = Table(title, ["datum", "method", "value", "difference ± s.e.", "z", "verdict"],
                       caption=f"Nats; critical |z| {self.critical:.2f}.")  # fmt: skip
-        for row in range(len(self.methods["trace"].terms["elbo"][0])):
+        for row in range(len(self.estimates["trace"].terms["elbo"][0])):
             for check in checks:
                 table.add(*_datum_cells(row, check, self.critical))
         return table
@@ -121,8 +121,8 @@ class ELBOAudit(ShownAsTable):
             the fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
         """
         curves: dict[str, tuple[list[int], list[float], float]] = {}
-        for term, values in self.methods["trace"].terms.items():
-            exact = self.methods["closed"].terms.get(term)
+        for term, values in self.estimates["trace"].terms.items():
+            exact = self.estimates["closed"].terms.get(term)
             curve = _error_curve(values.mean(1), None if exact is None else exact.mean())
             if curve is not None:
                 curves[term] = curve
@@ -135,7 +135,7 @@ class ELBOAudit(ShownAsTable):
         return monte_carlo_error(self.monte_carlo_error())
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the particles, for JSON."""
+        """Everything except the particles, for JSON."""
         return {
             "passed": self.passed,
             "verdict": self.verdict,
@@ -144,12 +144,12 @@ class ELBOAudit(ShownAsTable):
             "critical_z": self.critical,
             "seed": self.seed,
             "dtype": self.dtype,
-            "checks": [asdict(check) | {"kind": check.kind} for check in self.checks],
+            "checks": [asdict(check) | {"exact": check.is_exact} for check in self.checks],
         }
 
 
 def _reference(check: Check) -> list[str | Cell]:
-    """The row that the others of a quantity are held against."""
+    """The row of the reference, above the methods that are compared with it."""
     value = nats(check.value - check.difference) if not check.quantity.startswith("grad") else ""
     note = f" ({check.note})" if check.quantity in VALUES and check.note else ""
     return [Cell(check.quantity, "strong"), f"{check.reference}{note}", value, "", "", "",
@@ -162,16 +162,16 @@ def _cells(check: Check) -> list[str | Cell]:
     difference = _signed(check.difference, check.stderr)
     if check.quantity.startswith("gradient"):
         difference, value = check.note.split("; ")
-    z = f"rel {check.relative:.0e}" if check.kind == "numerical" else f"{check.z:+.2f}"
+    z = f"rel {check.relative:.0e}" if check.is_exact else f"{check.z:+.2f}"
     worst = f"{check.worst_z:+.2f}" if check.tests > 1 else ""
     if check.worst_datum is not None and worst:
         worst += f" (#{check.worst_datum})"
-    note = f" ({check.note})" if check.kind == "numerical" and check.note else ""
+    note = f" ({check.note})" if check.is_exact and check.note else ""
     return ["", check.method + note, value, difference, z, worst, verdict]
 
 
 def _signed(difference: float, stderr: float) -> str:
-    """A difference with its sign and its standard error, where that is more than rounding."""
+    """A difference with its sign, and its standard error unless that is rounding."""
     if stderr < 1e-9:
         return f"{difference:+.1e}"
     return f"{'+' if difference >= 0 else ''}{nats(difference, stderr)}"
@@ -184,14 +184,8 @@ def _datum_cells(row: int, check: Check, critical: float) -> list[str | Cell]:
     agrees = abs(z) <= critical
     verdict = Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
     difference = _signed(data.difference[row], stderr)
-    return [
-        f"#{row}",
-        check.method,
-        nats(data.value[row], stderr),
-        difference,
-        f"{z:+.2f}",
-        verdict,
-    ]
+    value = nats(data.value[row], stderr)
+    return [f"#{row}", check.method, value, difference, f"{z:+.2f}", verdict]
 
 
 def _error_curve(
@@ -205,7 +199,7 @@ def _error_curve(
     errors: list[float] = []
     for size in sizes:
         blocks = means[: total // size * size].reshape(-1, size).mean(1)
-        # against the mean of the same draws, the error of a block is too small by this factor
+        # relative to the mean of the same draws, a block's error is too small by this factor
         shrunk = math.sqrt(1 - size / total) if exact is None else 1.0
         error = (blocks - target).square().mean().sqrt().item() / shrunk
         if error > 0:

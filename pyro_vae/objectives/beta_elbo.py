@@ -8,7 +8,7 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.errors import IncompatibleComponents, NoClosedFormKL
 from pyro_vae.objectives.estimators import Estimator, leave_one_out
 from pyro_vae.objectives.kl import KL, kl_exact, kl_method
 from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
@@ -110,7 +110,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         return log_q.detach() if self.estimator == "score_function" else log_q
 
     def _penalty(self, draws: Draws, kl: Tensor) -> Tensor:
-        """beta KL, summed over the batch; with free bits no dimension counts less than those."""  # noqa: D403
+        """beta KL, summed over the batch, each dimension at least the free bits."""  # noqa: D403
         if not self.free_bits:
             return draws.summed(self.beta * kl.mean(0))
         size = draws.summed(torch.ones_like(kl[0]))
@@ -121,7 +121,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
                     f"Site {name!r}: expected no mask with free bits, which are of the batch's "
                     f"mean, got one; leave free_bits out"
                 )
-            each = kl_per_dimension(guide_site["fn"], model_site["fn"])  # (*, N, M)
+            each = _kl_per_dimension(guide_site["fn"], model_site["fn"])  # (*, N, M)
             mean = each.reshape(-1, each.shape[-1]).mean(0)
             total = total + size * (self.beta * mean.clamp(min=self.free_bits)).sum()
         return total
@@ -130,3 +130,14 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
 def _masked(log_density: Tensor, site: Any, like: Tensor) -> Tensor:
     """A site's values, masked, ``(K, N)``."""
     return scale_and_mask(log_density, 1.0, site["mask"]).reshape(like.shape)
+
+
+def _kl_per_dimension(q: Any, p: Any) -> Tensor:
+    kl, why = kl_per_dimension(q, p)
+    if kl is None:
+        raise NoClosedFormKL(
+            f"Expected a closed-form KL that is a sum over the latent dimensions, got a pair for "
+            f"which it is not ({why}); leave free_bits out, or choose a prior and a posterior of "
+            f"independent dimensions, such as standard_normal and diagonal_normal"
+        )
+    return kl

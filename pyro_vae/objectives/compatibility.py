@@ -1,4 +1,4 @@
-"""Which prior goes with which posterior, and by which method their KL comes: before training."""
+"""Which priors go with which posteriors, and how their KL is found, known before training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pyro_vae.vae import VAE
 __all__ = ["Pair", "kl_matrix", "pair"]
 
 SHORT = {"exact, by hand": "exact", "exact, torch's registry": "torch", "sampled": "sampled"}
-LATENT_DIM = 4  # enough for any kind to show its structure
+LATENT_DIM = 4  # enough for every kind
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A prior and a posterior, and what becomes of them together.
+    """A prior and a posterior, and whether they are compatible.
 
     Args:
         prior: Kind of the prior.
@@ -38,8 +38,8 @@ class Pair:
     reason: str = ""
 
     @property
-    def is_legal(self) -> bool:
-        """Whether a model may have both."""
+    def is_compatible(self) -> bool:
+        """Whether a model can have both."""
         return not self.reason
 
 
@@ -94,6 +94,6 @@ def kl_matrix() -> Table:
 
 
 def _cell(found: Pair, reasons: dict[str, int]) -> Cell:
-    if found.is_legal:
+    if found.is_compatible:
         return Cell(SHORT[found.method], "muted" if found.method == "sampled" else "good")
     return Cell(f"no [{reasons.setdefault(found.reason, len(reasons) + 1)}]", "bad")

@@ -33,7 +33,7 @@ class ELBO(Objective):
               KL(q(z \mid x) \,\|\, p(z)) \le \log p(x) \quad \text{for } \beta \ge 1
 
     A beta below 1 gives no bound. With free bits the batch's mean KL of each latent dimension
-    counts as at least ``free_bits``, so that no gradient presses it further down; this needs a
+    counts as at least ``free_bits``, so that no gradient pushes it lower; this needs a
     closed-form KL that is a sum over dimensions, since the maximum of a noisy estimate is biased.
 
     Args:
@@ -42,8 +42,8 @@ class ELBO(Objective):
         particles: Number of draws from the guide for each datum, at least 1.
         beta: Weight of the KL, at least 0.
         warm_up: Epochs over which the weight of the KL rises to beta, by equal steps from
-            beta / warm_up in the first to beta in the last; 0 begins with beta.
-        free_bits: Nats that each latent dimension has for nothing, on the mean of the batch.
+            beta / warm_up in the first to beta in the last; 0 starts at beta.
+        free_bits: Nats of each dimension's KL, averaged over the batch, that cost nothing.
         estimator: Of the guide's gradient: pathwise; sticking_the_landing (without the score of
             a sampled KL); score_function (no gradient through z; the baseline of each particle
             is the mean of the others, so it takes at least 2).
@@ -91,7 +91,7 @@ class ELBO(Objective):
             )
 
     def pyro_loss(self) -> Trace_ELBO:
-        """Pyro's Trace_ELBO, the one with exact KL, or the one that weighs its KL."""
+        """Pyro's Trace_ELBO, or the loss with an exact or a weighted KL."""
         plain = self.beta == 1 and not self.warm_up and not self.free_bits
         if not plain or self.estimator != "pathwise":
             return TraceBeta_ELBO(
@@ -112,7 +112,7 @@ class ELBO(Objective):
         return TraceExactKL_ELBO(kl=self.kl, **options)
 
     def check(self, epochs: int) -> None:
-        """Refuse a warm-up that the run would end in.
+        """Refuse a warm-up longer than the run.
 
         Raises:
             DeclarationError: naming both lengths.

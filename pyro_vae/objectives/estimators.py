@@ -1,4 +1,4 @@
-"""Estimators of a gradient with respect to the guide: their names, and what each is made of."""
+"""Gradient estimators for the guide: their names, and the parts that they are built from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def without_score(log_posterior: Tensor, at_fixed_draws: Tensor) -> Tensor:
         >>> def log_q(z):
         ...     return -0.5 * (z - loc) ** 2
         >>> without_score(log_q(z), log_q(z.detach())).backward()
-        >>> loc.grad  # -(z - loc): a move of z alone; the whole gradient is 0
+        >>> loc.grad  # -(z - loc), the path through z alone; the whole gradient is 0
         tensor(-2.)
     """
     return log_posterior - (at_fixed_draws - at_fixed_draws.detach())
@@ -75,13 +75,13 @@ def vimco_baseline(log_weights: Tensor) -> Tensor:
 
 
 def refuse(kind: str, estimator: Estimator, particles: int, meaningless: dict[str, str]) -> None:
-    """Refuse an estimator that has no meaning for an objective.
+    """Refuse an estimator that makes no sense for an objective.
 
     Args:
         kind: The objective's kind.
         estimator: What was asked for.
         particles: Draws for each datum.
-        meaningless: The reason for each estimator that has no meaning there.
+        meaningless: The reason for each estimator that makes no sense.
 
     Raises:
         DeclarationError: with the reason.

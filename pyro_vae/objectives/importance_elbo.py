@@ -49,8 +49,8 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
     @property
     def name(self) -> str:
         """Such as ``IWAE bound, K = 5``."""
-        kind = "IWAE bound" if self.alpha == 0 else f"Renyi bound, alpha = {self.alpha:g}"
-        return f"{kind}, K = {self.num_particles}"
+        bound = "IWAE bound" if self.alpha == 0 else f"Renyi bound, alpha = {self.alpha:g}"
+        return f"{bound}, K = {self.num_particles}"
 
     def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """The bound, and what has its gradient."""
@@ -69,10 +69,10 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
         return value, draws.summed(surrogate.sum(0))
 
     def _doubly_reparameterized(self, draws: Draws, share: Tensor) -> Tensor:
-        """Weights squared on the way through z, and simple elsewhere.
+        """Squared weights on the path through z, plain weights elsewhere.
 
-        The gradient at z is weighted once here and once more as it passes z; the model's own
-        parameters, and the guide's where the prior is made of them, meet one weight.
+        The gradient is weighted once in the loss and once more at z. The model's parameters, and
+        the encoder's where the prior depends on it, get one weight only.
         """
         _, _, site = only_latent(draws, self.estimator)
         log_posterior = path_of_log_posterior(draws, self.estimator, through_z=True)
@@ -82,7 +82,7 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
 
 
 def _log_power_mean(log_weights: Tensor, order: float) -> Tensor:
-    """The log of the power mean over K, ``(N,)``; it keeps its digits as the order goes to 0."""
+    """The log of the power mean over K, ``(N,)``, accurate as the order goes to 0 too."""
     largest = (order * log_weights.detach()).argmax(0, keepdim=True)
     pivot = log_weights.detach().gather(0, largest)
     return pivot[0] + torch.expm1(order * (log_weights - pivot)).mean(0).log1p() / order

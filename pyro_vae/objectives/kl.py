@@ -1,4 +1,4 @@
-"""KL(q || p): by a closed form written here, or by sampling. Never one in the other's place."""
+"""KL(q || p): by a closed form or by sampling, and never silently by the other."""
 
 from __future__ import annotations
 

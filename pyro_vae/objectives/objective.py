@@ -18,9 +18,9 @@ class Objective(Declarable, home="pyro_vae.objectives"):
            ``kind``, and its constructor's annotated arguments are its schema.
         2. ``pyro_loss()`` returns a Pyro ELBO whose loss is in nats, summed over the batch, to
            be minimized, and which remembers the ELBO's terms in ``log_likelihood`` and ``kl``,
-           and what was maximized in ``bound`` where that is another thing than their difference.
-        3. A schedule is the loss's: ``begin_epoch`` changes a tensor in place.
-        4. ``check`` refuses a run that the objective has no meaning for, before it begins.
+           and what was maximized in ``bound`` if that is not their difference.
+        3. A schedule belongs to the loss: ``begin_epoch`` changes a tensor in place.
+        4. ``check`` refuses a run for which the objective makes no sense, before it starts.
     """
 
     @abstractmethod

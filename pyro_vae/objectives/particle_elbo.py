@@ -1,4 +1,4 @@
-"""What losses of our own have in common: the particles of one vectorized trace, datum by datum."""
+"""Base of our own losses: the particles of one vectorized trace, for each datum."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Draws:
         return self.log_likelihood + self.log_prior - self.log_posterior
 
     def summed(self, per_datum: Tensor) -> Tensor:
-        """The batch's total of what is known for each datum, ``(N,)``, scaled."""
+        """The scaled sum over the batch of a value for each datum, ``(N,)``."""
         return (per_datum * self.scale).sum()
 
 
@@ -109,7 +109,7 @@ class ParticleELBO(Trace_ELBO):
         )
 
     def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
-        """Nothing yet: the terms are known when the loss is."""
+        """Nothing yet: the terms are known only with the loss."""
 
     def remember(self, draws: Draws, kl: Tensor, value: Tensor) -> None:
         """Keep the ELBO's terms, whose KL is ``(K, N)``, and what was maximized."""
@@ -192,7 +192,7 @@ def _total(sites: list[Any], particles: int) -> Tensor:
 
 
 def only_latent(draws: Draws, estimator: Estimator) -> tuple[str, Any, Any]:
-    """The one latent site, of which the score and the path can be told apart.
+    """The only latent site: with several, the score and the path cannot be separated.
 
     Raises:
         IncompatibleComponents: if there are several.
@@ -210,9 +210,9 @@ def path_of_log_posterior(draws: Draws, estimator: Estimator, *, through_z: bool
 
     Args:
         draws: Those of one trace.
-        estimator: Who asks, for the message.
-        through_z: Evaluate it at a copy of z. A flow's own draw takes the noise from its cache,
-            and then no gradient would pass through the tensor z.
+        estimator: The estimator that needs it, for the message.
+        through_z: Evaluate it at a copy of z. At its own draw a flow would take the noise from
+            its cache, and no gradient would pass through the tensor z.
     """  # noqa: D403
     _, _, site = only_latent(draws, estimator)
     z, whole = site["value"], draws.log_posterior

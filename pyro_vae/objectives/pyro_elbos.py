@@ -1,4 +1,4 @@
-"""The objectives as Pyro ELBO classes, which remember their terms and name what went wrong."""
+"""The ELBO as Pyro losses that remember their terms and report where a loss is not finite."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         self.kl: Tensor = torch.zeros(())
 
     def begin_epoch(self, epoch: int) -> None:
-        """Told before each epoch, from 1 on; a loss with a schedule changes its tensors here."""
+        """Called before each epoch, from 1 on; a loss with a schedule updates its tensors here."""
 
     def _get_traces(
         self, model: Any, guide: Any, args: Any, kwargs: Any
@@ -93,7 +93,7 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
         self.methods: dict[str, str] = {}
 
     def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
-        """Nothing yet: the terms are known when the loss is."""
+        """Nothing yet: the terms are known only with the loss."""
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """The negative ELBO in nats, summed over the batch."""
@@ -128,7 +128,7 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
 
 
 def _samples(trace: Trace) -> list[tuple[str, Any]]:
-    """The sample sites of a trace, without the plates' own."""
+    """The sample sites of a trace, without those of its plates."""
     return [
         (name, site)
         for name, site in trace.nodes.items()
@@ -173,7 +173,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _check_finite(loss: float | Tensor, model_trace: Trace, guide_trace: Trace) -> None:
     if isinstance(loss, Tensor) or math.isfinite(loss):
-        return  # a tensor is a loss that is being captured, whose value nobody reads
+        return  # a tensor means that the loss is being captured: its value is never read
     named = [("q", guide_trace), ("p", model_trace)]
     for side, trace in named:
         for name, site in _samples(trace):

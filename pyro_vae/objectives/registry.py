@@ -13,7 +13,7 @@ OWNERS = ("torch.distributions.", "pyro.distributions.")
 def kl_from_registry(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q || p) in nats as torch computes it, of shape ``q.batch_shape``; None where it cannot.
 
-    The registry also answers for subclasses, whose density may be another: those are left out.
+    The registry also accepts subclasses, whose density may differ: those are left out.
 
     Example:
         >>> import pyro.distributions as dist, torch
@@ -33,7 +33,7 @@ def kl_from_registry(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def _is_owned(d: Distribution) -> bool:
-    """Whether a distribution, down to what it is made of, is of a library's own type."""
+    """Whether a distribution and its base are of torch's or Pyro's own types."""
     if isinstance(d, TransformedDistribution):
         return False
     if type(d).__name__ == "Delta":

@@ -1,7 +1,6 @@
-"""Reads the parameters out of distributions whose exact structure is known.
+"""Reads the parameters of distributions by their exact type.
 
-A subclass is not taken for its base, since it may have another density: exactness is decided by
-type, never assumed.
+A subclass is not treated as its base class, since its density may differ.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def _reflected_normal(d: Distribution) -> tuple[Tensor, Tensor, Tensor] | None:
         return None
     loc, scale = diagonal
     columns = scale.diag_embed().movedim(-1, 0)  # each an M-vector, (M, *batch, M)
-    for reflect in d.transforms:  # not called, so that what each has cached stays
+    for reflect in d.transforms:  # not called, to keep the cache of each transform
         loc, columns = reflect._call(loc), reflect._call(columns)
     return loc, columns.movedim(0, -1), scale.log().sum(-1)
 

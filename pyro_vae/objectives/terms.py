@@ -1,4 +1,4 @@
-"""The two terms of the ELBO for each datum, by hand, from the components alone."""
+"""The two terms of the ELBO for each datum, computed by hand without a Pyro program."""
 
 from __future__ import annotations
 

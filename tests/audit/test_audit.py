@@ -59,12 +59,12 @@ def test_rows_of_a_model_whose_evidence_is_known(linear, x):
     identity = [check for check in audit.checks if check.quantity == "evidence"]
     assert [check.passed for check in identity] == [True, True]
     assert all(check.relative < 1e-9 for check in identity)
-    assert set(audit.methods["closed"].terms) == {"log_likelihood", "kl", "elbo"}
+    assert set(audit.estimates["closed"].terms) == {"log_likelihood", "kl", "elbo"}
 
 
 def test_a_term_without_a_closed_form_is_said_to_have_none(vae, x):
     audit = audit_elbo(vae, x, **QUICK)
-    assert "log_likelihood" not in audit.methods["closed"].terms
+    assert "log_likelihood" not in audit.estimates["closed"].terms
     assert "no closed form" in str(audit)
 
 
@@ -92,7 +92,7 @@ def test_values_agree_with_the_terms_that_training_reports(vae, x):
     per_datum = audit.per_datum("kl")
     assert torch.allclose(per_datum["closed form, by hand"], terms.kl, rtol=1e-9)
     gap = (audit.per_datum()["Trace_ELBO particles"] - terms.elbo).abs()
-    spread = audit.methods["trace"].terms["elbo"].std(0) * math.sqrt(1 / 2000 + 1 / 4000)
+    spread = audit.estimates["trace"].terms["elbo"].std(0) * math.sqrt(1 / 2000 + 1 / 4000)
     assert (gap < 5.0 * spread).all()
 
 

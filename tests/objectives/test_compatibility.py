@@ -23,7 +23,7 @@ def declared(kind):
 
 
 PAIRS = [(prior, posterior) for prior in Prior.kinds() for posterior in Posterior.kinds()]
-LEGAL = [names for names in PAIRS if pair(*map(declared, names)).is_legal]
+COMPATIBLE = [names for names in PAIRS if pair(*map(declared, names)).is_compatible]
 
 
 def test_the_matrix_is_whole():
@@ -38,12 +38,12 @@ def test_the_matrix_shows_itself_in_jupyter():
     assert pyro_vae.kl_matrix()._repr_html_().count("<tr>") == 1 + len(Prior.kinds())
 
 
-def test_the_routes_of_some_pairs_that_are_known():
+def test_the_methods_of_some_pairs_that_are_known():
     assert pair("standard_normal", "diagonal_normal").method == "exact, by hand"
     assert pair("laplace", "diagonal_normal").method == "exact, torch's registry"
     assert pair("maf", "iaf").method == "sampled"
     refused = pair("uniform_sphere", "diagonal_normal")
-    assert not refused.is_legal
+    assert not refused.is_compatible
     assert "sphere" in refused.reason
 
 
@@ -55,7 +55,7 @@ def test_deciding_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize(("prior", "posterior"), LEGAL)
+@pytest.mark.parametrize(("prior", "posterior"), COMPATIBLE)
 def test_along_the_matrix_models_train_and_keep_to_their_method(prior, posterior):
     """20 steps by the method that is announced, every loss finite; exact only where it is."""
     vae = small_vae(prior=declared(prior), posterior=declared(posterior), likelihood="bernoulli")
@@ -75,9 +75,9 @@ def test_along_the_matrix_models_train_and_keep_to_their_method(prior, posterior
 @pytest.mark.parametrize("posterior", Posterior.kinds())
 def test_a_column_of_the_matrix_is_audited(posterior):
     """Each posterior with a prior of its support, in turn along the matrix."""
-    legal = [prior for prior, other in LEGAL if other == posterior]
+    compatible = [prior for prior, other in COMPATIBLE if other == posterior]
     turn = list(Posterior.kinds()).index(posterior)
-    for prior in {legal[turn % len(legal)], legal[(turn + 5) % len(legal)]}:
+    for prior in {compatible[turn % len(compatible)], compatible[(turn + 5) % len(compatible)]}:
         vae = small_vae(prior=declared(prior), posterior=declared(posterior))
         x = handed_over(vae, vae.generate(8, sample=True))
         audit = audit_elbo(vae, x, particles=200, gradients=10)
