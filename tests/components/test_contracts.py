@@ -69,7 +69,7 @@ def test_draws_are_within_the_support(random_component):
     if isinstance(random_component, Likelihood):
         assert random_component.support.check(draws).all()
     if isinstance(random_component, Posterior):
-        assert d.support.check(random_component.centre(d)).all()
+        assert d.support.check(random_component.point_estimate(d)).all()
 
 
 def test_a_datum_does_not_touch_its_neighbours(conditional):
