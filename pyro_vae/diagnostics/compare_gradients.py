@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from pyro_vae.audit.checks import critical_z, z_score
 from pyro_vae.audit.gradients import by_pyro, elbo_by_hand, groups_of
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.modes import device_of, isolated_copy
-from pyro_vae.diagnostics.gradient_comparison import GradientComparison, GradientRow, Interval
+from pyro_vae.diagnostics.gradient_comparison import GradientComparison, GradientRow
 from pyro_vae.diagnostics.gradient_draws import (
     ALL,
     Loss,
@@ -31,6 +30,7 @@ from pyro_vae.objectives.iwae import IWAE
 from pyro_vae.objectives.kl import kl_source
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.terms import elbo_terms
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.vae import VAE
 
 __all__ = ["compare_gradients"]
@@ -178,8 +178,8 @@ def _reference_loss(
     by_hand, method = elbo_by_hand(vae, x)
     if "closed" in method:
         return by_hand, "exact"
-    kind = "exact" if kl_source(vae.encode(x), vae.prior()) else "sampled"
-    name = f"mean of {{count}} pathwise gradients with {kind} KL"
+    kl = "exact" if kl_source(vae.encode(x), vae.prior()) else "sampled"
+    name = f"mean of {{count}} pathwise gradients with {kl} KL"
     return (lambda: -elbo_terms(vae, x, particles=particles).elbo.mean()), name
 
 
@@ -196,11 +196,10 @@ def _row(
     rounding = torch.finfo(measured.along[group].dtype).eps ** 0.75
     z = z_score(gap, stderr, len(along) - 1, rounding * max(expected.abs().max().item(), 1.0))
     length = expected[0].abs().item()
-    wide = float(stats.t.isf((1 - confidence) / 2, len(along) - 1))
     bias, error = gap[0].item(), stderr[0].item()
     return GradientRow(
         contestant.bound, contestant.estimator, contestant.kl, group, signal=length,
-        bias=Interval(bias, bias - wide * error, bias + wide * error),
+        bias=Estimate(bias, error, draws=len(along)).within(confidence),
         worst_z=z[z.abs().argmax()].item(), tests=len(z),
         variance=mean_variance(measured.variances[group].double(), confidence, rounding * length),
         seconds=median(measured.seconds, confidence),

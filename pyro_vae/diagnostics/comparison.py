@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleScores
 from pyro_vae.data.identity import Identity
-from pyro_vae.diagnostics.scores import Score, Scores
+from pyro_vae.diagnostics.scores import Scores
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -52,10 +53,8 @@ class PairedDifference:
         cls, quantity: str, model: str, gaps: Tensor, confidence: float, higher_is_better: bool
     ) -> PairedDifference:
         """From one difference for each datum, ``(N,)``, by Student's t."""
-        mean = Score.of(gaps)
-        half = float(stats.t.ppf((1 + confidence) / 2, len(gaps) - 1)) * mean.stderr
-        return cls(quantity, model, mean.value, mean.stderr, mean.value - half, mean.value + half,
-                   higher_is_better)  # fmt: skip
+        mean = Estimate.of(gaps).within(confidence)
+        return cls(quantity, model, mean.value, mean.stderr, *mean.interval, higher_is_better)
 
     @property
     def verdict(self) -> str:
@@ -99,7 +98,7 @@ class Comparison(ShownAsTable):
         for quantity, values in _quantities(self.scores).items():
             for name, value in values.items():
                 label = Cell(quantity if name == self.reference else "", "strong")
-                table.add(label, name, str(Score.of(value)), *self._difference(quantity, name))
+                table.add(label, name, str(Estimate.of(value)), *self._difference(quantity, name))
         return table
 
     def _difference(self, quantity: str, name: str) -> list[str | Cell]:

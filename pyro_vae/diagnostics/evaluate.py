@@ -16,7 +16,7 @@ from pyro_vae.data.identity import digest
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.latent_units import latent_units
-from pyro_vae.diagnostics.scores import Score, Scores
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import bidirectional_monte_carlo
 from pyro_vae.evidence.estimate import EvidenceEstimate
@@ -24,9 +24,10 @@ from pyro_vae.evidence.hmc import check_real_codes
 from pyro_vae.evidence.importance import SAMPLES, importance_sampling
 from pyro_vae.objectives.kl import KL
 from pyro_vae.objectives.terms import elbo_terms_of_data
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.vae import VAE
 
-__all__ = ["Score", "Scores", "Split", "evaluate"]
+__all__ = ["Split", "evaluate"]
 
 Split = Literal["train", "validation", "test"]
 BATCH = 1000
@@ -126,8 +127,8 @@ def evaluate(
         )
     discrete = vae.likelihood.support.is_discrete
     return Scores(
-        Score.of(terms.elbo), Score.of(terms.log_likelihood), Score.of(terms.kl),
-        Score.of(error), units, split, len(x), len(chosen), particles, seed, data.identity,
+        Estimate.of(terms.elbo), Estimate.of(terms.log_likelihood), Estimate.of(terms.kl),
+        Estimate.of(error), units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
         between,
     )  # fmt: skip

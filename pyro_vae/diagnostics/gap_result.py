@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pyro_vae.diagnostics.scores import Score
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import nats, number
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -110,8 +110,8 @@ class InferenceGaps(ShownAsTable):
         columns = ["", "mean ± standard error", "of it Monte Carlo", "how"]
         table = Table("Inference gaps, in nats per datum", columns, caption=caption)
         for name, values, errors, how in self._rows:
-            score = Score.of(values)
-            error = errors.square().sum().sqrt().item() / len(errors)
+            score = Estimate.of(values)
+            error = _error_of_mean(errors)
             style: Any = "strong" if "gap" in name else "plain"
             table.add(Cell(name, style), str(score), number(error, 2) if error else "", how)
         return table
@@ -139,8 +139,11 @@ class InferenceGaps(ShownAsTable):
             "count": len(self.elbo),
             "seed": self.seed,
             **{
-                name: Score.of(values, errors.square().sum().sqrt().item() / len(errors)).to_dict()
-                | {"estimator": how}
+                name: Estimate.of(values, _error_of_mean(errors)).to_dict() | {"estimator": how}
                 for name, values, errors, how in self._rows
             },
         }
+
+
+def _error_of_mean(errors: Tensor) -> float:
+    return errors.square().sum().sqrt().item() / len(errors)

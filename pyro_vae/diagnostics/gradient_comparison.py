@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import listed
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import MISSING, number
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -15,27 +16,10 @@ from pyro_vae.report.table import Cell, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GradientComparison", "GradientRow", "Interval"]
+__all__ = ["GradientComparison", "GradientRow"]
 
 COLUMNS = ["bound", "estimator", "KL", "bias / length", "worst z", "noise / length",
            "ms a gradient", "variance x time"]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def times(self, factor: float) -> Interval:
-        """Every number multiplied."""
-        return Interval(self.value * factor, self.low * factor, self.high * factor)
-
-    def root(self) -> Interval:
-        """Every number's square root."""
-        return Interval(*(math.sqrt(max(v, 0.0)) for v in (self.value, self.low, self.high)))
 
 
 @dataclass(frozen=True)
@@ -60,11 +44,11 @@ class GradientRow:
     kl: str
     group: str
     signal: float
-    bias: Interval
+    bias: Estimate
     worst_z: float
     tests: int
-    variance: Interval
-    seconds: Interval
+    variance: Estimate
+    seconds: Estimate
 
     @property
     def name(self) -> str:
@@ -72,12 +56,12 @@ class GradientRow:
         return f"{self.bound}: {self.estimator}" + (f", {self.kl} KL" if self.kl else "")
 
     @property
-    def relative_bias(self) -> Interval:
+    def relative_bias(self) -> Estimate:
         """The bias in lengths of the reference gradient; NaN where that has none."""
         return self.bias.times(1 / self.signal if self.signal else math.nan)
 
     @property
-    def noise(self) -> Interval:
+    def noise(self) -> Estimate:
         """The standard deviation in lengths of the reference gradient; NaN where it has none."""
         return self.variance.root().times(1 / self.signal if self.signal else math.nan)
 
@@ -178,23 +162,29 @@ class GradientComparison(ShownAsTable):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return asdict(self)
+        estimates = ("bias", "variance", "seconds")
+        rows = [
+            asdict(row) | {name: getattr(row, name).to_dict() for name in estimates}
+            for row in self.rows
+        ]
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"rows": rows}
 
 
-def _ends(interval: Interval) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
+def _ends(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, *estimate.interval
 
 
-def _bracketed(interval: Interval) -> str:
-    if math.isnan(interval.value):
+def _bracketed(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
         return MISSING
-    if interval.value == 0:
+    if estimate.value == 0:
         return "0"
-    return f"{number(interval.value, 3)} [{number(interval.low, 3)}, {number(interval.high, 3)}]"
+    low, high = estimate.interval
+    return f"{number(estimate.value, 3)} [{number(low, 3)}, {number(high, 3)}]"
 
 
-def _percent(interval: Interval) -> str:
-    if math.isnan(interval.value):
+def _percent(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
         return MISSING
-    half = 100 * (interval.high - interval.value)
-    return f"{100 * interval.value:+.2f} ± {half:.2f} %"
+    half = 100 * (estimate.interval[1] - estimate.value)
+    return f"{100 * estimate.value:+.2f} ± {half:.2f} %"

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from pyro_vae.audit.gradients import directions_of, gradient_of
-from pyro_vae.diagnostics.gradient_comparison import Interval
+from pyro_vae.report.estimate import Estimate
 
 __all__ = [
     "ALL",
@@ -118,23 +118,24 @@ def _now(groups: Groups) -> float:
     return time.perf_counter()
 
 
-def mean_variance(values: Tensor, confidence: float, rounding: float) -> Interval:
+def mean_variance(values: Tensor, confidence: float, rounding: float) -> Estimate:
     """The mean of independent unbiased estimates, its interval on the logarithmic scale.
 
     A mean whose root is within ``rounding`` is 0.
     """
     mean = values.mean().item()
     if mean <= rounding**2 or mean == 0:
-        return Interval(0.0, 0.0, 0.0)
+        return Estimate(0.0, draws=len(values), low=0.0, high=0.0)
     wide = float(stats.t.isf((1 - confidence) / 2, len(values) - 1))
     factor = math.exp(wide * stderr_of(values.unsqueeze(-1)).item() / mean)
-    return Interval(mean, mean / factor, mean * factor)
+    return Estimate(mean, draws=len(values), low=mean / factor, high=mean * factor)
 
 
-def median(values: list[float], confidence: float) -> Interval:
+def median(values: list[float], confidence: float) -> Estimate:
     """The median, and the order statistics that hold the true one with this confidence."""
     ordered = sorted(values)
     count = len(ordered)
     lowest = max(int(stats.binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
     middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    return Interval(middle, ordered[lowest], ordered[count - 1 - lowest])
+    high = ordered[count - 1 - lowest]
+    return Estimate(middle, unit="seconds", draws=count, low=ordered[lowest], high=high)

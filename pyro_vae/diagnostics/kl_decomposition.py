@@ -13,8 +13,8 @@ from torch.distributions import Distribution, Independent
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import device_of, isolated_copy
-from pyro_vae.diagnostics.evaluate import Score
 from pyro_vae.objectives.kl import kl_exact, kl_source
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import MISSING, nats
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -48,12 +48,12 @@ class KLDecomposition(ShownAsTable):
         missing: Why what is missing is missing.
     """
 
-    kl: Score
+    kl: Estimate
     closed_form: float | None
-    mutual_information: Score
-    marginal_kl: Score
-    total_correlation: Score | None
-    dimension_wise_kl: Score | None
+    mutual_information: Estimate
+    marginal_kl: Estimate
+    total_correlation: Estimate | None
+    dimension_wise_kl: Estimate | None
     per_dimension: Tensor | None
     count: int
     draws: int
@@ -195,7 +195,7 @@ def _result(
 ) -> KLDecomposition:
     means = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     each = means.pop("per_dimension", None)
-    scores = {name: Score.of(values) for name, values in means.items()}
+    scores = {name: Estimate.of(values) for name, values in means.items()}
     reasons = [NO_FACTORS] if _factors(q) is None else []
     reasons += [NO_PRIOR_FACTORS] if _factors(p) is None else []
     return KLDecomposition(
@@ -204,7 +204,7 @@ def _result(
         mutual_information=scores["mutual_information"],
         marginal_kl=scores["marginal_kl"],
         total_correlation=scores.get("total_correlation"),
-        dimension_wise_kl=None if each is None else Score.of(each.sum(-1)),
+        dimension_wise_kl=None if each is None else Estimate.of(each.sum(-1)),
         per_dimension=None if each is None else each.mean(0).cpu(),
         count=count,
         draws=draws,

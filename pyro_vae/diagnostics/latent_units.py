@@ -15,13 +15,9 @@ from torch.distributions import Independent
 from pyro_vae.core.modes import evaluating
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
-from pyro_vae.objectives.kl import kl_exact
-from pyro_vae.objectives.structure import (
-    describe,
-    diagonal_laplace,
-    diagonal_normal,
-    rooted_normal,
-)
+from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.structure import diagonal_laplace, rooted_normal
+from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
 from pyro_vae.vae import VAE
 
@@ -36,7 +32,7 @@ BATCH = 1000
 
 
 @dataclass(frozen=True, repr=False)
-class LatentUnits:
+class LatentUnits(ShownAsTable):
     r"""Which dimensions of the code the data move, and what each costs; shows itself in Jupyter.
 
     .. math:: A_m = \mathrm{Var}_x \left( E_{q(z \mid x)}[z_m] \right)
@@ -115,12 +111,6 @@ class LatentUnits:
             "seed": self.seed,
         }
 
-    def __rich__(self) -> Any:
-        return self.table().__rich__()
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
 
 @torch.no_grad()
 def latent_units(
@@ -169,7 +159,9 @@ class _Moments(NamedTuple):
 def _moments(vae: VAE, x: Tensor, draws: int) -> _Moments:
     q, p = vae.encode(x), vae.prior()
     mean = posterior_mean(q)
-    kl, kl_method = _kl_per_dimension(q, p, draws)
+    kl, kl_method = kl_per_dimension(q, p)
+    if kl is None and "no closed form" in kl_method:
+        kl, kl_method = kl_per_dimension(q, p, q.rsample(torch.Size([draws])))
     if mean is not None:
         return _Moments(mean, torch.zeros_like(mean), "E_q[z] exact", kl, kl_method)
     z = q.rsample(torch.Size([draws]))
@@ -192,24 +184,3 @@ def posterior_mean(q: TorchDistribution) -> Tensor | None:
     if isinstance(q, Independent) and type(q.base_dist) is dist.StudentT:
         return q.base_dist.loc if (q.base_dist.df > 1).all() else None
     return None
-
-
-def _kl_per_dimension(
-    q: TorchDistribution, p: TorchDistribution, draws: int
-) -> tuple[Tensor | None, str]:
-    """KL of each dimension, ``(N, M)``, where the dimensions of both are independent."""
-    for name, d in (("q(z|x)", q), ("p(z)", p)):
-        if not isinstance(d, Independent) or d.reinterpreted_batch_ndims != 1:
-            why = f"the dimensions of {name}, {describe(d)}, depend on one another"
-            return None, f"does not factorize: {why}"
-    for read, family in ((diagonal_normal, dist.Normal), (diagonal_laplace, dist.Laplace)):
-        own, prior = read(q), read(p)
-        if own is not None and prior is not None:
-            one, other = (
-                family(loc.unsqueeze(-1), scale.unsqueeze(-1)).to_event(1)
-                for loc, scale in (own, prior)
-            )
-            return kl_exact(one, other).expand(own[0].shape), "exact, dimension by dimension"
-    z = q.rsample(torch.Size([draws]))
-    ratio: Tensor = q.base_dist.log_prob(z) - p.base_dist.log_prob(z)
-    return ratio.mean(0), f"sampled dimension by dimension, {draws} draws"

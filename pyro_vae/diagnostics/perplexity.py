@@ -7,12 +7,12 @@ import math
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.diagnostics.scores import Score
+from pyro_vae.report.estimate import Estimate
 
 __all__ = ["perplexity"]
 
 
-def perplexity(elbo: Tensor, x: Tensor) -> Score:
+def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
     r"""An upper bound on the perplexity per word, from each document's ELBO under a multinomial.
 
     .. math:: \exp\Big( -\frac1N \sum_n \frac{1}{l_n}
@@ -52,6 +52,6 @@ def perplexity(elbo: Tensor, x: Tensor) -> Score:
             f"got {tuple(elbo.shape)}, and {int((lengths == 0).sum())} empty documents"
         )
     orders = (lengths + 1).lgamma() - (counts + 1).lgamma().sum(1)
-    mean = Score.of((orders - elbo.double()) / lengths)
+    mean = Estimate.of((orders - elbo.double()) / lengths)
     value = math.exp(mean.value)
-    return Score(value, value * mean.stderr)
+    return Estimate(value, value * mean.stderr, unit="", draws=mean.draws)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
 
 from pyro_vae.data.identity import Identity
 from pyro_vae.diagnostics.latent_units import LatentUnits
 from pyro_vae.evidence.bidirectional import Sandwich
 from pyro_vae.evidence.estimate import EvidenceEstimate
 from pyro_vae.objectives.terms import Terms
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import nats, number
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
@@ -20,38 +18,7 @@ from pyro_vae.report.table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Score", "Scores"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """A mean over data, in nats per datum unless it says otherwise.
-
-    Args:
-        value: The mean.
-        stderr: Its standard error, over data and draws.
-        monte_carlo: The part of the error that more draws would take away, where it is known.
-    """
-
-    value: float
-    stderr: float
-    monte_carlo: float | None = None
-
-    @classmethod
-    def of(cls, values: Tensor, monte_carlo: float | None = None) -> Score:
-        """The mean of one value for each datum, ``(N,)``."""
-        values = values.detach().double()
-        stderr = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return cls(values.mean().item(), stderr, monte_carlo)
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Its numbers, for JSON, which has no NaN."""
-        stderr = self.stderr if math.isfinite(self.stderr) else None
-        extra = {} if self.monte_carlo is None else {"monte_carlo_stderr": self.monte_carlo}
-        return {"value": self.value, "stderr": stderr, **extra}
-
-    def __str__(self) -> str:
-        return nats(self.value, self.stderr)
+__all__ = ["Scores"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,10 +44,10 @@ class Scores(ShownAsTable):
         sandwich: Annealing held between two bounds, on data drawn from the model.
     """
 
-    elbo: Score
-    log_likelihood: Score
-    kl: Score
-    reconstruction: Score
+    elbo: Estimate
+    log_likelihood: Estimate
+    kl: Estimate
+    reconstruction: Estimate
     units: LatentUnits
     split: str
     count: int
@@ -102,18 +69,18 @@ class Scores(ShownAsTable):
         return f"ELBO with {method} KL, {self.particles} particle{plural}, seed {self.seed}"
 
     @property
-    def nll(self) -> Score | None:
+    def nll(self) -> Estimate | None:
         """Negative log-likelihood -log p(x), by importance sampling; None unless asked for."""
         return self._nll("importance_sampling")
 
     @property
-    def ais(self) -> Score | None:
+    def ais(self) -> Estimate | None:
         """Negative log-likelihood -log p(x), by annealing; None unless asked for."""
         return self._nll("annealed_importance_sampling")
 
-    def _nll(self, name: str) -> Score | None:
+    def _nll(self, name: str) -> Estimate | None:
         found = self.estimates.get(name)
-        return None if found is None else Score.of(-found.log_evidence, found.monte_carlo)
+        return None if found is None else Estimate.of(-found.log_evidence, found.monte_carlo)
 
     @property
     def data(self) -> str:

@@ -10,8 +10,8 @@ import torch
 
 from pyro_vae import Annealing, as_dataset, evaluate, load_data
 from pyro_vae.core.errors import DataError
-from pyro_vae.diagnostics.scores import Score
 from pyro_vae.evidence.exact import linear_gaussian
+from pyro_vae.report.estimate import Estimate
 from tests.variants import small_vae
 
 QUIET = {"show_progress": False}
@@ -34,8 +34,8 @@ def test_the_nll_is_minus_the_exact_evidence(known):
 
 
 def test_a_wrong_sign_in_the_nll_is_caught(known, monkeypatch):
-    right = Score.of
-    monkeypatch.setattr(Score, "of", lambda values, mc=None: right(-values, mc))
+    right = Estimate.of
+    monkeypatch.setattr(Estimate, "of", lambda values, mc=None: right(-values, mc))
     with pytest.raises(AssertionError):
         test_the_nll_is_minus_the_exact_evidence(known)
 

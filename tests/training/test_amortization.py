@@ -8,7 +8,7 @@ import torch
 
 from pyro_vae import VAE, as_dataset, evaluate, fit, load, save
 from pyro_vae.core.errors import DataError, IncompatibleComponents
-from pyro_vae.diagnostics.evaluate import Score
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.training.amortization import scored_split
 
 QUIET = {"show_progress": False}
@@ -38,7 +38,7 @@ def test_training_raises_the_elbo_of_its_data(data):
     vae.initialize(data.train.x)
     before = evaluate(vae, data, split="train").terms.elbo
     result = fit(vae, data, epochs=300, lr=3e-3, batch_size=160, **QUIET)
-    gain = Score.of(evaluate(vae, data, split="train").terms.elbo - before)
+    gain = Estimate.of(evaluate(vae, data, split="train").terms.elbo - before)
     assert gain.value > 5 * gain.stderr
     assert "validation_elbo" not in result.history[-1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,10 +15,11 @@ from pyro_vae.data.dataset import DataSet
 from pyro_vae.diagnostics.evaluate import evaluate
 from pyro_vae.diagnostics.latent_units import LatentUnits
 from pyro_vae.diagnostics.perplexity import perplexity
-from pyro_vae.diagnostics.scores import Score, Scores
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.reproduction.rows import Row, Scoring, changed
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
+from pyro_vae.report.estimate import Estimate
 from pyro_vae.training.result import FitResult
 
 __all__ = ["OneSeed", "Reproduced", "reproduce"]
@@ -37,7 +38,7 @@ class OneSeed:
     """
 
     seed: int
-    score: Score
+    score: Estimate
     scores: Scores
     result: FitResult
     seconds: tuple[float, float]
@@ -60,14 +61,14 @@ class Reproduced:
     runs: list[OneSeed] = field(default_factory=list)
 
     @property
-    def score(self) -> Score:
+    def score(self) -> Estimate:
         """The mean over seeds, with its standard error over data (not seeds)."""
         if len(self.runs) == 1 or self.row.preset.quantity == "perplexity":
             value = fmean(run.score.value for run in self.runs)
-            return Score(value, self.runs[0].score.stderr, self.runs[0].score.monte_carlo)
+            return replace(self.runs[0].score, value=value)
         means = sum(_nll(run.scores) for run in self.runs) / len(self.runs)
         assert isinstance(means, Tensor)
-        return Score.of(means)
+        return Estimate.of(means)
 
     @property
     def spread(self) -> float | None:
@@ -162,7 +163,7 @@ def reproduce(
 
 def _scored(
     row: Row, how: Scoring, result: FitResult, data: DataSet, show_progress: bool
-) -> tuple[Scores, Score]:
+) -> tuple[Scores, Estimate]:
     count = how.data_count and min(how.data_count, len(data.test))
     nll: Any = how.samples or False
     scores = evaluate(result.vae, data, nll=nll, data_count=count, show_progress=show_progress)
