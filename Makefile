@@ -2,7 +2,7 @@
 # make test   the tests, doctests included
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
 # make slow   the tests that compile every component and program: half an hour
-# make bench  the benchmark beside its peers; BENCH=--quick for a short one
+# make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
 # make tables the pages of docs that commands print: the components, and which KL is exact
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.

@@ -1,1 +1,5 @@
-"""Times a training step of this package and of its peers, side by side in one run."""
+"""Times one training step of this package beside its peers, in one run.
+
+Imports go one way: ``sizes``, ``data``, ``contenders``, ``worker`` and ``workers``, ``timing``,
+``epochs``, ``report``, ``__main__``.
+"""

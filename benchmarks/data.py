@@ -1,8 +1,7 @@
-"""What every contender begins with: the same data, and the same weights."""
+"""The data and the initial weights, the same for every contender."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,18 +10,15 @@ from numpy.typing import NDArray
 
 from benchmarks.sizes import Size
 
-__all__ = ["MNIST_ROOT", "Weights", "binary_digits", "first_weights", "mnist_folder"]
-
-MNIST_ROOT = "BENCHMARK_MNIST"
-"""Names the folder that holds ``MNIST/raw``, in the environment of the workers."""
+__all__ = ["Weights", "binary_digits", "initial_weights", "mnist", "saved_digits"]
 
 Array = NDArray[np.float32]
 Weights = dict[str, Array]
-"""Weights ``NAME.w``, laid out as PyTorch does, and biases ``NAME.b``."""
+"""Weights ``NAME.w``, in PyTorch's layout, and biases ``NAME.b``."""
 
 
 def binary_digits(event_shape: Sequence[int]) -> Array:
-    """Scikit-learn's 1797 digits, enlarged to 28 x 28 where asked, as 0 and 1.
+    """Scikit-learn's 1797 digits as zeros and ones, resized to 28 x 28 for 784 pixels.
 
     Args:
         event_shape: Shape of one datum, of 64 or of 784 pixels.
@@ -31,15 +27,36 @@ def binary_digits(event_shape: Sequence[int]) -> Array:
     return (grey > 0.5).astype(np.float32).reshape(-1, *event_shape)
 
 
-def first_weights(size: Size, seed: int = 0) -> Weights:
-    """Where training begins, drawn as PyTorch draws by default."""
+def saved_digits(size: Size, folder: Path) -> str:
+    """Path of a file in the folder with the size's :func:`binary_digits`."""
+    path = folder / f"{'x'.join(map(str, size.event_shape))}.npy"
+    if not path.exists():
+        np.save(path, binary_digits(size.event_shape))
+    return str(path)
+
+
+def mnist(rows: int) -> tuple[str, Array]:
+    """MNIST's name and intensities ``(rows, 784)`` in [0, 1]; resized digits if it is missing."""
+    import pyro_vae
+
+    try:
+        images = pyro_vae.load_data({"kind": "mnist", "validation": 0}).train.x.numpy()
+        name = "MNIST"
+    except pyro_vae.PyroVAEError:
+        images = np.resize(_digits(28), (rows, 28, 28))
+        name = "resized digits (MNIST was not found: set PYRO_VAE_DATA)"
+    return name, images[:rows].reshape(-1, 784).astype(np.float32)
+
+
+def initial_weights(size: Size, seed: int = 0) -> Weights:
+    """Weights drawn from PyTorch's default distribution."""
     random = np.random.default_rng(seed)
     drawn: Weights = {}
     for layer in size.layers():
         bound = layer.fan_in**-0.5
-        for what, shape in (("w", layer.shape), ("b", (layer.biases,))):
+        for part, shape in (("w", layer.shape), ("b", (layer.biases,))):
             values = random.uniform(-bound, bound, shape)
-            drawn[f"{layer.name}.{what}"] = values.astype(np.float32)
+            drawn[f"{layer.name}.{part}"] = values.astype(np.float32)
     return drawn
 
 
@@ -56,25 +73,3 @@ def _digits(side: int) -> Array:
         for picture in pictures
     ]
     return np.stack([np.asarray(picture) for picture in large])
-
-
-def mnist_folder(folder: Path, rows: int) -> Path:
-    """Files in MNIST's format with the enlarged digits, over and over, for torchvision to read.
-
-    They stand in for MNIST where it is not found: as many pictures of the same size.
-
-    Args:
-        folder: Where to make ``MNIST/raw``.
-        rows: How many training pictures.
-    """
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    pictures = np.resize((255 * _digits(28)).astype(np.uint8), (rows, 28, 28))
-    labels = np.zeros(rows, np.uint8)
-    for name in ("train", "t10k"):
-        head = struct.pack(">4i", 0x803, rows, 28, 28)
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(head + pictures.tobytes())
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">2i", 0x801, rows) + labels.tobytes()
-        )
-    return folder

@@ -1,141 +1,151 @@
-"""The results as tables, and the file that holds them."""
+"""The results as tables, and the page that keeps them."""
 
 from __future__ import annotations
 
 import datetime
-import math
 import os
 import platform
+import re
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.contenders import FLOORS, REFERENCE
-from benchmarks.contenders.floor import adam_bytes
+from benchmarks.contenders import REFERENCE
 from benchmarks.sizes import Size
-from benchmarks.timing import TOLERANCE, Effort, Result
+from benchmarks.timing import CHECKED, TOLERANCE, Effort, Result
 from pyro_vae.report.numbers import MISSING, number
 from pyro_vae.report.table import Cell, Table
 
-__all__ = ["disagreements", "epochs_table", "growth_tables", "how", "machine", "size_table"]
+__all__ = ["Section", "disagreements", "epochs_section", "size_section", "summary", "update"]
 
 PACKAGES = ("torch", "pyro-ppl", "numpyro", "jax", "pythae", "torchvision", "numpy")
+TITLE = "# Benchmark results"
+INTRODUCTION = (
+    "`make bench` (`python -m benchmarks`) writes this page; `--only digits` measures that part "
+    "again and replaces its table. All contenders train the same model on the same data with Adam "
+    "at 1e-3. Each must learn as many values as the model has, and its mean loss over the first "
+    f"{CHECKED} chunks of steps, from the same weights and batches, must be within "
+    f"{100 * TOLERANCE:.0f}% of the median of all; otherwise its row says so. They are then timed "
+    "in turns within one run. A row shows the faster of one thread and all of them, the median "
+    "over the turns, and the median of the ratios within each turn. pythae's time includes its "
+    "DataLoader, which its trainer needs."
+)
+MEASURED = "Measured on "
+PEERS = {
+    "Pyro's SVI.step": ("Trace_ELBO",),
+    "torch.compile by hand (the faster mode)": ("compile", "autotune"),
+    "NumPyro's jit": ("jit",),
+    "NumPyro's lax.scan": ("scan",),
+}
 
 
-def size_table(size: Size, results: Sequence[Result], device: str) -> Table:
-    """A row for each contender, and the floor's below; without a GPU, one that says so."""
-    reference = _of(results, REFERENCE)
+@dataclass(frozen=True)
+class Section:
+    """One table of the page.
+
+    Args:
+        title: Its heading.
+        table: The results; the caption is the sentence below.
+    """
+
+    title: str
+    table: Table
+
+    def __str__(self) -> str:
+        return f"{self.title}\n\n{self.table}"
+
+    def markdown(self) -> str:
+        """The section as it is written to the page."""
+        return f"## {self.title}\n\n{self.table.markdown()}"
+
+
+def size_section(size: Size, results: Sequence[Result], device: str) -> Section:
+    """A row for each contender; the ratios are to Pyro's step."""
+    reference = next((r for r in results if r.contender == REFERENCE), None)
     table = Table(
-        size.name,
+        "",
         ["step", "threads", "ms, median", "min to max", "Pyro's time / its time",
          "loss, nats per datum", "first chunk, s"],
-        caption=_floor_in_words(size, results),
+        caption=f"{size.parameters:,} parameters. {_against_peers(results, reference)}".strip(),
     )  # fmt: skip
-    for result in results:
-        table.add(*_row(result, reference, 1000))
-    _add_gpu(table, device)
-    return table
+    return Section(_title(size.name, device), _filled(table, results, reference, 1000, device))
 
 
-def epochs_table(name: str, results: Sequence[Result], device: str) -> Table:
-    """A row for each way to run an epoch; ratios to the tutorial's loop."""
-    reference = results[0] if results else None
+def epochs_section(data: str, results: Sequence[Result], device: str) -> Section:
+    """A row for each contender; the ratios are to the first one, a tutorial's loop."""
     table = Table(
-        f"Whole epochs: {name}",
+        "",
         ["epoch", "threads", "s, median", "min to max", "tutorial's time / its time",
          "loss, nats per datum", "first epoch, s"],
-        caption="The loss is the mean over the first epoch; the first epoch's time includes what "
-        "is built and compiled before it.",
+        caption=f"{data}, drawn as zeros and ones for each batch. The loss is that of the first "
+        "epoch, whose time includes building and compiling.",
     )  # fmt: skip
-    for result in results:
-        table.add(*_row(result, reference, 1))
-    _add_gpu(table, device)
-    return table
-
-
-def growth_tables(grown: Mapping[str, Sequence[tuple[int, Sequence[Result]]]]) -> list[Table]:
-    """For each axis a table of times and one of peak memory, a row for each contender."""
-    tables = []
-    for axis, points in grown.items():
-        for what in ("ms a step", "peak MB"):
-            table = Table(f"Growth in {axis}: {what}", [what, *(str(n) for n, _ in points)])
-            for place, first in enumerate(points[0][1]):
-                if what == "peak MB" and first.contender in FLOORS:
-                    continue
-                runs = [results[place] for _, results in points]
-                cells = [_time(run) if what == "ms a step" else _megabytes(run) for run in runs]
-                table.add(first.contender.name, *cells)
-            tables.append(table)
-    return tables
+    reference = next(iter(results), None)
+    return Section(
+        _title("Whole epochs of MNIST", device), _filled(table, results, reference, 1, device)
+    )
 
 
 def disagreements(results: Sequence[Result]) -> list[str]:
-    """A sentence for each contender that does not train the same model."""
+    """A sentence for each contender that trained another model."""
     return [
-        f"{r.contender.name}: learns {r.parameters:,} numbers, loss {r.loss:.2f}: not the model "
-        "that the others train, so its time says nothing"
+        f"{r.contender.name}: learns {r.parameters:,} values, with a loss of {r.loss:.2f}. This "
+        "is not the model that the others train, so its time is not comparable"
         for r in results
-        if not r.note and not r.agrees
+        if not r.agrees
     ]
 
 
-def machine(device: str) -> str:
-    """What it ran on, and when."""
+def summary(device: str, effort: Effort) -> str:
+    """The day, the machine, the versions, and how long each contender was timed."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return (
-        f"{datetime.date.today()}; {_processor()}, {os.cpu_count()} cores{_accelerator(device)}; "
-        f"{platform.system()}, Python {platform.python_version()}; {versions}."
+        f"{MEASURED}{datetime.date.today()}: {_processor()}, {os.cpu_count()} cores"
+        f"{_accelerator(device)}; {platform.system()}, Python {platform.python_version()}; "
+        f"{versions}; {effort.rounds} turns of about {effort.seconds:g} s (epochs: "
+        f"{effort.epochs})."
     )
 
 
-def how(part: str, effort: Effort) -> str:
-    """How a part is measured, in words.
+def update(page: Path, section: Section, measured: str) -> None:
+    """Write a section to the page, in place of the one with its title.
+
+    Sections of an earlier run stay, and name that run.
 
     Args:
-        part: Key of a size, ``growth``, ``epochs``, ``profile`` or ``pieces``.
-        effort: How much was done.
+        page: The Markdown file.
+        section: What to write.
+        measured: The :func:`summary` of this run, for the top of the page.
     """
-    if part == "profile":
-        return (
-            "PyTorch's profiler over ten chunks of steps, on one thread; Inductor's kernels by "
-            "the names of the operations that it fused. NumPyro's kernels do not show there."
-        )
-    if part == "pieces":
-        return (
-            "Two steps, and pieces of them by themselves, in "
-            f"{effort.rounds} turns of about {effort.seconds:g} s each, one after the other: the "
-            "matrix products of a step, each in the fastest of our step's ways, or as XLA makes "
-            "them in a lax.scan, one after the other; and what CompiledSVI calls. No profiler is "
-            "at work: XLA's makes a step of the digits two and a half times as long."
-        )
-    same = "Every contender trains the same model with Adam at 1e-3, on the same data"
-    better = (
-        "a row gives the better of one thread and all of them, the median over the turns, and the "
-        "median of the ratios turn by turn."
-    )
-    if part == "epochs":
-        return (
-            f"{same}, its own way of loading and binarizing them included: {effort.rounds} epochs "
-            f"each, one after the other, after a first that is not timed; {better}"
-        )
-    said = (
-        f"{same}, which are on the device; a step takes its batch by row numbers. It must learn "
-        "exactly as many numbers as the model has, and its mean loss over the first "
-        f"{effort.check} steps, from the same weights on the same batches, must be within "
-        f"{100 * TOLERANCE:.0f}% of the median of all, or its row says so. Each then takes "
-        f"{effort.rounds} turns of about {effort.seconds:g} s, one after the other; {better}"
-    )
-    if part == "growth":
-        return f"{said} Memory is the peak while training, less what the imported libraries hold."
-    flow = " A flow has no KL in closed form: both compiled steps sample it."
-    return (
-        f"{said} The floor is what no step can be faster than: its matrix products, forward and "
-        "backward, at the model's own shapes, each in the fastest of our step's ways, or as many "
-        "operations in one square product of any numbers where that is faster still; and the "
-        "bytes that Adam must move; each run alone in the same turns. pythae has no step of its "
-        f"own: its time is that of its trainer's pass over a DataLoader.{flow * (part == 'flow')}"
-    )
+    text = page.read_text() if page.exists() else ""
+    earlier = re.search(rf"^{MEASURED}.*$", text, re.MULTILINE)
+    starts = [*(found.start() for found in re.finditer("^## ", text, re.MULTILINE)), len(text)]
+    sections = {}
+    for start, end in pairwise(starts):
+        title, _, body = text[start:end].strip().partition("\n\n")
+        if earlier and earlier[0] != measured and not body.startswith("Earlier. "):
+            body = f"Earlier. {earlier[0]}\n\n{body}"
+        sections[title] = f"{title}\n\n{body}"
+    sections[f"## {section.title}"] = section.markdown()
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n\n".join([TITLE, measured, INTRODUCTION, *sections.values()]) + "\n")
+
+
+def _title(name: str, device: str) -> str:
+    return name if device == "cpu" else f"{name} (GPU)"
+
+
+def _filled(
+    table: Table, results: Sequence[Result], reference: Result | None, unit: float, device: str
+) -> Table:
+    for result in results:
+        table.add(*_row(result, reference, unit))
+    if device == "cpu":
+        table.add(Cell("on a GPU: not measured", "muted"), *[MISSING] * 6)
+    return table
 
 
 def _row(result: Result, reference: Result | None, unit: float) -> list[str | Cell]:
@@ -143,55 +153,45 @@ def _row(result: Result, reference: Result | None, unit: float) -> list[str | Ce
     if result.note:
         return [Cell(f"{name}: {result.note}", "muted"), *[MISSING] * 6]
     low, high = unit * min(result.times), unit * max(result.times)
-    loss = MISSING if math.isnan(result.loss) else f"{result.loss:.2f}"
+    loss, ratio = f"{result.loss:.2f}", number(_ratio(result, reference), 3)
     return [
         name,
         str(result.threads),
         number(unit * result.median, 3),
         f"{number(low, 3)} to {number(high, 3)}",
-        _ratio(reference, result) if result.agrees else Cell("not comparable", "bad"),
+        ratio if result.agrees else Cell("not comparable", "bad"),
         loss if result.agrees else Cell(loss, "bad"),
         number(result.start, 2),
     ]
 
 
-def _add_gpu(table: Table, device: str) -> None:
-    """A row that says what a run on a CPU has not measured."""
-    if device != "cuda":
-        table.add(Cell("on a GPU: not measured in this run", "muted"), *[MISSING] * 6)
-
-
-def _ratio(reference: Result | None, result: Result) -> str:
-    if reference is None or reference.note or not reference.times:
-        return MISSING
+def _ratio(result: Result, reference: Result | None) -> float | None:
+    """Median over the turns of the reference's time divided by this one's."""
+    if reference is None or reference.note or not reference.times or not result.times:
+        return None
     pairs = zip(reference.times, result.times, strict=False)
-    return number(statistics.median(theirs / its for theirs, its in pairs), 3)
+    return statistics.median(theirs / its for theirs, its in pairs)
 
 
-def _floor_in_words(size: Size, results: Sequence[Result]) -> str:
-    products, square, copies = (_of(results, floor.name) for floor in FLOORS)
-    said = f"{size.parameters:,} parameters; {size.flops / 1e9:.3g} GFLOP a step"
-    if products is None or square is None or copies is None:
-        return said
-    moved = adam_bytes(size)
-    bound = 1000 * max(min(products.median, square.median), copies.median)
-    return (
-        f"{said}, at {size.flops / products.median / 1e9:.0f} GFLOP/s in the model's own products "
-        f"and {size.flops / square.median / 1e9:.0f} in a square one; {moved / 1e6:.3g} MB of "
-        f"Adam's, at {moved / copies.median / 1e9:.0f} GB/s; floor: {bound:.3g} ms"
-    )
+def _against_peers(results: Sequence[Result], reference: Result | None) -> str:
+    """How much faster the compiled step is than each peer, from the table's own ratios."""
+    ratios = {
+        result.contender.variant: _ratio(result, reference)
+        for result in results
+        if result.agrees and not result.note
+    }
+    return peers_in_words({name: ratio for name, ratio in ratios.items() if ratio is not None})
 
 
-def _of(results: Sequence[Result], name: str) -> Result | None:
-    return next((result for result in results if result.contender.name == name), None)
-
-
-def _time(result: Result) -> str:
-    return MISSING if result.note else number(1000 * result.median, 3)
-
-
-def _megabytes(result: Result) -> str:
-    return MISSING if result.megabytes is None else f"{result.megabytes:,.0f}"
+def peers_in_words(ratios: Mapping[str, float]) -> str:
+    """The sentence about the peers, from each variant's speed relative to Pyro's step."""
+    kl = "exact" if "compiled exact" in ratios else "sampled"
+    ours = ratios.get("compiled exact", ratios.get("compiled"))
+    speeds = {name: [ratios[v] for v in of if v in ratios] for name, of in PEERS.items()}
+    said = [
+        f"{ours / max(found):.3g} times {name}" for name, found in speeds.items() if ours and found
+    ]
+    return f"Speed of CompiledSVI ({kl} KL): {', '.join(said)}." if said else ""
 
 
 def _version(package: str) -> str:

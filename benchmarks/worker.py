@@ -1,7 +1,6 @@
-"""A process that trains what it is told to: ``python -m benchmarks.worker GROUP DEVICE``.
+"""A process that trains contenders: ``python -m benchmarks.worker GROUP DEVICE THREADS``.
 
-It reads a request a line from standard input, as JSON, and answers each with a line. Its thread
-count is the environment's, which is set before any library is imported.
+It reads requests from standard input, one JSON object a line, and answers each with a line.
 """
 
 from __future__ import annotations
@@ -14,63 +13,58 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.contenders.training import Rows, Training, Unavailable
-from benchmarks.data import first_weights
+from benchmarks.data import initial_weights
 from benchmarks.sizes import Size
 
-__all__ = ["THREADS", "main"]
-
-THREADS = "OMP_NUM_THREADS"
-MEGABYTE = 2**20
+__all__ = ["main"]
 
 
 @dataclass
 class Bench:
-    """A contender at work, and the rows that its batches are drawn from."""
+    """A contender in training, and where its batches come from."""
 
-    training: Training
+    training: Any
     size: Size
     rows: int
     random: np.random.Generator
 
     def chunk(self) -> Rows:
-        """The rows of the next chunk's batches, ``(K, B)``, the same ones for every contender."""
+        """Row numbers of the next chunk ``(K, B)``, the same for every contender."""
         return self.random.integers(self.rows, size=(self.size.steps, self.size.batch))
 
 
 class Worker:
-    """Builds contenders of one group, and trains them."""
+    """Builds the contenders of one group, and trains them."""
 
-    def __init__(self, group: str, device: str) -> None:
+    def __init__(self, group: str, device: str, threads: str) -> None:
         self.device = device
         self.benches: dict[str, Bench] = {}
         if group != "numpyro_svi":
             import torch
 
-            torch.set_num_threads(int(os.environ[THREADS]))
+            torch.set_num_threads(int(threads))
         self.module = importlib.import_module(f"benchmarks.contenders.{group}")
-        self.resident = _memory("VmRSS")
 
     def build(self, variant: str, size: dict[str, Any], data: str, seed: int) -> dict[str, Any]:
-        """Build a contender; how many numbers it learns."""
-        self._seed(seed)
-        x = np.load(data)
-        sized = Size.of(size)
-        weights = first_weights(sized)
+        """Build a contender; its number of learned values, and the seconds taken."""
+        np.random.seed(seed)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(seed)
+        x, sized = np.load(data), Size.of(size)
+        weights = initial_weights(sized)
         began = time.perf_counter()
-        training = self.module.build(variant, sized, x, weights, self.device)
+        training: Training = self.module.build(variant, sized, x, weights, self.device)
         self.benches[variant] = Bench(training, sized, len(x), np.random.default_rng(seed))
         return {"parameters": training.parameters, "seconds": time.perf_counter() - began}
 
     def train(self, variant: str, chunks: int) -> dict[str, Any]:
-        """Train for some chunks; what each took, and its losses."""
+        """Train on some chunks; the losses, and the seconds of each chunk."""
         bench = self.benches[variant]
         placed = [bench.training.place(bench.chunk()) for _ in range(chunks)]
         losses, seconds = [], []
@@ -82,75 +76,20 @@ class Worker:
         return {"losses": losses, "seconds": seconds}
 
     def epoch(self, variant: str) -> dict[str, Any]:
-        """One pass over the data, in a fresh order."""
+        """One pass over the data, in a new order."""
         bench = self.benches[variant]
         losses, seconds = bench.training.epoch(bench.random.permutation(bench.rows))
         return {"losses": losses.tolist(), "seconds": seconds}
 
-    def profile(self, variant: str, chunks: int = 10) -> dict[str, Any]:
-        """Where a step's time goes, once it is compiled."""
-        from benchmarks.profile import profile
-
-        bench = self.benches[variant]
-        placed = [bench.training.place(bench.chunk()) for _ in range(chunks)]
-        bench.training.train(placed[0])
-        return profile(bench.training, placed, bench.size.steps, self.device)
-
-    def ways(self, size: dict[str, Any]) -> dict[str, Any]:
-        """The seconds that each product of a step takes in each way."""
-        return {"products": self.module.ways(Size.of(size))}
-
-    def reset_peak(self) -> dict[str, Any]:
-        """Forget the most memory that was held so far, compiling included."""
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if self.device == "cuda" and torch is not None:
-            torch.cuda.reset_peak_memory_stats()
-        else:
-            with suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")
-        return {}
-
-    def peak(self) -> dict[str, Any]:
-        """The most memory held since, in MB, beyond what the imports hold; None if not known."""
-        if self.device == "cuda":
-            return {"megabytes": self._peak_of_the_device()}
-        most = _memory("VmHWM")
-        if most is None or self.resident is None:
-            return {"megabytes": None}
-        return {"megabytes": most - self.resident}
-
     def forget(self) -> dict[str, Any]:
-        """Let go of every contender."""
+        """Free every contender."""
         self.benches.clear()
         gc.collect()
         return {}
 
-    def _peak_of_the_device(self) -> float | None:
-        if "jax" in sys.modules:
-            statistics = sys.modules["jax"].local_devices()[0].memory_stats() or {}
-            most = statistics.get("peak_bytes_in_use")
-        else:
-            most = sys.modules["torch"].cuda.max_memory_allocated()
-        return None if most is None else most / MEGABYTE
-
-    def _seed(self, seed: int) -> None:
-        np.random.seed(seed)
-        if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(seed)
-
-
-def _memory(field: str) -> float | None:
-    """A field of this process's status in MB, where the system is Linux."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) / 1024
-    return None
-
 
 def main() -> None:
-    """Answer until the pipe is closed. What libraries print goes to standard error."""
+    """Answer until standard input ends. What libraries print goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -170,7 +109,7 @@ def main() -> None:
         replies.write(json.dumps(answer) + "\n")
     if worker is not None:
         worker.forget()
-    os._exit(0)  # with nothing left to do, without the seconds that libraries take to unload
+    os._exit(0)  # libraries take seconds to unload
 
 
 if __name__ == "__main__":

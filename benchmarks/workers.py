@@ -1,4 +1,4 @@
-"""The processes that the contenders run in, one for each group and thread count."""
+"""The processes that contenders run in: one for each group and thread count."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from typing import IO, Any, Self
 
 from benchmarks.contenders import Contender
 from benchmarks.contenders.training import Unavailable
-from benchmarks.worker import THREADS
 
 __all__ = ["Workers", "thread_counts"]
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 5  # seconds in which a worker may end by itself
+PATIENCE = 5  # seconds for a worker to exit by itself
 
 
 def thread_counts(device: str) -> tuple[int, ...]:
-    """One and all; on a GPU only all, since its work is done elsewhere."""
+    """One thread and all of them; with a GPU only all, since the GPU does the work."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     every = count or 1
     return (every,) if device == "cuda" or every == 1 else (1, every)
 
 
 class Workers:
-    """Starts workers when they are first asked, and ends them all.
+    """Starts a worker on its first request, and ends all of them on exit.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        threads: The thread counts that each contender is timed with.
-        folder: Where they write what they have to say.
-        environment: What is added to theirs.
+        threads: The thread counts to time each contender with.
+        folder: For their logs.
+        environment: Variables to add to theirs.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Workers:
         self.end()
 
     def ask(self, contender: Contender, threads: int, do: str, **request: Any) -> dict[str, Any]:
-        """What a contender's worker answers.
+        """The answer of a contender's worker.
 
         Raises:
             Unavailable: if the contender cannot be timed here, with the reason.
@@ -86,9 +85,9 @@ class Workers:
         return answer
 
     def forget(self) -> None:
-        """Let every worker that runs let go of its contenders."""
+        """Free the contenders of every running worker."""
         for group, threads in list(self.running):
-            with suppress(Unavailable):  # one whose group cannot be imported has none
+            with suppress(Unavailable):  # a group that failed to import has none
                 self.ask(Contender("", group, ""), threads, "forget")
 
     def end(self) -> None:
@@ -104,14 +103,14 @@ class Workers:
         if (group, threads) not in self.running:
             with (self.folder / f"{group}-{threads}.log").open("a") as log:
                 self.running[group, threads] = subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.worker", group, self.device],
+                    [sys.executable, "-m", "benchmarks.worker", group, self.device, str(threads)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                     cwd=ROOT, env=os.environ | _threads(threads) | self.environment,
                 )  # fmt: skip
         return self.running[group, threads]
 
     def _last_words(self, worker: subprocess.Popen[str]) -> str:
-        group, _ = worker.args[-2:]  # type: ignore[index]
+        group = worker.args[-3]  # type: ignore[index]
         logs = sorted(self.folder.glob(f"{group}-*.log"))
         lines = [line for log in logs for line in log.read_text().splitlines()]
         return (lines or ["it said nothing"])[-1][:120]
@@ -123,7 +122,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def _ended(worker: subprocess.Popen[str]) -> int:
-    """The exit code of a worker whose input is at its end; it is killed if it does not end."""
+    """The exit code of a worker whose input was closed; it is killed if it does not exit."""
     try:
         worker.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -135,14 +134,14 @@ def _ended(worker: subprocess.Popen[str]) -> int:
 
 
 def _threads(threads: int) -> dict[str, str]:
-    """The environment in which every library takes this many threads."""
-    names = (THREADS, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # the last one is XLA's
+    """An environment in which every library uses this many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")  # NPROC: XLA
     flags = os.environ.get("XLA_FLAGS", "")
     if threads == 1:
         flags = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     return dict.fromkeys(names, str(threads)) | {
         "XLA_FLAGS": flags,
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leave the GPU's memory to the others, too
-        "TQDM_DISABLE": "1",  # of pythae's trainer, which always shows a bar
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes beside the worker
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # leave GPU memory to the others
+        "TQDM_DISABLE": "1",  # pythae's trainer always shows a bar
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no compiler processes
     }

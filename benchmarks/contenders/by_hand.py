@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.contenders.training import Losses, Rows, Steps
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -45,14 +45,14 @@ class NegativeELBO(nn.Module):
         return kl + F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
 
 
-class Loop(Training):
-    """Zero the gradients, go back through the loss, step; nothing waits for the device."""
+class Loop(Steps):
+    """Zero the gradients, backpropagate, step; no step waits for the device."""
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.rows = nets.rows_of(data, device)
         self.device, self.batch = device, size.batch
         module = NegativeELBO(size)
-        nets.begin_all(module, weights)
+        nets.initialize_all(module, weights)
         module.to(device)
         self.parameters = nets.count(module)
         fused = {} if variant == "eager" else {"fused": True}
@@ -81,6 +81,6 @@ class Loop(Training):
         return nets.in_nats(losses, self.batch, self.device)
 
 
-def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Loop:
     """``eager``, ``fused``, ``compile`` or ``autotune``."""
     return Loop(variant, size, data, weights, device)

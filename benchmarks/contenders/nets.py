@@ -1,4 +1,4 @@
-"""The networks in plain PyTorch, for the contenders that are written by hand."""
+"""The networks in plain PyTorch, for the contenders written by hand."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
 __all__ = [
-    "begin",
-    "begin_all",
     "count",
     "decoder",
     "encoder",
     "flow_networks",
     "in_nats",
+    "initialize",
+    "initialize_all",
     "on_device",
     "rows_of",
 ]
@@ -71,13 +71,13 @@ def flow_networks(size: Size) -> nn.ModuleList:
 
 
 @torch.no_grad()
-def begin(weights: Weights, **modules: Iterable[nn.Module]) -> None:
-    """Give layers their first weights.
+def initialize(weights: Weights, **modules: Iterable[nn.Module]) -> None:
+    """Copy the initial weights into layers.
 
     Args:
         weights: By name, such as ``encoder.0.w``.
-        modules: The layers of ``encoder`` and so on, in the order in which data pass them; what
-            has no weights is passed over.
+        modules: The layers of ``encoder`` and so on, in the order that the data pass; those
+            without weights are skipped.
     """
     for name, layers in modules.items():
         place = 0
@@ -88,24 +88,22 @@ def begin(weights: Weights, **modules: Iterable[nn.Module]) -> None:
                 place += 1
 
 
-def begin_all(module: Any, weights: Weights) -> None:
-    """Give a module's ``encoder``, ``flow`` and ``decoder`` their first weights."""
+def initialize_all(module: Any, weights: Weights) -> None:
+    """Copy the initial weights into a module's ``encoder``, ``flow`` and ``decoder``."""
     flow = {f"flow{step}": network.layers for step, network in enumerate(module.flow)}
-    begin(weights, encoder=module.encoder, decoder=module.decoder, **flow)
+    initialize(weights, encoder=module.encoder, decoder=module.decoder, **flow)
 
 
 def count(*modules: nn.Module) -> int:
-    """How many numbers they learn."""
+    """Number of learned values."""
     return sum(weights.numel() for module in modules for weights in module.parameters())
 
 
-def rows_of(
-    data: NDArray[np.float32], device: str, draw: Callable[[Tensor], Tensor] = torch.bernoulli
-) -> Callable[[Tensor], Tensor]:
-    """What makes a batch of row numbers: those rows, drawn as 0s and 1s where they are grey."""
+def rows_of(data: NDArray[np.float32], device: str) -> Callable[[Tensor], Tensor]:
+    """A function from row numbers to a batch, drawn as zeros and ones if the data are grey."""
     whole = torch.from_numpy(data).to(device)
     if is_grey(data):
-        return lambda rows: draw(whole[rows])
+        return lambda rows: torch.bernoulli(whole[rows])
     return lambda rows: whole[rows]
 
 
@@ -115,7 +113,7 @@ def on_device(rows: torch.Tensor, device: str) -> list[Tensor]:
 
 
 def in_nats(losses: Tensor | list[Tensor] | list[float], batch: int, device: str) -> Losses:
-    """Losses summed over their batches as nats per datum, once the device has done its work."""
+    """Wait for the device, and turn losses summed over a batch into nats per datum."""
     if device == "cuda":
         torch.cuda.synchronize()
     if not isinstance(losses, Tensor):

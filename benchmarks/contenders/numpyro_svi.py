@@ -13,26 +13,24 @@ import numpyro.distributions as dist
 from jax import lax
 from numpyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
-from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
+from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, is_grey
 from benchmarks.data import Weights
-from benchmarks.sizes import Product, Size
+from benchmarks.sizes import Size
 
 __all__ = ["build"]
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 PICTURES = ("NHWC", "HWIO", "NHWC")
-TERMS = {"output": ((1,), (0,)), "weights": ((0,), (0,)), "input": ((1,), (1,))}
-"""Along which axes the two matrices of a product are summed."""
 
 
 class Net:
-    """The networks; pictures are (B, H, W, C), as XLA has them fastest."""
+    """The networks; pictures are (B, H, W, C), which is fastest in XLA."""
 
     def __init__(self, size: Size, weights: Weights) -> None:
         self.size = size
         self.act: Callable[[Any], Any] = ACTIVATIONS[size.activation]
         self.masks = [_masks(size, step) for step in range(size.flow_steps)]
-        self.first = _laid_out(size, weights)
+        self.initial = _jax_layout(size, weights)
 
     def encode(self, x: Any) -> Any:
         """Means, log scales and context, ``(B, encoded)``."""
@@ -77,11 +75,11 @@ class Net:
         return x @ (w["w"] if mask is None else w["w"] * mask) + w["b"]
 
     def _weights(self, name: str) -> Any:
-        return numpyro.param(name, self.first[name])
+        return numpyro.param(name, self.initial[name])
 
 
-def _laid_out(size: Size, weights: Weights) -> dict[str, dict[str, Any]]:
-    """The first weights as JAX multiplies with them: inputs before outputs, channels last."""
+def _jax_layout(size: Size, weights: Weights) -> dict[str, dict[str, Any]]:
+    """The initial weights in JAX's layout: inputs before outputs, channels last."""
     found = {}
     for layer in size.layers():
         w, b = weights[f"{layer.name}.w"], weights[f"{layer.name}.b"]
@@ -96,7 +94,7 @@ def _laid_out(size: Size, weights: Weights) -> dict[str, dict[str, Any]]:
 
 
 def _channels_last(size: Size, name: str, w: Any, b: Any) -> tuple[Any, Any]:
-    """An affine map between a vector and a conv net's innermost pictures."""
+    """A linear layer between a vector and a conv net's innermost feature maps."""
     if not size.channels:
         return w, b
     side = size.sides()[-1]
@@ -105,7 +103,7 @@ def _channels_last(size: Size, name: str, w: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _masks(size: Size, step: int) -> tuple[Any, Any]:
-    """MADE's masks ``(inputs, hidden)`` and ``(hidden, outputs)``, turned at odd steps."""
+    """MADE's masks ``(inputs, hidden)`` and ``(hidden, outputs)``, reversed at odd steps."""
     degrees = np.arange(1, size.latent + 1)
     degrees = degrees[::-1] if step % 2 else degrees
     hidden = np.round(np.linspace(1, size.latent, size.flow_hidden)) - 1
@@ -137,8 +135,8 @@ class AutoregressiveFlow(dist.transforms.Transform):  # type: ignore[misc]
         return (), ((), {"apply": self.apply})
 
 
-class NumPyroTraining(Training):
-    """The state is donated, so that it is updated in place."""
+class NumPyroSteps(Steps):
+    """``SVI.update``; the state is donated, so that it is updated in place."""
 
     def __init__(self, variant: str, size: Size, data: Any, weights: Weights) -> None:
         self.size, self.net, self.batch = size, Net(size, weights), size.batch
@@ -199,62 +197,9 @@ class NumPyroTraining(Training):
         return np.asarray(jax.device_get(losses), np.float64) / self.batch
 
 
-class Products(Training):
-    """A step's matrix products alone, as XLA makes them, in a ``lax.scan`` as long as a chunk.
-
-    Each waits for the one before, as in a step; but a layer's two gradients may be made at once.
-    """
-
-    def __init__(self, size: Size) -> None:
-        if size.channels:
-            raise Unavailable("its products are convolutions")
-        self.parameters, self.batch = size.parameters, size.batch
-        products, random = size.products(), np.random.default_rng(0)
-        matrices = [
-            tuple(jnp.asarray(random.random(shape, np.float32)) for shape in shapes_of(product))
-            for product in products
-        ]
-        self.state = (jnp.float32(0), matrices)
-
-        def once(state: Any, _: Any) -> Any:
-            last, matrices = state
-            found, numbers = [], []
-            for product, (before, right) in zip(products, matrices, strict=True):
-                left = before.at[0, 0].set(last)
-                made = lax.dot_general(left, right, (TERMS[product.of], ((), ())))
-                number = lax.optimization_barrier(made)[0, 0]  # of all, which must all be made
-                found.append((left, right))
-                numbers.append(number)
-                last = last if product.of == "weights" else number / made.size
-            return (last, found), jnp.stack(numbers)
-
-        def scan(state: Any, steps: int) -> Any:
-            return lax.scan(once, state, length=steps)
-
-        self.scan = jax.jit(scan, donate_argnums=0, static_argnums=1)
-
-    def place(self, rows: Rows) -> int:
-        return len(rows)
-
-    def train(self, batches: int) -> Losses:
-        self.state, _ = self.scan(self.state, batches)
-        jax.block_until_ready(self.state)
-        return np.full(batches, np.nan)
-
-
-def shapes_of(product: Product) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The shapes of a product's matrices, weights having inputs before outputs."""
-    _, m, k, n, _ = product
-    if product.of == "weights":
-        return (k, n), (k, m)
-    return (m, k), ((n, k) if product.of == "input" else (k, n))
-
-
-def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``jit``, ``scan``, or a step's ``products``."""
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> NumPyroSteps:
+    """``jit`` or ``scan``."""
     if device == "cuda" and jax.default_backend() != "gpu":
         raise Unavailable("not on this GPU: jax has no CUDA plugin here (pip install 'jax[cuda]')")
-    jax.config.update("jax_default_matmul_precision", "float32")  # as PyTorch has it
-    if variant == "products":
-        return Products(size)
-    return NumPyroTraining(variant, size, data, weights)
+    jax.config.update("jax_default_matmul_precision", "float32")  # PyTorch's default
+    return NumPyroSteps(variant, size, data, weights)

@@ -1,8 +1,7 @@
-"""Pyro as its own tutorial writes a VAE, without anything of this package."""
+"""Pyro alone: a VAE as in its own tutorial."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pyro
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training
+from benchmarks.contenders.training import Losses, Rows, Steps
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
-__all__ = ["PyroVAE", "SVITraining", "build"]
+__all__ = ["PyroVAE", "SVISteps", "build"]
 
 
 class PyroVAE(nn.Module):
@@ -53,14 +52,11 @@ class PyroVAE(nn.Module):
             pyro.sample("z", q)
 
 
-class SVITraining(Training):
-    """``SVI.step`` on one batch after another; it waits for the loss at each, as it does."""
+class SVISteps(Steps):
+    """``SVI.step`` on each batch; Pyro waits for the loss of each step."""
 
-    def __init__(
-        self, svi: Any, module: nn.Module, size: Size, data: Any, device: str,
-        draw: Callable[[Tensor], Tensor] = torch.bernoulli,
-    ) -> None:  # fmt: skip
-        self.rows = nets.rows_of(data, device, draw)
+    def __init__(self, svi: Any, module: nn.Module, size: Size, data: Any, device: str) -> None:
+        self.rows = nets.rows_of(data, device)
         self.device, self.batch = device, size.batch
         self.svi, self.parameters = svi, nets.count(module)
 
@@ -72,13 +68,13 @@ class SVITraining(Training):
         return nets.in_nats(losses, self.batch, self.device)
 
 
-def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
-    """``Trace_ELBO``, with validation off, as it is fastest."""
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> SVISteps:
+    """``Trace_ELBO``, without validation, which is fastest."""
     pyro.enable_validation(False)
     pyro.clear_param_store()
     vae = PyroVAE(size)
-    nets.begin_all(vae, weights)
+    nets.initialize_all(vae, weights)
     vae.to(device)
     loss = getattr(pyro.infer, variant)(max_plate_nesting=1)
     svi = pyro.infer.SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": 1e-3}), loss)
-    return SVITraining(svi, vae, size, data, device)
+    return SVISteps(svi, vae, size, data, device)

@@ -1,4 +1,4 @@
-"""pythae: its VAE with these networks, its trainer with nothing more than it must do."""
+"""pythae: its VAE with these networks, and the least that its trainer can do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Training, Unavailable, is_grey
+from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, is_grey
 from benchmarks.data import Weights
 from benchmarks.sizes import Size
 
@@ -25,7 +25,7 @@ __all__ = ["build"]
 
 
 class Encoder(BaseEncoder):  # type: ignore[misc]
-    """Puts out means and log variances."""
+    """Outputs means and log variances."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
 
 
 class Decoder(BaseDecoder):  # type: ignore[misc]
-    """Puts out probabilities, as pythae's binary cross-entropy takes them."""
+    """Outputs probabilities, which pythae's binary cross-entropy expects."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
 
 
 class Drawn(BaseDataset):  # type: ignore[misc]
-    """Grey pictures, made of 0 and 1 anew each time that one is taken."""
+    """Grey pictures, drawn as zeros and ones each time one is read."""
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
@@ -56,8 +56,8 @@ class Drawn(BaseDataset):  # type: ignore[misc]
         return found
 
 
-class PythaeTraining(Training):
-    """``train_step``, which is pythae's pass over a loader of its own, data included."""
+class PythaeSteps(Steps):
+    """``train_step``: pythae's pass over a data loader, the loading included."""
 
     def __init__(self, size: Size, data: Any, weights: Weights, device: str) -> None:
         self.data, self.batch = torch.from_numpy(data), size.batch
@@ -66,7 +66,7 @@ class PythaeTraining(Training):
             input_dim=size.event_shape, latent_dim=size.latent, reconstruction_loss="bce"
         )
         vae = VAE(config, encoder=Encoder(size), decoder=Decoder(size))
-        nets.begin(weights, encoder=vae.encoder.net, decoder=vae.decoder.net)
+        nets.initialize(weights, encoder=vae.encoder.net, decoder=vae.decoder.net)
         self.parameters = nets.count(vae)
         self.folder = tempfile.TemporaryDirectory(prefix="pythae-")
         self.trainer = BaseTrainer(
@@ -95,7 +95,7 @@ class PythaeTraining(Training):
         return np.full(len(batches), mean)
 
     def epoch(self, order: Rows) -> tuple[Losses, float]:
-        """Its loader shuffles for itself, so the data set is made once."""
+        """Its loader shuffles, so one data set serves every epoch."""
         if self.whole is None:
             self.whole = self.place(order)
         began = time.perf_counter()
@@ -103,9 +103,9 @@ class PythaeTraining(Training):
         return losses, time.perf_counter() - began
 
 
-def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> Training:
+def build(variant: str, size: Size, data: Any, weights: Weights, device: str) -> PythaeSteps:
     """``train_step``."""
     if size.flow_steps:
         raise Unavailable("no such model: pythae's flow takes no context from the encoder")
     logging.disable(logging.INFO)
-    return PythaeTraining(size, data, weights, device)
+    return PythaeSteps(size, data, weights, device)

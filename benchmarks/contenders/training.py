@@ -1,4 +1,4 @@
-"""What every contender offers: training on batches that are named by their rows."""
+"""What every contender implements: steps on batches given by their row numbers, or epochs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Training", "Unavailable", "is_grey"]
+__all__ = ["Losses", "Rows", "Steps", "Training", "Unavailable", "is_grey"]
 
 Losses = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
 class Unavailable(Exception):
-    """This contender cannot be timed here; the message says why, and stands in its row."""
+    """A contender cannot be timed here; its row shows the message."""
 
 
 def is_grey(data: NDArray[np.float32]) -> bool:
-    """Whether pixels are chances of a 1, so that every batch draws its own."""
+    """Whether pixels are probabilities, so that each batch is drawn from them."""
     return bool(((data > 0) & (data < 1)).any())
 
 
 class Training(ABC):
-    """A model in training with Adam at 1e-3, on data that it was given when it was built.
+    """A model trained by Adam at 1e-3, on the data that it was built with.
 
-    Of grey data each batch draws its own 0s and 1s.
+    Batches of grey data are drawn as zeros and ones.
 
     Attributes:
-        parameters: How many numbers are learned.
+        parameters: Number of learned values.
         batch: Data in one step.
     """
 
@@ -38,18 +38,25 @@ class Training(ABC):
     batch: int
 
     @abstractmethod
+    def epoch(self, order: Rows) -> tuple[Losses, float]:
+        """One pass over the data in this order ``(N,)``; losses and seconds, batching included."""
+
+
+class Steps(Training):
+    """A training that can be timed step by step."""
+
+    @abstractmethod
     def place(self, rows: Rows) -> Any:
-        """The rows of K batches, ``(K, B)``, as ``train`` takes them; not timed."""
+        """Prepare K batches ``(K, B)`` for :meth:`train`; not timed."""
 
     @abstractmethod
     def train(self, batches: Any) -> Losses:
-        """Take a step on each batch; the losses, ``(K,)`` in nats per datum. Done when it returns.
+        """Take a step on each batch and wait for the device; losses ``(K,)`` in nats per datum.
 
-        A contender that only knows a mean loss gives it K times.
+        A contender that only reports a mean loss repeats it K times.
         """
 
     def epoch(self, order: Rows) -> tuple[Losses, float]:
-        """One pass over the data in this order ``(N,)``; losses and seconds, batching included."""
         began = time.perf_counter()
         losses = self.train(self.place(order.reshape(-1, self.batch)))
         return losses, time.perf_counter() - began
