@@ -1,4 +1,4 @@
-"""Uniform numbers that are computed, each from its place: a compiled step makes them quickly."""
+"""Uniform random numbers, each computed from its position, which a compiled step does fast."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SEEDS = 2**62
 def splitmix64(seed: Tensor, count: int) -> Tensor:
     """The first ``count`` outputs of the generator SplitMix64, ``(count,)`` int64.
 
-    Each is a function of the seed and of its place, by whole arithmetic modulo 2**64, so that a
-    compiled step computes them side by side, in whatever uses them. PyTorch's own generator on a
-    CPU makes one after the other.
+    Each is a function of the seed and its position, in integer arithmetic modulo 2**64, so that a
+    compiled step computes them in parallel, fused with what uses them. PyTorch's own generator on
+    a CPU is sequential.
 
     Args:
         seed: 64 bits, an int64 scalar.
@@ -30,7 +30,7 @@ def splitmix64(seed: Tensor, count: int) -> Tensor:
         >>> outputs.tolist()
         [6457827717110365317, 3203168211198807973]
     """
-    # seed + place * GAMMA, in an order in which the compiler multiplies no constants beforehand.
+    # seed + place * GAMMA, ordered so that the compiler folds no constants.
     places = torch.arange(1, count + 1, device=seed.device)
     z = (places + seed * _signed(pow(GAMMA, -1, 2**64))) * _signed(GAMMA)
     z = (z ^ _shifted(z, 30)) * _signed(0xBF58476D1CE4E5B9)
@@ -39,14 +39,14 @@ def splitmix64(seed: Tensor, count: int) -> Tensor:
 
 
 def uniform_like(x: Tensor) -> Tensor:
-    """Multiples of 2**-24 in [0, 1), of the shape of ``x``; the seed is PyTorch's global draw."""
+    """Multiples of 2**-24 in [0, 1), shaped like ``x``; PyTorch's generator draws the seed."""
     seed = torch.randint(SEEDS, (), device=x.device)
     bits = _shifted(splitmix64(seed, x.numel()), 40).view(x.shape)
     return bits.to(x.dtype) * 2.0**-24
 
 
 def _shifted(z: Tensor, places: int) -> Tensor:
-    """Bits moved down, noughts coming after: int64's own shift repeats the sign."""
+    """Logical right shift; that of int64 is arithmetic, and repeats the sign."""
     return (z >> places) & (2 ** (64 - places) - 1)
 
 

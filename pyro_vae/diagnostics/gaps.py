@@ -45,7 +45,7 @@ def inference_gaps(
 
     with q* the best member of the guide's family for this very datum, found by
     :func:`~pyro_vae.diagnostics.refine.refine`. What a posterior shares between data, such
-    as the networks of a flow, is held still and counts to the family.
+    as the networks of a flow, is fixed, and counts as part of the family.
 
     Args:
         vae: The model; a copy is scored in float64, in evaluation mode.

@@ -1,4 +1,4 @@
-"""A transformed distribution whose draws without gradients keep no secret."""
+"""A transformed distribution whose log-density has its whole gradient at every value."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Flow(dist.TransformedDistribution):  # type: ignore[misc]
 
     .. math:: \log q(z) = \log q_0(T^{-1}(z)) - \log |\det \partial T|
 
-    A transform caches its last draw, so that log q(z) of a draw needs no inverse. After
-    ``sample`` that would leave out of the gradient of log q(z) what the inverse depends on: draws
-    of ``sample`` are therefore scored by the inverse, as any other value is.
+    Transforms cache their last draw, so that log q(z) of a draw needs no inverse. After
+    ``sample``, the cached value would drop the inverse's part of the gradient of log q(z); draws
+    of ``sample`` therefore go through the inverse, as any other value does.
 
     Shapes:
         as of :class:`pyro.distributions.TransformedDistribution`; ``log_prob`` is in nats.
 
     Args:
-        base_distribution: What the flow begins with.
-        transforms: The bijections, in the order in which a draw passes them.
+        base_distribution: The distribution of the noise.
+        transforms: The bijections, in the order in which they apply to a draw.
 
     References:
         | Variational inference with normalizing flows (Rezende and Mohamed, 2015)
@@ -39,14 +39,14 @@ class Flow(dist.TransformedDistribution):  # type: ignore[misc]
     """
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
-        """Draws without gradients, which no transform has in its cache."""
+        """Draws without gradients, copied so that no transform finds them in its cache."""
         drawn: Tensor = super().sample(sample_shape)
         return drawn.clone()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log q(z) in nats; a value that broadcasts against the batch meets it whole.
+        """Log q(z) in nats, for values that broadcast against the batch.
 
-        A draw of this very distribution keeps its identity, by which the cache knows it.
+        A draw of ``rsample`` is passed on as the same object, by which the cache knows it.
         """
         batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         whole = value if value.shape[:-1] == batch else value.expand(*batch, value.shape[-1])

@@ -1,4 +1,4 @@
-"""Integrals of exp(log-density) in one to three dimensions: Gauss-Legendre on cells that adapt."""
+"""Integrals of exp(log-density) in one to three dimensions, by adaptive Gauss-Legendre rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Cells", "Nodes", "integrate"]
 
 NODES = {1: 16, 2: 10, 3: 8}  # along each dimension of a cell
 GRID = {1: 16, 2: 8, 3: 5}  # cells along each dimension at first
-FAR = 36.0  # nats below the highest value, where a cell is left alone
+FAR = 36.0  # nats below the highest value beyond which a cell is not refined
 SMOOTH = 12.0  # nats by which the log-density may vary within a cell that is not far
 DOUBLINGS = 40
 ROUNDS = 60
@@ -27,14 +27,14 @@ LogDensity = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Nodes:
-    """Where an integrand was evaluated in the end, with its weights.
+    """The nodes of the final rule, with their weights.
 
     Args:
         points: ``(Q, d)``, in the coordinates of the box.
         log_mass: Logarithm of weight times integrand at each, ``(Q,)``.
         log_integral: Logarithm of the integral.
-        error: Estimated error of ``log_integral``: ten times the change by a rule with a node less
-            in each dimension of each cell, and what was left out.
+        error: Estimated error of ``log_integral``: ten times the change under a rule with one node
+            fewer in each dimension of each cell, plus the neglected mass.
     """
 
     points: Tensor
@@ -50,7 +50,7 @@ class Nodes:
 
 @dataclass
 class Cells:
-    """Boxes, and what was found at their nodes.
+    """Boxes, with the values at their nodes.
 
     Args:
         centre: ``(R, d)``.
@@ -140,19 +140,18 @@ def integrate(
 ) -> Nodes:
     """Integrate exp(log-density) over a box, in float64.
 
-    Cells are cut until the log-density is smooth in each that matters, so that a narrow peak is
-    seen from afar by its slopes; then until a rule with a node less in each dimension tells no
-    other integral, or the nodes are too many. An open box grows while what matters reaches its
-    faces.
+    Cells are split until the log-density is smooth in each cell that matters, so that the slopes
+    of a narrow peak lead to it; then until a rule with one node fewer in each dimension gives the
+    same integral, or there are too many nodes. An open box grows while its boundary matters.
 
     Args:
         log_density: The integrand.
         low: Least corner, ``(d,)`` in float64, d from 1 to 3.
         high: Greatest corner, ``(d,)``.
         closed: Whether the box is the whole space, as angles are.
-        tolerance: Error of the logarithm that is asked for; ``Nodes.error`` is what was reached.
-        kinks: Points through which faces of cells go, ``(K, d)``, since a density may have an edge
-            there, as that of a Laplace distribution has at its mean.
+        tolerance: Requested error of the logarithm; ``Nodes.error`` is the estimated one.
+        kinks: Points where the density may not be smooth, ``(K, d)``, such as the mean of a
+            Laplace distribution; cell boundaries go through them.
 
     Example:
         >>> def normal(points):
@@ -223,7 +222,7 @@ def _cut_until_smooth(
 def _cut_until_exact(
     log_density: LogDensity, cells: Cells, left_out: Tensor, tolerance: float
 ) -> Nodes:
-    """Halve the cells in which a rule with fewer nodes tells another integral."""
+    """Halve the cells in which a rule with fewer nodes gives another integral."""
     total = cells.log_integrals.logsumexp(0)
     done: list[Cells] = []
     spent = (left_out - total).exp().sum()

@@ -1,4 +1,4 @@
-"""Free parameters for each datum, found by the datum itself: what stands where no encoder does."""
+"""Free parameters for each datum, looked up by its values, in place of an encoder."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def keys_of(x: Tensor) -> Tensor:
     .. math:: \sum_d \mathrm{mix}(\mathrm{bits}(x_d) + d \cdot \lfloor 2^{64} / \phi \rceil)
               \bmod 2^{64}
 
-    with mix the finalizer of SplitMix64. Whole numbers make no rounding error, so that a datum has
-    one key on every device, in every batch, and in every precision that holds it exactly.
+    with mix the finalizer of SplitMix64. Integer arithmetic is exact, so a datum has the same key
+    on every device, in every batch, and in every precision that represents it exactly.
 
     References:
         | Fast splittable pseudorandom number generators (Steele, Lea and Flood, 2014)
@@ -51,19 +51,19 @@ def keys_of(x: Tensor) -> Tensor:
 
 
 def _folded(bits: Tensor, by: int) -> Tensor:
-    """Each number with its high bits added to its low ones, modulo 2; no two become one."""
+    """Each number, XORed with its high bits shifted down; a bijection."""
     return bits ^ ((bits >> by) & ((1 << (64 - by)) - 1))
 
 
 class Lookup(BatchedNetwork):
     """A table with one row of free parameters for each training datum, in place of an encoder.
 
-    ``initialize`` gives it the data. Until then it knows one datum, zeros, so that a model's
-    shapes can be checked. Equal data share a row. Each number begins at 0, and moves twenty
-    times as fast as a weight does under Adam, since it meets its datum only once an epoch.
+    ``initialize`` creates the rows. Until then the table holds one datum, zeros, so that a
+    model's shapes can be checked. Equal data share a row. Entries start at 0, and have twenty
+    times a weight's learning rate, since each is updated only once an epoch.
 
-    A datum that is not in the table raises while Pyro's validation is on. While it is off, as in
-    the training loop, nothing waits for the device: the parameters of such a datum are NaN.
+    A datum that is not in the table raises an error while Pyro's validation is on. While it is
+    off, as in the training loop, its parameters are NaN, so that nothing waits for the device.
 
     Shapes:
         maps ``(*, *input_shape)`` to ``(*, *output_shape)``.
@@ -71,8 +71,8 @@ class Lookup(BatchedNetwork):
     Args:
         input_shape: Shape of one datum.
         output_shape: Shape of one datum's parameters.
-        name: What messages call it; the kind of its posterior.
-        declaration: Of the encoder in whose place it stands, which has no use here.
+        name: Its name in messages: the kind of its posterior.
+        declaration: Declaration of the encoder that it replaces, kept for ``swap``.
 
     Raises:
         DataError: for a datum that is not in the table.
@@ -104,10 +104,11 @@ class Lookup(BatchedNetwork):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Hold one row for each datum of ``x``, ``(N, *input_shape)``, and no other.
+        """Create one row for each datum of ``x``, ``(N, *input_shape)``.
 
-        A datum that is in the table already goes on from its row; any other begins at 0. Where
-        that changes the table, ``table`` is a new parameter: make an optimizer afterwards.
+        A datum that is in the table keeps its row; any other starts at 0, and rows of other data
+        are dropped. If this changes the table, ``table`` is a new parameter: create the optimizer
+        afterwards.
 
         Raises:
             DataError: if there are no data, or two that differ have one key (for a million data,
@@ -133,7 +134,7 @@ class Lookup(BatchedNetwork):
         self.table = nn.Parameter(table, requires_grad=self.table.requires_grad)
 
     def transform(self, x: Tensor) -> Tensor:
-        """Each datum's own row."""
+        """The row of each datum."""
         row, known = self._rows(keys_of(x))
         if is_validation_enabled() and not known.all():
             self._refuse(known)
@@ -150,7 +151,7 @@ class Lookup(BatchedNetwork):
         return self.name
 
     def _rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """For each key its row, or any other where there is none; and whether there is one."""
+        """The row of each key, and whether it has one; without one, the row is arbitrary."""
         row = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
         return row, self.keys[row] == keys
 
@@ -165,7 +166,7 @@ class Lookup(BatchedNetwork):
         )
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Take as many rows as were saved."""
+        """Resize the table to the saved one."""
         keys, table = (state_dict.get(prefix + name) for name in ("keys", "table"))
         fits = keys is not None and table is not None and len(keys) == len(table)
         if fits and len(keys) != len(self.keys) and table.shape[1:] == self.table.shape[1:]:
@@ -177,11 +178,11 @@ class Lookup(BatchedNetwork):
 def encoder_for(
     declared: Declared | nn.Module, event_shape: tuple[int, ...], posterior: Posterior
 ) -> nn.Module:
-    """The encoder that a posterior needs: the one declared, or a table in its place.
+    """The encoder that a posterior needs: the declared one, or a table of free parameters.
 
     Raises:
-        IncompatibleComponents: for a ready module in whose place a table would stand, since its
-            weights would get no use; a declaration is remembered, and not built.
+        IncompatibleComponents: if a table would replace a ready module, whose weights would not
+            be used; a declaration is kept, and not built.
     """
     if posterior.amortized:
         return network_for(declared, event_shape, posterior.parameter_shape)

@@ -13,12 +13,12 @@ class PerExample(DiagonalNormal):
     .. math:: q(z_n \mid x_n) = N(z_n \mid \mu_n, \mathrm{diag}(\sigma_n^2))
 
     Classical (non-amortized) variational inference: each (mu_n, sigma_n) is a parameter of its
-    own, found by the values of x_n (:class:`~pyro_vae.networks.lookup.Lookup`), so that equal data
-    share one. What the declaration says of the encoder has no use, and is kept for the next swap.
+    own, looked up by the values of x_n (:class:`~pyro_vae.networks.lookup.Lookup`), so that equal
+    data share one. A declared encoder is not built, but kept in the declaration for ``swap``.
 
-    There are parameters only for the training data, which ``fit`` hands over, or
-    ``vae.initialize(x)``: nothing else can be encoded or scored, ``fit`` takes no validation split
-    and no data that are redrawn for every batch, and the prior ``vamp`` is refused.
+    Only the training data have parameters, which ``fit``, or ``vae.initialize(x)``, creates: no
+    other data can be encoded or scored, ``fit`` takes no validation split and no data that are
+    redrawn for every batch, and the prior ``vamp`` is refused.
 
     Shapes:
         maps ``(*, 2, latent_dim)`` to batch_shape ``(*,)`` and event_shape ``(latent_dim,)``;
