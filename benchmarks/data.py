@@ -1,20 +1,15 @@
-"""The data and the initial weights, the same for every contender."""
+"""The data, the same for every contender."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sizes import Size
-
-__all__ = ["Weights", "binary_digits", "initial_weights", "mnist", "saved_digits"]
+__all__ = ["binary_digits", "mnist"]
 
 Array = NDArray[np.float32]
-Weights = dict[str, Array]
-"""Weights ``NAME.w``, in PyTorch's layout, and biases ``NAME.b``."""
 
 
 def binary_digits(event_shape: Sequence[int]) -> Array:
@@ -25,14 +20,6 @@ def binary_digits(event_shape: Sequence[int]) -> Array:
     """
     grey = _digits(28 if np.prod(event_shape) == 784 else 8)
     return (grey > 0.5).astype(np.float32).reshape(-1, *event_shape)
-
-
-def saved_digits(size: Size, folder: Path) -> str:
-    """Path of a file in the folder with the size's :func:`binary_digits`."""
-    path = folder / f"{'x'.join(map(str, size.event_shape))}.npy"
-    if not path.exists():
-        np.save(path, binary_digits(size.event_shape))
-    return str(path)
 
 
 def mnist(rows: int) -> tuple[str, Array]:
@@ -46,18 +33,6 @@ def mnist(rows: int) -> tuple[str, Array]:
         images = np.resize(_digits(28), (rows, 28, 28))
         name = "resized digits (MNIST was not found: set PYRO_VAE_DATA)"
     return name, images[:rows].reshape(-1, 784).astype(np.float32)
-
-
-def initial_weights(size: Size, seed: int = 0) -> Weights:
-    """Weights drawn from PyTorch's default distribution."""
-    random = np.random.default_rng(seed)
-    drawn: Weights = {}
-    for layer in size.layers():
-        bound = layer.fan_in**-0.5
-        for part, shape in (("w", layer.shape), ("b", (layer.biases,))):
-            values = random.uniform(-bound, bound, shape)
-            drawn[f"{layer.name}.{part}"] = values.astype(np.float32)
-    return drawn
 
 
 def _digits(side: int) -> Array:

@@ -10,7 +10,7 @@ from benchmarks.contenders import Contender
 from benchmarks.contenders.training import Unavailable
 from benchmarks.data import mnist
 from benchmarks.sizes import MNIST_MLP
-from benchmarks.timing import Result, best, build, check_losses
+from benchmarks.timing import Result, best, build, check_losses, initial_weights
 from benchmarks.workers import Workers
 
 __all__ = ["ROWS", "measure_epochs"]
@@ -33,12 +33,17 @@ def measure_epochs(
         A description of the data, and the results.
     """
     name, x = mnist(rows)
-    data = str(workers.folder / "mnist.npy")
-    np.save(data, x)
+    weights = initial_weights(MNIST_MLP)
     runs = [Result(one, threads=threads) for one in contenders for threads in workers.threads]
     for run in runs:
-        _first(run, workers, data)
-    check_losses(runs, MNIST_MLP.parameters)
+        try:
+            build(run, workers, MNIST_MLP, x, weights)
+        except Unavailable as reason:
+            run.note = str(reason)
+        run.loss = _epoch(run, workers)
+        run.start += sum(run.times)
+        run.times.clear()
+    check_losses(runs)
     for _ in range(rounds):
         for run in runs:
             _epoch(run, workers)
@@ -46,24 +51,14 @@ def measure_epochs(
     return f"{len(x):,} rows of {name}", best(runs)
 
 
-def _first(run: Result, workers: Workers, data: str) -> None:
-    try:
-        build(run, MNIST_MLP, workers, data)
-    except Unavailable as reason:
-        run.note = str(reason)
-    run.loss = _epoch(run, workers)
-    run.start += sum(run.times)
-    run.times.clear()
-
-
 def _epoch(run: Result, workers: Workers) -> float:
     """Time one epoch; its mean loss."""
     if run.note:
         return float("nan")
     try:
-        took = workers.ask(run.contender, run.threads, "epoch", variant=run.contender.variant)
+        losses, seconds = workers.ask(run.contender, run.threads, "epoch", run.contender.variant)
     except Unavailable as reason:
         run.note = str(reason)
         return float("nan")
-    run.times.append(took["seconds"])
-    return float(np.mean(took["losses"]))
+    run.times.append(seconds)
+    return float(np.mean(losses))

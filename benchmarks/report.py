@@ -69,7 +69,7 @@ def size_section(size: Size, results: Sequence[Result], device: str) -> Section:
         "",
         ["step", "threads", "ms, median", "min to max", "Pyro's time / its time",
          "loss, nats per datum", "first chunk, s"],
-        caption=f"{size.parameters:,} parameters. {_against_peers(results, reference)}".strip(),
+        caption=f"{_parameters(results)}{_against_peers(results, reference)}".strip(),
     )  # fmt: skip
     return Section(_title(size.name, device), _filled(table, results, reference, 1000, device))
 
@@ -165,6 +165,11 @@ def _row(result: Result, reference: Result | None, unit: float) -> list[str | Ce
     ]
 
 
+def _parameters(results: Sequence[Result]) -> str:
+    expected = max((result.expected for result in results), default=0)
+    return f"{expected:,} parameters. " if expected else ""
+
+
 def _ratio(result: Result, reference: Result | None) -> float | None:
     """Median over the turns of the reference's time divided by this one's."""
     if reference is None or reference.note or not reference.times or not result.times:
@@ -187,10 +192,10 @@ def peers_in_words(ratios: Mapping[str, float]) -> str:
     """The sentence about the peers, from each variant's speed relative to Pyro's step."""
     kl = "exact" if "compiled exact" in ratios else "sampled"
     ours = ratios.get("compiled exact", ratios.get("compiled"))
+    if ours is None:
+        return ""
     speeds = {name: [ratios[v] for v in of if v in ratios] for name, of in PEERS.items()}
-    said = [
-        f"{ours / max(found):.3g} times {name}" for name, found in speeds.items() if ours and found
-    ]
+    said = [f"{number(ours / max(of), 3)} times {name}" for name, of in speeds.items() if of]
     return f"Speed of CompiledSVI ({kl} KL): {', '.join(said)}." if said else ""
 
 

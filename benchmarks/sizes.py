@@ -1,41 +1,11 @@
-"""The models that are timed, and the layers that each is made of."""
+"""The models that are timed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any, Self
+from dataclasses import dataclass
 
-__all__ = ["BY_KEY", "MNIST_MLP", "SIZES", "Layer", "Size"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear layer or a convolution.
-
-    Args:
-        name: Prefix of the names of its weights.
-        shape: Shape of its weights in PyTorch.
-        biases: Number of biases.
-        transposed: Whether it is a transposed convolution.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    biases: int
-    transposed: bool = False
-
-    @property
-    def fan_in(self) -> int:
-        """What bounds the initial weights, as PyTorch counts it."""
-        return math.prod(self.shape[1:])
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        return math.prod(self.shape) + self.biases
+__all__ = ["BY_KEY", "MNIST_MLP", "SIZES", "Size"]
 
 
 @dataclass(frozen=True)
@@ -65,15 +35,6 @@ class Size:
     activation: str = "relu"
     flow_steps: int = 0
     steps: int = 32
-
-    @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
-        """A size from the JSON that :meth:`json` writes."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-
-    def json(self) -> dict[str, Any]:
-        """The size as it is sent to a worker."""
-        return asdict(self)
 
     @property
     def pixels(self) -> int:
@@ -106,47 +67,6 @@ class Size:
         for _ in self.channels:
             sides.append(-(-sides[-1] // 2))
         return sides
-
-    def layers(self) -> list[Layer]:
-        """All layers; the first one reads the data."""
-        return [*self._encoder(), *self._flow(), *self._decoder()]
-
-    def _encoder(self) -> Iterator[Layer]:
-        if not self.channels:
-            yield from _mlp("encoder", self.pixels, *self.hidden, self.encoded)
-            return
-        pairs = pairwise((self.event_shape[0], *self.channels))
-        for level, (before, after) in enumerate(pairs):
-            yield Layer(f"encoder.{level}", (after, before, 3, 3), after)
-        yield _linear(f"encoder.{len(self.channels)}", self.inner, self.encoded)
-
-    def _flow(self) -> Iterator[Layer]:
-        for step in range(self.flow_steps):
-            widths = (self.latent + self.context, self.flow_hidden, 2 * self.latent)
-            yield from _mlp(f"flow{step}", *widths)
-
-    def _decoder(self) -> Iterator[Layer]:
-        if not self.channels:
-            yield from _mlp("decoder", self.latent, *reversed(self.hidden), self.pixels)
-            return
-        yield _linear("decoder.0", self.latent, self.inner)
-        pairs = pairwise((*reversed(self.channels), self.event_shape[0]))
-        for level, (before, after) in enumerate(pairs, 1):
-            yield Layer(f"decoder.{level}", (before, after, 4, 4), after, transposed=True)
-
-    @property
-    def parameters(self) -> int:
-        """Number of learned values, which every contender must match exactly."""
-        return sum(layer.parameters for layer in self.layers())
-
-
-def _linear(name: str, inputs: int, outputs: int) -> Layer:
-    return Layer(name, (outputs, inputs), outputs)
-
-
-def _mlp(name: str, *widths: int) -> Iterator[Layer]:
-    for place, (inputs, outputs) in enumerate(pairwise(widths)):
-        yield _linear(f"{name}.{place}", inputs, outputs)
 
 
 MNIST_MLP = Size("mnist", "MNIST MLP, 784-400-20, batch 128", (784,), 20, 128, (400,))

@@ -1,28 +1,27 @@
-"""A process that trains contenders: ``python -m benchmarks.worker GROUP DEVICE THREADS``.
-
-It reads requests from standard input, one JSON object a line, and answers each with a line.
-"""
+"""What runs in the process of a contender."""
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders.training import Rows, Training, Unavailable
-from benchmarks.data import initial_weights
+from benchmarks.contenders.training import Rows, Training, Unavailable, Weights
 from benchmarks.sizes import Size
 
-__all__ = ["main"]
+__all__ = ["serve"]
+
+SEED = 0
 
 
 @dataclass
@@ -42,28 +41,26 @@ class Bench:
 class Worker:
     """Builds the contenders of one group, and trains them."""
 
-    def __init__(self, group: str, device: str, threads: str) -> None:
+    def __init__(self, group: str, device: str, threads: int) -> None:
         self.device = device
         self.benches: dict[str, Bench] = {}
         if group != "numpyro_svi":
             import torch
 
-            torch.set_num_threads(int(threads))
+            torch.set_num_threads(threads)
         self.module = importlib.import_module(f"benchmarks.contenders.{group}")
 
-    def build(self, variant: str, size: dict[str, Any], data: str, seed: int) -> dict[str, Any]:
+    def build(self, variant: str, size: Size, x: Any, weights: Weights) -> tuple[int, float]:
         """Build a contender; its number of learned values, and the seconds taken."""
-        np.random.seed(seed)
+        np.random.seed(SEED)
         if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(seed)
-        x, sized = np.load(data), Size.of(size)
-        weights = initial_weights(sized)
+            sys.modules["torch"].manual_seed(SEED)
         began = time.perf_counter()
-        training: Training = self.module.build(variant, sized, x, weights, self.device)
-        self.benches[variant] = Bench(training, sized, len(x), np.random.default_rng(seed))
-        return {"parameters": training.parameters, "seconds": time.perf_counter() - began}
+        training: Training = self.module.build(variant, size, x, weights, self.device)
+        self.benches[variant] = Bench(training, size, len(x), np.random.default_rng(SEED))
+        return training.parameters, time.perf_counter() - began
 
-    def train(self, variant: str, chunks: int) -> dict[str, Any]:
+    def train(self, variant: str, chunks: int) -> tuple[list[float], list[float]]:
         """Train on some chunks; the losses, and the seconds of each chunk."""
         bench = self.benches[variant]
         placed = [bench.training.place(bench.chunk()) for _ in range(chunks)]
@@ -73,44 +70,46 @@ class Worker:
             found = bench.training.train(batches)
             seconds.append(time.perf_counter() - began)
             losses += found.tolist()
-        return {"losses": losses, "seconds": seconds}
+        return losses, seconds
 
-    def epoch(self, variant: str) -> dict[str, Any]:
-        """One pass over the data, in a new order."""
+    def epoch(self, variant: str) -> tuple[list[float], float]:
+        """One pass over the data in a new order; the losses and the seconds."""
         bench = self.benches[variant]
         losses, seconds = bench.training.epoch(bench.random.permutation(bench.rows))
-        return {"losses": losses.tolist(), "seconds": seconds}
+        return losses.tolist(), seconds
 
-    def forget(self) -> dict[str, Any]:
+    def forget(self) -> None:
         """Free every contender."""
         self.benches.clear()
         gc.collect()
-        return {}
 
 
-def main() -> None:
-    """Answer until standard input ends. What libraries print goes to standard error."""
+def serve(connection: Connection, group: str, device: str, threads: int, log: Path) -> None:
+    """Answer requests, a method of :class:`Worker` and its arguments, until there are no more.
+
+    An exception is answered with :class:`Unavailable`; what is printed goes to the log.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+    with log.open("a") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
     worker: Worker | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
+    while True:
         try:
-            if worker is None:
-                worker = Worker(*sys.argv[1:])
-            answer = getattr(worker, request.pop("do"))(**request)
+            method, arguments = connection.recv()
+        except EOFError:
+            break
+        answer: Any
+        try:
+            worker = worker or Worker(group, device, threads)
+            answer = getattr(worker, method)(*arguments)
         except Unavailable as reason:
-            answer = {"unavailable": str(reason)}
+            answer = reason
         except Exception as error:
             traceback.print_exc()
             first = (str(error).splitlines() or [""])[0]
-            answer = {"unavailable": f"failed: {type(error).__name__}: {first}"[:200]}
-        replies.write(json.dumps(answer) + "\n")
+            answer = Unavailable(f"failed: {type(error).__name__}: {first}"[:200])
+        connection.send(answer)
     if worker is not None:
         worker.forget()
     os._exit(0)  # libraries take seconds to unload
-
-
-if __name__ == "__main__":
-    main()

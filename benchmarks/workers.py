@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from benchmarks.contenders import Contender
 from benchmarks.contenders.training import Unavailable
+from benchmarks.worker import serve
 
 __all__ = ["Workers", "thread_counts"]
 
-ROOT = Path(__file__).parents[1]
 PATIENCE = 5  # seconds for a worker to exit by itself
 
 
@@ -47,41 +47,37 @@ class Workers:
     ) -> None:
         self.device, self.threads, self.folder = device, threads, folder
         self.environment = environment or {}
-        self.running: dict[tuple[str, int], subprocess.Popen[str]] = {}
+        self.running: dict[tuple[str, int], tuple[SpawnProcess, Connection]] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
+    def __exit__(self, *_: object) -> None:
+        for process, connection in self.running.values():
+            connection.close()
+            _ended(process)
+        self.running.clear()
 
-    def ask(self, contender: Contender, threads: int, do: str, **request: Any) -> dict[str, Any]:
-        """The answer of a contender's worker.
+    def ask(self, contender: Contender, threads: int, method: str, *arguments: Any) -> Any:
+        """Call a method of the contender's worker.
 
         Raises:
             Unavailable: if the contender cannot be timed here, with the reason.
         """
         if contender.package and find_spec(contender.package) is None:
             raise Unavailable("not installed: pip install 'pyro-vae[bench]'")
-        worker = self._running(contender.group, threads)
+        process, connection = self._running(contender.group, threads)
         try:
-            _pipe(worker.stdin).write(json.dumps({"do": do, **request}) + "\n")
-            _pipe(worker.stdin).flush()
-            line = _pipe(worker.stdout).readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
+            connection.send((method, arguments))
+            answer = connection.recv()
+        except (EOFError, ConnectionError):
             del self.running[contender.group, threads]
-            code = _ended(worker)
-            raise Unavailable(f"failed: its process ended with {code}; {self._last_words(worker)}")
-        answer: dict[str, Any] = json.loads(line)
-        if "unavailable" in answer:
-            raise Unavailable(answer["unavailable"])
+            log = self._log(contender.group, threads).read_text().splitlines()
+            raise Unavailable(
+                f"failed: its process ended with {_ended(process)}; {(log or [''])[-1][:120]}"
+            ) from None
+        if isinstance(answer, Unavailable):
+            raise answer
         return answer
 
     def forget(self) -> None:
@@ -90,47 +86,40 @@ class Workers:
             with suppress(Unavailable):  # a group that failed to import has none
                 self.ask(Contender("", group, ""), threads, "forget")
 
-    def end(self) -> None:
-        """End every worker."""
-        for worker in self.running.values():
-            with suppress(BrokenPipeError):
-                _pipe(worker.stdin).close()
-        for worker in self.running.values():
-            _ended(worker)
-        self.running.clear()
-
-    def _running(self, group: str, threads: int) -> subprocess.Popen[str]:
+    def _running(self, group: str, threads: int) -> tuple[SpawnProcess, Connection]:
         if (group, threads) not in self.running:
-            with (self.folder / f"{group}-{threads}.log").open("a") as log:
-                self.running[group, threads] = subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.worker", group, self.device, str(threads)],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                    cwd=ROOT, env=os.environ | _threads(threads) | self.environment,
-                )  # fmt: skip
+            spawn = get_context("spawn")
+            ours, theirs = spawn.Pipe()
+            log = self._log(group, threads)
+            process = spawn.Process(target=serve, args=(theirs, group, self.device, threads, log))
+            with _environment(_threads(threads) | self.environment):
+                process.start()
+            theirs.close()
+            self.running[group, threads] = process, ours
         return self.running[group, threads]
 
-    def _last_words(self, worker: subprocess.Popen[str]) -> str:
-        group = worker.args[-3]  # type: ignore[index]
-        logs = sorted(self.folder.glob(f"{group}-*.log"))
-        lines = [line for log in logs for line in log.read_text().splitlines()]
-        return (lines or ["it said nothing"])[-1][:120]
+    def _log(self, group: str, threads: int) -> Path:
+        return self.folder / f"{group}-{threads}.log"
 
 
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
+def _ended(process: SpawnProcess) -> int | None:
+    """The exit code of a worker whose pipe is closed; it is killed if it does not exit."""
+    process.join(PATIENCE)
+    process.kill()
+    process.join()
+    return process.exitcode
 
 
-def _ended(worker: subprocess.Popen[str]) -> int:
-    """The exit code of a worker whose input was closed; it is killed if it does not exit."""
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set the variables for processes that start here."""
+    before = dict(os.environ)
+    os.environ.update(variables)
     try:
-        worker.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-    for pipe in (worker.stdin, worker.stdout):
-        with suppress(BrokenPipeError):
-            _pipe(pipe).close()
-    return worker.wait()
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _threads(threads: int) -> dict[str, str]:

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from importlib.util import find_spec
@@ -11,12 +10,12 @@ from torchvision import datasets
 from benchmarks import __main__ as command
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, EPOCHS, REFERENCE, by_hand, ours, pyro_svi
-from benchmarks.contenders.nets import count
+from benchmarks.contenders.nets import count, initial_weights
 from benchmarks.contenders.pyro_svi import PyroVAE
 from benchmarks.contenders.training import Unavailable, is_grey
 from benchmarks.contenders.tutorial import write_mnist
-from benchmarks.data import binary_digits, initial_weights, mnist
-from benchmarks.sizes import BY_KEY, SIZES, Size
+from benchmarks.data import binary_digits, mnist
+from benchmarks.sizes import BY_KEY, SIZES
 from benchmarks.timing import TOLERANCE, Effort, Result, best, check_losses, measure
 from benchmarks.workers import Workers, thread_counts
 
@@ -28,12 +27,8 @@ EAGER, COMPILED, EXACT, JIT = (
 
 
 def timed(contender=EAGER, loss=30.0, parameters=9936, times=(0.002, 0.001, 0.004), **more):
-    return Result(contender, threads=1, parameters=parameters, loss=loss, start=0.5,
-                  times=list(times), **more)  # fmt: skip
-
-
-def texts(section):
-    return [[cell.text for cell in row] for row in section.table.rows]
+    return Result(contender, threads=1, parameters=parameters, expected=9936, loss=loss,
+                  start=0.5, times=list(times), **more)  # fmt: skip
 
 
 def test_imports_go_one_way():
@@ -46,15 +41,16 @@ def test_imports_go_one_way():
 class TestSizes:
     def test_parameters_by_hand(self):
         parameters = (784 * 400 + 400) + (400 * 40 + 40) + (20 * 400 + 400) + (400 * 784 + 784)
-        assert BY_KEY["mnist"].parameters == parameters == 652_824
+        weights = initial_weights(BY_KEY["mnist"])
+        assert sum(values.size for values in weights.values()) == parameters == 652_824
 
     @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.key)
     def test_every_contender_in_torch_has_as_many_parameters(self, size):
         weights = initial_weights(size)
-        assert count(by_hand.NegativeELBO(size)) == size.parameters
-        assert count(PyroVAE(size)) == size.parameters
-        assert count(ours.vae_of(size, weights)) == size.parameters
-        assert sum(values.size for values in weights.values()) == size.parameters
+        parameters = sum(values.size for values in weights.values())
+        assert count(by_hand.NegativeELBO(size)) == parameters
+        assert count(PyroVAE(size)) == parameters
+        assert count(ours.vae_of(size, weights)) == parameters
 
     @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.key)
     def test_ours_starts_from_the_same_weights(self, size):
@@ -62,10 +58,6 @@ class TestSizes:
         given = sorted(float(np.abs(values).sum()) for values in weights.values())
         held = sorted(p.abs().sum().item() for p in ours.vae_of(size, weights).parameters())
         assert held == pytest.approx(given, rel=1e-4)
-
-    def test_a_size_survives_its_json(self):
-        for size in SIZES:
-            assert Size.of(json.loads(json.dumps(size.json()))) == size
 
 
 class TestData:
@@ -118,7 +110,7 @@ class TestData:
 class TestCheck:
     def test_agreement_within_the_tolerance(self):
         results = [timed(loss=30 * (1 + 0.9 * TOLERANCE)), timed(), timed()]
-        check_losses(results, 9936)
+        check_losses(results)
         assert all(result.agrees for result in results)
 
     @pytest.mark.parametrize(
@@ -132,7 +124,7 @@ class TestCheck:
     )
     def test_another_model_is_not_compared(self, other):
         results = [timed(REFERENCE), timed(), timed(), other]
-        check_losses(results, 9936)
+        check_losses(results)
         assert [result.agrees for result in results] == [True, True, True, False]
         section = report.size_section(BY_KEY["digits"], results, "cpu")
         assert "not comparable" in str(section)
@@ -145,80 +137,6 @@ class TestCheck:
         found = best([slow, quick, failed, measured, Result(EXACT, note="missing")])
         assert found[:2] == [quick, measured]
         assert found[2].note == "missing"
-
-
-class TestReport:
-    def test_medians_and_the_median_of_the_ratios(self):
-        pyro = timed(REFERENCE, times=(0.004, 0.004, 0.004))
-        rows = texts(report.size_section(BY_KEY["digits"], [pyro, timed()], "cpu"))
-        assert rows[1] == [EAGER.name, "1", "2.00", "1.00 to 4.00", "2.00", "30.00", "0.50"]
-
-    def test_the_sentence_compares_the_exact_step_with_each_peer(self):
-        times = {REFERENCE: 0.04, COMPILED: 0.003, EXACT: 0.002, JIT: 0.001,
-                 BY_VARIANT["compile"]: 0.01, BY_VARIANT["autotune"]: 0.008}  # fmt: skip
-        results = [timed(one, times=[time]) for one, time in times.items()]
-        said = report.size_section(BY_KEY["digits"], results, "cpu").table.caption
-        assert said == (
-            "9,936 parameters. Speed of CompiledSVI (exact KL): 20 times Pyro's SVI.step, 4 times "
-            "torch.compile by hand (the faster mode), 0.5 times NumPyro's jit."
-        )
-        results = [one for one in results if one.contender != EXACT]
-        said = report.size_section(BY_KEY["digits"], results, "cpu").table.caption
-        assert "CompiledSVI (sampled KL): 13.3 times Pyro's" in said
-
-    def test_a_peer_that_is_missing_says_so(self):
-        missing = Result(JIT, note="not installed: pip install it")
-        row, _ = texts(report.size_section(BY_KEY["digits"], [missing], "cpu"))
-        assert row[0] == f"{JIT.name}: not installed: pip install it"
-        assert set(row[1:]) == {"—"}
-
-    @pytest.mark.parametrize(("device", "said"), [("cpu", 1), ("cuda", 0)])
-    def test_a_run_on_a_cpu_says_that_no_gpu_was_measured(self, device, said):
-        for section in (
-            report.size_section(BY_KEY["digits"], [timed(REFERENCE)], device),
-            report.epochs_section("some data", [timed(REFERENCE)], device),
-        ):
-            assert str(section).count("on a GPU: not measured") == said
-            assert section.title.endswith("(GPU)") == (device == "cuda")
-
-
-class TestPage:
-    def section(self, key, device="cpu", loss=30.0):
-        return report.size_section(BY_KEY[key], [timed(REFERENCE, loss=loss), timed()], device)
-
-    def test_a_page(self, tmp_path):
-        page, measured = tmp_path / "new" / "RESULTS.md", report.summary("cpu", Effort(rounds=9))
-        report.update(page, self.section("digits"), measured)
-        text = page.read_text()
-        assert text.count("Measured on ") == 1
-        assert "torch 2." in text
-        assert "9 turns of about 0.3 s" in text
-        assert f"## {BY_KEY['digits'].name}\n\n| step" in text
-        assert f"| {EAGER.name}" in text
-
-    def test_a_part_replaces_its_own_table_only(self, tmp_path):
-        page = tmp_path / "RESULTS.md"
-        for section in (self.section("digits"), self.section("mnist"),
-                        self.section("digits", "cuda")):  # fmt: skip
-            report.update(page, section, "Measured on Monday.")
-        before = page.read_text()
-        report.update(page, self.section("digits", loss=77.0), "Measured on Monday.")
-        assert page.read_text().count("77.00") == 1
-        report.update(page, self.section("digits"), "Measured on Monday.")
-        assert page.read_text() == before
-        assert before.count("\n## ") == 3
-
-    def test_tables_of_an_earlier_run_name_it(self, tmp_path):
-        page = tmp_path / "RESULTS.md"
-        for key, day in (("digits", "Monday"), ("mnist", "Tuesday"), ("iwae", "Wednesday")):
-            report.update(page, self.section(key), f"Measured on {day}.")
-        top, digits, mnist, iwae = page.read_text().split("\n## ")
-        assert "Measured on Wednesday." in top
-        assert "\n\nEarlier. Measured on Monday.\n\n| step" in digits
-        assert "\n\nEarlier. Measured on Tuesday.\n\n| step" in mnist
-        assert "Earlier" not in iwae
-        report.update(page, self.section("digits"), "Measured on Wednesday.")
-        assert "Monday" not in page.read_text()
 
 
 class TestRun:
@@ -239,7 +157,7 @@ class TestRun:
             assert not result.note
             assert result.agrees
             assert len(result.times) == 1
-            assert result.parameters == BY_KEY["digits"].parameters
+            assert result.parameters == 9936
         assert report.disagreements(results) == []
 
     def test_a_flow_guide_has_no_exact_row(self, workers):
@@ -253,17 +171,17 @@ class TestRun:
 
     def test_a_process_that_dies_is_a_row(self, workers):
         workers.ask(EAGER, 1, "forget")
-        workers.running["by_hand", 1].kill()
+        workers.running["by_hand", 1][0].kill()
         with pytest.raises(Unavailable, match="its process ended with -9"):
             workers.ask(EAGER, 1, "forget")
-        assert workers.ask(EAGER, 1, "forget") == {}  # by a new one
+        assert workers.ask(EAGER, 1, "forget") is None  # by a new one
 
     def test_no_worker_is_left(self, tmp_path):
         with pytest.raises(KeyboardInterrupt), Workers("cpu", (1,), tmp_path) as workers:  # noqa: PT012
             workers.ask(EAGER, 1, "forget")
-            (worker,) = workers.running.values()
+            ((worker, _),) = workers.running.values()
             raise KeyboardInterrupt
-        assert worker.poll() is not None
+        assert worker.exitcode == 0
 
 
 class TestCommand:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Steps
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Rows, Steps, Weights
 from benchmarks.sizes import Size
 
 __all__ = ["Loop", "NegativeELBO", "build"]

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pyro.nn import ConditionalAutoRegressiveNN
 from torch import Tensor, nn
 
-from benchmarks.contenders.training import Losses, is_grey
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Weights, is_grey
 from benchmarks.sizes import Size
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "encoder",
     "flow_networks",
     "in_nats",
+    "initial_weights",
     "initialize",
     "initialize_all",
     "on_device",
@@ -70,28 +70,37 @@ def flow_networks(size: Size) -> nn.ModuleList:
         )  # fmt: skip
 
 
+def initial_weights(size: Size, seed: int = 0) -> Weights:
+    """Weights drawn by PyTorch's default initialization, by layer: ``encoder.0.w`` and so on."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        networks = _named(encoder(size), decoder(size), flow_networks(size))
+    return {
+        f"{name}.{place}.{part}": values.detach().numpy()
+        for name, layers in networks.items()
+        for place, layer in enumerate(_weighted(layers))
+        for part, values in (("w", layer.weight), ("b", layer.bias))
+    }
+
+
 @torch.no_grad()
 def initialize(weights: Weights, **modules: Iterable[nn.Module]) -> None:
     """Copy the initial weights into layers.
 
     Args:
-        weights: By name, such as ``encoder.0.w``.
+        weights: By :func:`initial_weights`.
         modules: The layers of ``encoder`` and so on, in the order that the data pass; those
             without weights are skipped.
     """
     for name, layers in modules.items():
-        place = 0
-        for layer in layers:
-            if hasattr(layer, "weight"):
-                layer.weight.copy_(torch.from_numpy(weights[f"{name}.{place}.w"]))
-                layer.bias.copy_(torch.from_numpy(weights[f"{name}.{place}.b"]))
-                place += 1
+        for place, layer in enumerate(_weighted(layers)):
+            layer.weight.copy_(torch.from_numpy(weights[f"{name}.{place}.w"]))
+            layer.bias.copy_(torch.from_numpy(weights[f"{name}.{place}.b"]))
 
 
 def initialize_all(module: Any, weights: Weights) -> None:
     """Copy the initial weights into a module's ``encoder``, ``flow`` and ``decoder``."""
-    flow = {f"flow{step}": network.layers for step, network in enumerate(module.flow)}
-    initialize(weights, encoder=module.encoder, decoder=module.decoder, **flow)
+    initialize(weights, **_named(module.encoder, module.decoder, module.flow))
 
 
 def count(*modules: nn.Module) -> int:
@@ -131,3 +140,12 @@ def _mlp(size: Size, *widths: int) -> nn.Sequential:
 
 def _activation(size: Size) -> nn.Module:
     return ACTIVATIONS[size.activation]()
+
+
+def _named(encoder: Any, decoder: Any, flow: Any) -> dict[str, Iterable[nn.Module]]:
+    steps = {f"flow{step}": network.layers for step, network in enumerate(flow)}
+    return {"encoder": encoder, "decoder": decoder} | steps
+
+
+def _weighted(layers: Iterable[nn.Module]) -> list[Any]:
+    return [layer for layer in layers if hasattr(layer, "weight")]

@@ -13,8 +13,7 @@ import numpyro.distributions as dist
 from jax import lax
 from numpyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
-from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, is_grey
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, Weights, is_grey
 from benchmarks.sizes import Size
 
 __all__ = ["build"]
@@ -81,15 +80,15 @@ class Net:
 def _jax_layout(size: Size, weights: Weights) -> dict[str, dict[str, Any]]:
     """The initial weights in JAX's layout: inputs before outputs, channels last."""
     found = {}
-    for layer in size.layers():
-        w, b = weights[f"{layer.name}.w"], weights[f"{layer.name}.b"]
-        if layer.transposed:
+    for name in dict.fromkeys(key.rpartition(".")[0] for key in weights):
+        w, b = weights[f"{name}.w"], weights[f"{name}.b"]
+        if w.ndim == 2:
+            w, b = _channels_last(size, name, w.T, b)
+        elif name.startswith("decoder"):  # a transposed convolution
             w = w.transpose(2, 3, 0, 1)[::-1, ::-1]
-        elif len(layer.shape) == 4:
-            w = w.transpose(2, 3, 1, 0)
         else:
-            w, b = _channels_last(size, layer.name, w.T, b)
-        found[layer.name] = {"w": jnp.asarray(w.copy()), "b": jnp.asarray(b.copy())}
+            w = w.transpose(2, 3, 1, 0)
+        found[name] = {"w": jnp.asarray(w.copy()), "b": jnp.asarray(b.copy())}
     return found
 
 

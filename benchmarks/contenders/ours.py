@@ -12,8 +12,15 @@ import torch
 import pyro_vae
 from benchmarks.contenders import nets
 from benchmarks.contenders.pyro_svi import SVISteps
-from benchmarks.contenders.training import Losses, Rows, Steps, Training, Unavailable, is_grey
-from benchmarks.data import Weights
+from benchmarks.contenders.training import (
+    Losses,
+    Rows,
+    Steps,
+    Training,
+    Unavailable,
+    Weights,
+    is_grey,
+)
 from benchmarks.sizes import Size
 from pyro_vae import VAE, CompiledSVI
 from pyro_vae.objectives.elbo import ELBO

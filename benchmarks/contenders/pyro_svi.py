@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Steps
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Rows, Steps, Weights
 from benchmarks.sizes import Size
 
 __all__ = ["PyroVAE", "SVISteps", "build"]

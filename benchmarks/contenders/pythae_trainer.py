@@ -17,8 +17,7 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
 from benchmarks.contenders import nets
-from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, is_grey
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Rows, Steps, Unavailable, Weights, is_grey
 from benchmarks.sizes import Size
 
 __all__ = ["build"]

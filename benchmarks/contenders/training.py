@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Losses", "Rows", "Steps", "Training", "Unavailable", "is_grey"]
+__all__ = ["Losses", "Rows", "Steps", "Training", "Unavailable", "Weights", "is_grey"]
 
 Losses = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Weights = dict[str, NDArray[np.float32]]
+"""Weights ``NAME.w``, in PyTorch's layout, and biases ``NAME.b``, by the layer's name."""
 
 
 class Unavailable(Exception):

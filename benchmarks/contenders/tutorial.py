@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Subset
 
 from benchmarks.contenders import by_hand, pyro_svi
-from benchmarks.contenders.training import Losses, Rows, Training
-from benchmarks.data import Weights
+from benchmarks.contenders.training import Losses, Rows, Training, Weights
 from benchmarks.sizes import Size
 
 __all__ = ["build", "write_mnist"]
