@@ -1,4 +1,4 @@
-"""Context managers for measuring a model: its mode, its precision, and an isolated copy."""
+"""Context managers: a model's mode, its precision, an isolated copy, and random generators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
 
-__all__ = ["device_of", "evaluating", "isolated_copy", "multiplying"]
+__all__ = ["device_of", "evaluating", "isolated_copy", "multiplying", "seeded"]
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -56,6 +56,23 @@ def isolated_copy(
     ):
         torch.manual_seed(seed)
         yield copy.deepcopy(module).to(dtype).eval()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed Python's, NumPy's and PyTorch's global generators within the block, and restore them.
+
+    Args:
+        seed: From 0 to 2**32 - 1.
+        device: The device whose generator is seeded too.
+    """
+    before = pyro.util.get_rng_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        pyro.set_rng_seed(seed)
+        try:
+            yield
+        finally:
+            pyro.util.set_rng_state(before)
 
 
 @contextmanager

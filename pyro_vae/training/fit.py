@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.core.modes import seeded
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.data.loading import load_data
@@ -55,7 +57,7 @@ def fit(
     step: StepMethod = "auto",
     precision: Precision = "float32",
     device: str = "auto",
-    seed: int = 0,
+    seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
@@ -84,7 +86,8 @@ def fit(
             says which was used.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
         device: ``auto`` uses CUDA if available.
-        seed: Seeds Pyro, PyTorch, NumPy and Python.
+        seed: Seed of the order of the data and of every draw; None takes a random one, and the
+            result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
         on_epoch: Called with the result so far after each epoch.
 
@@ -105,7 +108,8 @@ def fit(
         epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
         patience=patience,
         schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
-        step=step, precision=precision, device=device, seed=seed,
+        step=step, precision=precision, device=device,
+        seed=secrets.randbelow(2**32) if seed is None else seed,
     )  # fmt: skip
     where = resolve_device(settings.device)
     check_precision(settings.precision, where)
@@ -114,10 +118,10 @@ def fit(
     data = load_data(data)
     _check_fits(vae, data, settings)
     vae.to(where)
-    pyro.set_rng_seed(settings.seed)
-    vae.initialize(_all_of(data).to(where))
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
-    _Loop(data, maximized, result, where, on_epoch).run(show_progress)
+    with seeded(settings.seed, where):
+        vae.initialize(_all_of(data).to(where))
+        _Loop(data, maximized, result, where, on_epoch).run(show_progress)
     vae.eval()
     return result
 
