@@ -1,7 +1,7 @@
 """The distribution that a component makes, from whatever parameters it takes."""
 
 import torch
-from pyro.nn.auto_reg_nn import MaskedLinear
+from zuko.nn import MaskedLinear
 
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -17,7 +17,7 @@ def parameters_of(component, batch=(4,), size=0.5, dtype=torch.float32):
 
 def middle(component, d):
     """The mean of what it makes, or the code that a posterior has stand for it."""
-    return component.centre(d) if isinstance(component, Posterior) else d.mean
+    return component.point_estimate(d) if isinstance(component, Posterior) else d.mean
 
 
 def unmasked(component):
