@@ -1,4 +1,4 @@
-"""A transformed distribution whose log-density has its whole gradient at every value."""
+"""A transformed distribution that scores its own draws without an inverse."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from torch import Tensor
+from zuko.transforms import ComposedTransform
 
 __all__ = ["Flow"]
 
@@ -16,15 +17,16 @@ class Flow(dist.TransformedDistribution):  # type: ignore[misc]
 
     .. math:: \log q(z) = \log q_0(T^{-1}(z)) - \log |\det \partial T|
 
-    Transforms cache their last draw, so that log q(z) of a draw needs no inverse. After
-    ``sample``, the cached value would drop the inverse's part of the gradient of log q(z); draws
-    of ``sample`` therefore go through the inverse, as any other value does.
+    ``rsample`` computes log q(z) along with z, and ``log_prob`` returns it for that very draw.
+    Any other value goes through the inverse, draws of ``sample`` included: log q(z) then has its
+    whole gradient. ``pyro.contrib.zuko.ZukoToPyro`` returns the cached value for both, and has
+    no ``support``.
 
     Shapes:
         as of :class:`pyro.distributions.TransformedDistribution`; ``log_prob`` is in nats.
 
     Args:
-        base_distribution: The distribution of the noise.
+        base_distribution: The distribution that the bijections transform.
         transforms: The bijections, in the order in which they apply to a draw.
 
     References:
@@ -38,17 +40,28 @@ class Flow(dist.TransformedDistribution):  # type: ignore[misc]
         torch.Size([2])
     """
 
+    _drawn: tuple[Tensor, Tensor] | None = None  # the last draw of rsample, and its log q
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws with gradients, ``(*sample_shape, *batch, M)``."""
+        noise = self.base_dist.rsample(torch.Size(sample_shape))
+        z, log_det = ComposedTransform(*self.transforms).call_and_ladj(noise)
+        self._drawn = z, self.base_dist.log_prob(noise) - log_det
+        return z
+
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
-        """Draws without gradients, copied so that no transform finds them in its cache."""
+        """Draws without gradients; a copy, which no transform has in its cache."""
         drawn: Tensor = super().sample(sample_shape)
         return drawn.clone()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log q(z) in nats, for values that broadcast against the batch.
-
-        A draw of ``rsample`` is passed on as the same object, by which the cache knows it.
-        """
+        """Log q(z) in nats."""
+        if self._drawn is not None and value is self._drawn[0]:
+            return self._drawn[1]
+        if self._validate_args:
+            self._validate_sample(value)
         batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        whole = value if value.shape[:-1] == batch else value.expand(*batch, value.shape[-1])
-        density: Tensor = super().log_prob(whole)
+        whole = value.expand(*batch, value.shape[-1])
+        noise, log_det = ComposedTransform(*self.transforms).inv.call_and_ladj(whole)
+        density: Tensor = self.base_dist.log_prob(noise) + log_det
         return density

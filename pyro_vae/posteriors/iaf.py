@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import pyro.distributions as dist
 from pydantic import PositiveInt
-from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
 
-from pyro_vae.distributions.affine_autoregressive import AffineAutoregressive
-from pyro_vae.distributions.flow import Flow
-from pyro_vae.distributions.masked_networks import masked_networks, width
-from pyro_vae.posteriors.flow_posterior import FlowPosterior
+from pyro_vae.distributions.autoregressive import autoregressive_steps
+from pyro_vae.posteriors.flow_posterior import AutoregressivePosterior
 
 __all__ = ["IAF"]
 
 
-class IAF(FlowPosterior):
-    r"""Inverse autoregressive flow: each step scales and shifts by what came before.
+class IAF(AutoregressivePosterior):
+    r"""Inverse autoregressive flow: scales and shifts that depend on the dimensions before.
 
     .. math:: z_{t,m} = \mu_{t,m}(z_{t-1,<m}, h) + \sigma_{t,m}(z_{t-1,<m}, h) \, z_{t-1,m},
               \quad z_0 \sim N(\mu(x), \mathrm{diag}(\sigma(x)^2))
 
-    with h a context that the encoder puts out, and the order of the dimensions turned at each
-    step. A draw and its density take one pass of each network; the density of any other code
-    takes one for each dimension. Each log sigma of a step stays within [-5, 3].
+    with h a context that the encoder puts out; every other step takes the dimensions in reverse.
+    A draw and its density take one pass of each network; the density of any other code takes M.
+    Each sigma of a step stays within [1e-3, 1e3].
 
     Shapes:
         maps ``(*, 2 * latent_dim + context)`` to batch_shape ``(*,)`` and event_shape
@@ -31,7 +26,7 @@ class IAF(FlowPosterior):
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
-        transforms: Number of steps, at least 1.
+        transforms: Number of transforms, at least 1.
         context: Size of the context h, at least 1.
         hidden: Width of each network's hidden layer, at least M; None for 4 M, and at least 32.
 
@@ -52,12 +47,5 @@ class IAF(FlowPosterior):
         context: PositiveInt = 16,
         hidden: PositiveInt | None = None,
     ) -> None:
-        super().__init__()
-        self.latent_dim, self.context_size = latent_dim, context
-        size = width("iaf", latent_dim, hidden)
-        self.networks = masked_networks(latent_dim, [1, 1], size, transforms, context)
-
-    def flow(self, loc: Tensor, scale: Tensor, context: Tensor) -> TorchDistribution:
-        """The flow, its fast direction to z."""
-        steps = [AffineAutoregressive(network, context) for network in self.networks]
-        return Flow(dist.Normal(loc, scale).to_event(1), steps)
+        super().__init__(latent_dim, context)
+        self.steps = autoregressive_steps("iaf", latent_dim, transforms, hidden, context)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import pyro.distributions as dist
-import torch
 from pydantic import Field, PositiveInt
-from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
 
-from pyro_vae.distributions.flow import Flow
-from pyro_vae.distributions.masked_networks import masked_networks, width
-from pyro_vae.distributions.spline_autoregressive import SplineAutoregressive, spline_parameters
-from pyro_vae.posteriors.flow_posterior import FlowPosterior
+from pyro_vae.distributions.autoregressive import autoregressive_steps, spline
+from pyro_vae.posteriors.flow_posterior import AutoregressivePosterior
 
 __all__ = ["NeuralSpline"]
 
 
-class NeuralSpline(FlowPosterior):
+class NeuralSpline(AutoregressivePosterior):
     r"""Autoregressive rational-quadratic splines, shifted and scaled by the encoder.
 
     .. math:: z = \mu(x) + \sigma(x) \odot u_T, \quad u_{t,m} = g(u_{t-1,m};
               \theta_{t,m}(u_{t-1,<m}, h)), \quad u_0 \sim N(0, I)
 
-    with g an increasing spline on [-bound, bound] and the identity outside, h a context that the
-    encoder puts out, and the order of the dimensions turned at each step. A draw and its density
-    take one pass of each network; the density of any other code takes one for each dimension.
+    with g an increasing spline on [-B, B] and the identity outside, and h a context that the
+    encoder puts out; every other step takes the dimensions in reverse. A draw and its density
+    take one pass of each network; the density of any other code takes M.
 
     Shapes:
         maps ``(*, 2 * latent_dim + context)`` to batch_shape ``(*,)`` and event_shape
@@ -34,9 +28,9 @@ class NeuralSpline(FlowPosterior):
 
     Args:
         latent_dim: Size M of the latent code, at least 1.
-        transforms: Number T of steps, at least 1.
+        transforms: Number of transforms, at least 1.
         bins: Number of bins of each spline, from 2 to 100.
-        bound: Where the splines end, in units of sigma, from 0.1 to 1000.
+        bound: B, in units of sigma, from 0.1 to 1000.
         context: Size of the context h, at least 1.
         hidden: Width of each network's hidden layer, at least M; None for 4 M, and at least 32.
 
@@ -45,9 +39,12 @@ class NeuralSpline(FlowPosterior):
         | https://arxiv.org/abs/1906.04032
 
     Example:
+        >>> import torch
         >>> NeuralSpline(latent_dim=3, context=8)(torch.zeros(5, 14)).batch_shape
         torch.Size([5])
     """
+
+    standardized = True
 
     def __init__(
         self,
@@ -58,18 +55,7 @@ class NeuralSpline(FlowPosterior):
         context: PositiveInt = 16,
         hidden: PositiveInt | None = None,
     ) -> None:
-        super().__init__()
-        self.latent_dim, self.context_size = latent_dim, context
-        self.bins, self.bound = bins, float(bound)
-        size, outputs = width("neural_spline", latent_dim, hidden), spline_parameters(bins)
-        self.networks = masked_networks(latent_dim, outputs, size, transforms, context)
-
-    def flow(self, loc: Tensor, scale: Tensor, context: Tensor) -> TorchDistribution:
-        """The flow, its fast direction to z."""
-        base = dist.Normal(torch.zeros_like(loc), torch.ones_like(scale)).to_event(1)
-        splines = [
-            SplineAutoregressive(self.latent_dim, network, self.bins, self.bound, context)
-            for network in self.networks
-        ]
-        place = dist.transforms.AffineTransform(loc, scale, event_dim=1, cache_size=1)
-        return Flow(base, [*splines, place])
+        super().__init__(latent_dim, context)
+        self.steps = autoregressive_steps(
+            "neural_spline", latent_dim, transforms, hidden, context, **spline(bins, bound)
+        )

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import pyro.distributions as dist
-import torch
 from pydantic import PositiveInt
-from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
 
-from pyro_vae.core.prior import Prior
-from pyro_vae.distributions.affine_autoregressive import AffineAutoregressive
-from pyro_vae.distributions.flow import Flow
-from pyro_vae.distributions.masked_networks import masked_networks, width
+from pyro_vae.distributions.autoregressive import autoregressive_steps
+from pyro_vae.priors.flow_prior import FlowPrior
 
 __all__ = ["MAF"]
 
 
-class MAF(Prior):
+class MAF(FlowPrior):
     r"""Masked autoregressive flow on a standard normal.
 
     .. math:: p(z) = N(f(z) \mid 0, I) \left|\det \frac{\partial f}{\partial z}\right|, \quad
               f(z)_m = \mu_m(z_{<m}) + \sigma_m(z_{<m}) \, z_m
 
-    composed several times, the order of the dimensions turned each time. The density takes one
-    pass of each network, a draw takes one for each dimension: fast in training, slower to
-    generate. Each log sigma stays within [-5, 3].
+    composed several times, every other time with the dimensions reversed. The density takes one
+    pass of each network, a draw takes M: fast to train, slower to generate. Each sigma stays
+    within [1e-3, 1e3].
 
     Shapes:
         ``forward()`` has batch_shape ``()`` and event_shape ``(latent_dim,)``;
@@ -44,22 +38,11 @@ class MAF(Prior):
         torch.Size([2])
     """
 
-    zeros: Tensor
-    ones: Tensor
-
     def __init__(
         self,
         latent_dim: PositiveInt,
         transforms: PositiveInt = 2,
         hidden: PositiveInt | None = None,
     ) -> None:
-        super().__init__()
-        self.register_buffer("zeros", torch.zeros(latent_dim), persistent=False)
-        self.register_buffer("ones", torch.ones(latent_dim), persistent=False)
-        size = width("maf", latent_dim, hidden)
-        self.networks = masked_networks(latent_dim, [1, 1], size, transforms)
-
-    def forward(self) -> TorchDistribution:
-        """The flow, its fast direction from z."""
-        base = dist.Normal(self.zeros, self.ones).to_event(1)
-        return Flow(base, [AffineAutoregressive(network).inv for network in self.networks])
+        super().__init__(latent_dim)
+        self.steps = autoregressive_steps("maf", latent_dim, transforms, hidden)

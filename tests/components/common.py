@@ -1,7 +1,7 @@
 """The distribution that a component makes, from whatever parameters it takes."""
 
 import torch
-from pyro.nn.auto_reg_nn import MaskedLinear
+from zuko.nn import MaskedLinear
 
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior

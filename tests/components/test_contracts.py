@@ -84,7 +84,7 @@ def test_a_datum_does_not_touch_its_neighbours(conditional):
 def test_gradient_reaches_everything(random_component):
     parameters = parameters_of(random_component)
     d = distribution(random_component, parameters)
-    log_prob = d.log_prob(d.sample(torch.Size([501])))  # some in each bin of a spline
+    log_prob = d.log_prob(d.sample(torch.Size([5001])))  # some in each bin of a spline
     if log_prob.requires_grad:
         log_prob.sum().backward()
     for name, parameter in random_component.named_parameters():
