@@ -9,7 +9,9 @@ from pyro_vae.posteriors.laplace import Laplace as Laplace
 from pyro_vae.posteriors.low_rank_normal import LowRankNormal as LowRankNormal
 from pyro_vae.posteriors.multivariate_normal import MultivariateNormal as MultivariateNormal
 from pyro_vae.posteriors.neural_spline import NeuralSpline as NeuralSpline
+from pyro_vae.posteriors.nice import NICE as NICE
 from pyro_vae.posteriors.per_example import PerExample as PerExample
 from pyro_vae.posteriors.planar import Planar as Planar
 from pyro_vae.posteriors.power_spherical import PowerSpherical as PowerSpherical
+from pyro_vae.posteriors.real_nvp import RealNVP as RealNVP
 from pyro_vae.posteriors.student_t import StudentT as StudentT

@@ -8,6 +8,7 @@ from pyro_vae.priors.laplace import Laplace as Laplace
 from pyro_vae.priors.maf import MAF as MAF
 from pyro_vae.priors.multivariate_normal import MultivariateNormal as MultivariateNormal
 from pyro_vae.priors.neural_spline import NeuralSpline as NeuralSpline
+from pyro_vae.priors.real_nvp import RealNVP as RealNVP
 from pyro_vae.priors.standard_normal import StandardNormal as StandardNormal
 from pyro_vae.priors.student_t import StudentT as StudentT
 from pyro_vae.priors.uniform_sphere import UniformSphere as UniformSphere
