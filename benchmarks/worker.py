@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -90,6 +91,7 @@ def serve(connection: Connection, group: str, device: str, threads: int, log: Pa
     An exception is answered with :class:`Unavailable`; what is printed goes to the log.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    multiprocessing.set_start_method(None, force=True)  # a DataLoader's workers start as usual
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

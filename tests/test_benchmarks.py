@@ -1,3 +1,4 @@
+import multiprocessing
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from importlib.util import find_spec
@@ -159,6 +160,15 @@ class TestRun:
             assert len(result.times) == 1
             assert result.parameters == 9936
         assert report.disagreements(results) == []
+
+    def test_a_contender_starts_processes_as_it_would_alone(self, workers):
+        class StartMethod:  # in the worker it unpickles as the name of the start method
+            def __reduce__(self):
+                return eval, ("__import__('multiprocessing').get_start_method()",)
+
+        expected = multiprocessing.get_start_method()
+        with pytest.raises(Unavailable, match=f"KeyError: '{expected}'"):
+            workers.ask(EAGER, 1, "train", StartMethod(), 1)
 
     def test_a_flow_guide_has_no_exact_row(self, workers):
         (result,) = measure(BY_KEY["flow"], [EXACT], workers, TINY)
