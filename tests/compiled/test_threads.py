@@ -4,7 +4,6 @@ import threading
 
 import pyro
 import torch
-from pyro import distributions as dist
 
 from pyro_vae.compiled import CompiledSVI, backends
 from tests.compiled.common import adam
@@ -41,7 +40,6 @@ class Elsewhere(threading.Thread):
                 y = x.clone()
                 y[x < 0] = 0.0
                 assert y.tolist() == [1.0, 0.0, 3.0]
-                assert dist.Normal(0.0, 1.0).sample().item() < 9
                 for name, method in METHODS.items():
                     assert getattr(torch.Tensor, name) is method
                 self.rounds += 1
