@@ -10,8 +10,7 @@ from pydantic import NonNegativeInt
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.binarization import Binarization
-from pyro_vae.data.downloads import missing_files
-from pyro_vae.data.locations import FilePath, data_folder
+from pyro_vae.data.locations import FilePath, data_folder, missing_files
 from pyro_vae.data.numpy_files import read_arrays
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -75,7 +74,7 @@ class BinarizedMNIST(Source):
             train, validation, test = (_unpacked(folder / PACKED, split) for split in SPLITS)
         else:
             names = [*(path.name for path in texts if not path.is_file()), f"(or {PACKED})"]
-            raise missing_files(self.kind, names, folder, download=False)
+            raise missing_files(self.kind, names, folder)
         return Raw(train, validation=(validation, None), test=(test, None))
 
 

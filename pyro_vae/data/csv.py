@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,9 @@ from pydantic import BeforeValidator
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.locations import FilePath
-from pyro_vae.data.prepare import Raw
-from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
 from pyro_vae.data.standardization import Standardize
-from pyro_vae.data.tables import Table, read_table
+from pyro_vae.data.tables import Table, parsed
 
 __all__ = ["CSV"]
 
@@ -25,7 +24,7 @@ def _is_delimiter(value: object) -> object:
     return value
 
 
-class CSV(Source):
+class CSV(Table):
     r"""The numeric columns of a table in a text file, one row a datum.
 
     Nothing is filled in and nothing is guessed: a cell without a finite number is an error that
@@ -67,36 +66,53 @@ class CSV(Source):
         test: Share = 0.2,
         **preprocessing: Any,
     ) -> None:
-        super().__init__(**preprocessing)
-        self.path = path
-        self.columns = columns
-        self.label = label
+        super().__init__(path, columns, label, standardize, test, **preprocessing)
         self.header = header
         self.delimiter = delimiter
-        self.standardize = standardize
-        self.test = test
 
-    def read(self) -> Raw:
-        """The columns' values ``(N, columns)`` and the labels, as they are in the file."""
-        path = Path(self.path).expanduser()
-        table = read_table(path, self.delimiter, header=self.header)
-        labels = _labels(table, self.label)
-        chosen = self.columns or [name for name in table.names if name != self.label]
-        if not chosen:
+    def table(self, path: Path) -> Any:
+        """The file's cells as text, by the number of the line that each row ends on."""
+        import pandas
+
+        try:  # pandas' own reader fills short rows up without a word
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+                numbered = ((reader.line_num, row) for row in reader if row)
+                rows = {line: [cell.strip() for cell in row] for line, row in numbered}
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(
-                f"{path}: expected a column besides the label {self.label!r}, got none"
+                f"{path}: expected a table in UTF-8, got a file that cannot be read: {error}"
+            ) from None
+        lines = list(rows)
+        names = self._names(rows[lines[0]], path) if rows else []
+        for line, row in rows.items():
+            if len(row) != len(names):
+                raise DataError(
+                    f"{path}: line {line}: expected {len(names)} cells between "
+                    f"{self.delimiter!r}, as in the first line, got {len(row)}; correct it, or "
+                    "name the delimiter (data.delimiter)"
+                )
+        skipped = 1 if self.header else 0
+        return pandas.DataFrame(
+            list(rows.values())[skipped:],
+            index=pandas.Index(lines[skipped:], name="line"),
+            columns=names,
+            dtype=str,
+        )
+
+    def _names(self, first: list[str], path: Path) -> list[str]:
+        if not self.header:
+            return [str(position) for position in range(len(first))]
+        if np.isfinite(parsed(first)).all():
+            raise DataError(
+                f"{path}: expected names of columns in the first line, got numbers only: "
+                f"{', '.join(first)[:40]}; add the names, or say that there are none "
+                "(data.header=false)"
             )
-        x = np.stack([table.numbers(name) for name in chosen], axis=1)
-        return Raw(x, labels, name=path.name)
-
-
-def _labels(table: Table, name: str | None) -> np.ndarray[Any, Any] | None:
-    """Numbers as they are; texts by their place in alphabetical order."""
-    if name is None:
-        return None
-    cells = table.cells(name)
-    if any(table.number(cell) is not None for cell in cells):
-        numbers = table.numbers(name)
-        whole = (numbers == np.round(numbers)).all()
-        return numbers.astype(np.int64) if whole else numbers
-    return np.unique(np.array(table.texts(name)), return_inverse=True)[1]
+        twice = sorted({name for name in first if first.count(name) > 1})
+        if twice:
+            raise DataError(
+                f"{path}: expected columns with names of their own, got {twice[0]!r} "
+                f"{first.count(twice[0])} times; rename one"
+            )
+        return first

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from torch import Tensor
@@ -12,6 +14,7 @@ from pyro_vae.data.locations import FilePath
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.splits import Share
 from pyro_vae.data.torchvision_images import TorchvisionImages
+from pyro_vae.data.unpacked import unpack
 
 __all__ = ["EMNIST"]
 
@@ -40,11 +43,13 @@ class EMNIST(TorchvisionImages):
         | https://arxiv.org/abs/1702.05373
 
     Example:
-        >>> EMNIST("letters").files[0]
-        'emnist-letters-train-images-idx3-ubyte'
+        >>> EMNIST("letters").declaration["split"]
+        'letters'
     """
 
-    archive = "gzip.zip"
+    dataset = "EMNIST"
+    folder = "EMNIST/raw"
+    archives = ("*.gz", "gzip.zip")
 
     def __init__(
         self,
@@ -59,25 +64,25 @@ class EMNIST(TorchvisionImages):
         super().__init__(root, download, validation, **preprocessing)
         self.split = split
         self.options = {"split": split}
-        self.files = tuple(
-            f"emnist-{split}-{half}-{what}-ubyte"
-            for half in ("train", "test")
-            for what in ("images-idx3", "labels-idx1")
-        )
+        self.files = f"emnist-{split}-* (each as it is, or as .gz) or gzip.zip"
 
-    @staticmethod
-    def loader() -> Any:
-        """Its class ``EMNIST``, which reads ``EMNIST/raw``."""
-        from torchvision import datasets
+    def unpack(self, archive: Path, folder: Path) -> None:
+        """Unpack a split's file, or its four files in the archive of all splits."""
+        if archive.suffix != ".zip":
+            unpack(archive, folder)
+            return
+        with zipfile.ZipFile(archive) as packed:
+            for name in packed.namelist():
+                file = PurePosixPath(name)
+                if file.match(f"gzip/emnist-{self.split}-*.gz"):
+                    content = gzip.decompress(packed.read(name))
+                    (folder / file.stem).write_bytes(content)
 
-        return datasets.EMNIST
+    def adjusted(self, x: Tensor) -> Tensor:
+        """Images that stand upright."""
+        return x.transpose(2, 3).contiguous()
 
     def read(self) -> Raw:
         """Upright intensities and labels of the split's two halves."""
-        return replace(
-            super().read(), name=f"emnist {self.split}", preprocessing="rows and columns exchanged"
-        )
-
-    def _images(self, root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
-        images, labels = super()._images(root, train=train)
-        return images.transpose(2, 3).contiguous(), labels
+        name, done = f"emnist {self.split}", "rows and columns exchanged"
+        return replace(super().read(), name=name, preprocessing=done)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyro_vae.data.torchvision_images import TorchvisionImages
 
 __all__ = ["FashionMNIST"]
@@ -24,9 +22,7 @@ class FashionMNIST(TorchvisionImages):
         'fashion_mnist'
     """
 
-    @staticmethod
-    def loader() -> Any:
-        """Its class ``FashionMNIST``, which reads ``FashionMNIST/raw``."""
-        from torchvision import datasets
-
-        return datasets.FashionMNIST
+    dataset = "FashionMNIST"
+    folder = "FashionMNIST/raw"
+    archives = ("*.gz",)
+    files = "{train,t10k}-{images-idx3,labels-idx1}-ubyte (each as it is, or as .gz)"

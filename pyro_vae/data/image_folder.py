@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +13,10 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.locations import FilePath
-from pyro_vae.data.pictures import Channels, Fit, decoded, fitted, formats, stacked
+from pyro_vae.data.pictures import Bytes, Channels, Fit, decoded, formats, pixels, stacked
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
-from pyro_vae.data.trees import open_tree
 
 __all__ = ["ImageFolder"]
 
@@ -71,29 +72,48 @@ class ImageFolder(Source):
         if not path.is_dir():
             what = "a file" if path.is_file() else "no such folder"
             raise DataError(f"{path}: expected a folder of images, got {what}")
-        with open_tree(path) as files:
-            assert files is not None
-            known = formats()
-            names = [name for name in files if PurePosixPath(name).suffix.lower() in known]
-            if not names:
-                raise DataError(
-                    f"{path}: expected images (such as .png or .jpg), got none among its "
-                    f"{len(files)} files; name the folder that holds them (data.path)"
-                )
-            labels = _labels(path, names)
-            x = stacked(names, lambda name: self._picture(files[name], files.called(name)),
-                        self.size, self.channels, str(path))  # fmt: skip
+        files, known = sorted(_files(path)), formats()
+        names = [name for name in files if Path(name).suffix.lower() in known]
+        if not names:
+            raise DataError(
+                f"{path}: expected images (such as .png or .jpg), got none among its "
+                f"{len(files)} files; name the folder that holds them (data.path)"
+            )
+        labels = _labels(path, names)
+        x = stacked((self._picture(path / name) for name in names), len(names), str(path))
         colour = "grey" if self.channels == 1 else "colour"
         how = f"{colour}, {self.fit} to {self.size} x {self.size}"
         return Raw(x, labels, name=path.resolve().name, preprocessing=how)
 
-    def _picture(self, content: bytes, name: str) -> Any:
-        return fitted(decoded(content, name, self.channels), self.size, self.fit)
+    def _picture(self, path: Path) -> Bytes:
+        try:
+            image = decoded(path.read_bytes(), str(path))
+            return pixels(image, self.channels, self.size, self.fit)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path}: expected an image, got one that cannot be read: "
+                f"{getattr(error, 'strerror', None) or error}; put a fresh copy in its place, or "
+                "take it away"
+            ) from None
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Names of the visible files below a folder, through links too, but never in a circle."""
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        folders[:] = [
+            f
+            for f in folders
+            if not (f.startswith(".") or real.is_relative_to((real / f).resolve()))
+        ]
+        for name in files:
+            if not name.startswith("."):
+                yield Path(here, name).relative_to(folder).as_posix()
 
 
 def _labels(path: Path, names: list[str]) -> Tensor | None:
     """Number of the subfolder that each image is in; None if there are no subfolders."""
-    parents = [PurePosixPath(name).parts[0] if "/" in name else "" for name in names]
+    parents = [name.partition("/")[0] if "/" in name else "" for name in names]
     if not any(parents):
         return None
     if not all(parents):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyro_vae.data.torchvision_images import TorchvisionImages
 
 __all__ = ["KMNIST"]
@@ -24,9 +22,7 @@ class KMNIST(TorchvisionImages):
         'kmnist'
     """
 
-    @staticmethod
-    def loader() -> Any:
-        """Its class ``KMNIST``, which reads ``KMNIST/raw``."""
-        from torchvision import datasets
-
-        return datasets.KMNIST
+    dataset = "KMNIST"
+    folder = "KMNIST/raw"
+    archives = ("*.gz",)
+    files = "{train,t10k}-{images-idx3,labels-idx1}-ubyte (each as it is, or as .gz)"

@@ -1,14 +1,17 @@
-"""Where data are looked for, and where what is unpacked from them is kept."""
+"""Where data are looked for."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-__all__ = ["FilePath", "cache_folder", "data_folder"]
+from pyro_vae.core.errors import DataError
+
+__all__ = ["FilePath", "data_folder", "missing_files"]
 
 
 def _as_text(value: object) -> object:
@@ -29,8 +32,16 @@ def data_folder(root: str | None) -> Path:
     return Path(root or os.environ.get("PYRO_VAE_DATA") or "data").expanduser()
 
 
-def cache_folder() -> Path:
-    """``PYRO_VAE_CACHE``, else ``pyro_vae`` in the user's cache (``XDG_CACHE_HOME``)."""
-    own = os.environ.get("PYRO_VAE_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(own) if own else Path(shared) / "pyro_vae").expanduser()
+def missing_files(kind: str, wanted: Sequence[str], where: Path) -> DataError:
+    """The error that names what is not there, and what to do.
+
+    Example:
+        >>> print(missing_files("my_kind", ["train.npz"], Path("data")))
+        my_kind: expected train.npz in data, got no such file; put it there, or name the folder \
+that holds it (data.root=..., or PYRO_VAE_DATA)
+    """
+    them, s = ("them", "s") if len(wanted) > 1 else ("it", "")
+    return DataError(
+        f"{kind}: expected {', '.join(wanted)} in {where}, got no such file{s}; put {them} there, "
+        f"or name the folder that holds {them} (data.root=..., or PYRO_VAE_DATA)"
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyro_vae.data.torchvision_images import TorchvisionImages
 
 __all__ = ["MNIST"]
@@ -24,9 +22,7 @@ class MNIST(TorchvisionImages):
         10000
     """
 
-    @staticmethod
-    def loader() -> Any:
-        """Its class ``MNIST``, which reads ``MNIST/raw``."""
-        from torchvision import datasets
-
-        return datasets.MNIST
+    dataset = "MNIST"
+    folder = "MNIST/raw"
+    archives = ("*.gz",)
+    files = "{train,t10k}-{images-idx3,labels-idx1}-ubyte (each as it is, or as .gz)"

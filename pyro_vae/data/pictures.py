@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.memory import check_room
 
-__all__ = ["Channels", "Fit", "decoded", "fitted", "formats", "stacked"]
+__all__ = ["Bytes", "Channels", "Fit", "decoded", "formats", "pixels", "stacked"]
 
 Channels = Literal[1, 3]
 """1 for grey, 3 for red, green and blue."""
@@ -34,16 +34,15 @@ def formats() -> dict[str, str]:
     return {e: f for e, f in endings.items() if f in Image.OPEN and f != RUNS_A_PROGRAM}
 
 
-def decoded(content: bytes, name: str, channels: Channels) -> Any:
-    """A Pillow image in grey or in colour, the right way up, on black where it is transparent.
+def decoded(content: bytes, name: str) -> Any:
+    """A Pillow image, the right way up.
 
     Args:
         content: The file's bytes.
         name: What to call the file in a message.
-        channels: 1 for grey, 3 for colour.
 
     Raises:
-        DataError: if it is no image, damaged, too large to be one, or of numbers without a scale.
+        DataError: if it is no image, damaged, or too large to be one.
     """
     from PIL import Image, ImageOps
 
@@ -53,7 +52,7 @@ def decoded(content: bytes, name: str, channels: Channels) -> Any:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(content), formats=sorted(set(formats().values()))) as image:
                 image.load()
-                return _plain(ImageOps.exif_transpose(image), channels)
+                return ImageOps.exif_transpose(image)
     except Exception as error:  # damage may surface as any error of Pillow's many readers
         cause = " ".join(str(error).split()) or type(error).__name__
         if "cannot identify image file" in cause:
@@ -64,49 +63,66 @@ def decoded(content: bytes, name: str, channels: Channels) -> Any:
         ) from None
 
 
-def fitted(image: Any, size: int, fit: Fit = "crop") -> Bytes:
-    """An image's bytes at one size, ``(channels, size, size)``.
+def pixels(
+    image: Any, channels: Channels | None = None, size: int | None = None, fit: Fit = "crop"
+) -> Bytes:
+    """An image's bytes, ``(channels, height, width)``, on black where it is transparent.
 
     Where it shrinks, each pixel is a weighted mean of those that it covers.
 
+    Args:
+        image: Pillow's.
+        channels: 1 for grey, 3 for colour; by default the image's own.
+        size: Of each side in pixels; by default the image's own.
+        fit: How it becomes square, if it has a size.
+
+    Raises:
+        ValueError: if its values are numbers without a scale.
+
     Example:
         >>> from PIL import Image
-        >>> fitted(Image.new("L", (6, 4), 7), size=2).tolist()
+        >>> pixels(Image.new("L", (6, 4), 7), size=2).tolist()
         [[[7, 7], [7, 7]]]
     """
     from PIL import Image, ImageOps
 
-    method, target = Image.Resampling.BILINEAR, (size, size)
-    square = ImageOps.fit(image, target, method) if fit == "crop" else image.resize(target, method)
-    pixels = np.asarray(square, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    image = _plain(image, channels)
+    if size is not None:
+        method, target = Image.Resampling.BILINEAR, (size, size)
+        crops = fit == "crop"
+        image = ImageOps.fit(image, target, method) if crops else image.resize(target, method)
+    values = np.asarray(image, dtype=np.uint8)
+    return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
 
 
-def stacked(
-    names: Iterable[str], picture: Callable[[str], Bytes], size: int, channels: Channels, kind: str
-) -> Tensor:
-    """Intensities in [0, 1] of many images, ``(N, channels, size, size)``.
+def stacked(pictures: Iterable[Bytes], count: int, name: str) -> Tensor:
+    """Intensities in [0, 1] of many images, ``(count, channels, height, width)``.
 
     Args:
-        names: Of the images, in order.
-        picture: Gives an image's bytes by its name, ``(channels, size, size)``.
-        size: Of each side.
-        channels: How many.
-        kind: Of the data, for a message.
+        pictures: Each image's bytes, ``(channels, height, width)``.
+        count: How many there are, at least 1.
+        name: Of the data, for a message.
 
     Raises:
-        DataError: if they do not fit into memory, or one of them cannot be read.
+        DataError: if they do not fit into memory, or differ in shape.
     """
-    names = list(names)
-    shape = (len(names), channels, size, size)
-    check_room(shape, kind, "choose a smaller size, or fewer images")
-    images = torch.empty(shape, dtype=torch.uint8)
-    for row, name in enumerate(names):
-        images[row] = torch.from_numpy(picture(name).copy())
+    images = torch.empty(0, dtype=torch.uint8)
+    for row, picture in enumerate(pictures):
+        if row == 0:
+            shape = (count, *picture.shape)
+            check_room(shape, name, "choose a smaller size, or fewer images")
+            images = torch.empty(shape, dtype=torch.uint8)
+        if picture.shape != images.shape[1:]:
+            raise DataError(
+                f"{name}: expected images of one shape, {tuple(images.shape[1:])} as the first, "
+                f"got {picture.shape} in image {row}; choose size and channels (data.size, "
+                "data.channels)"
+            )
+        images[row] = torch.from_numpy(picture.copy())
     return images / 255
 
 
-def _plain(image: Any, channels: Channels) -> Any:
+def _plain(image: Any, channels: Channels | None) -> Any:
     from PIL import Image
 
     if image.mode.startswith("I;16"):
@@ -118,4 +134,6 @@ def _plain(image: Any, channels: Channels) -> Any:
         image = Image.alpha_composite(Image.new("RGBA", above.size, (0, 0, 0, 255)), above)
     if image.mode not in {"1", "L"}:
         image = image.convert("RGB")
+    if channels is None:
+        return image.convert("L") if image.mode == "1" else image
     return image.convert("L" if channels == 1 else "RGB")

@@ -1,11 +1,8 @@
-"""Tables in text files: lines of cells, each with its place for a message."""
+"""Tables by pandas: the columns to read, as finite numbers, and the labels."""
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,148 +10,125 @@ import numpy as np
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
+from pyro_vae.data.locations import FilePath
+from pyro_vae.data.prepare import Raw
+from pyro_vae.data.source import Source
+from pyro_vae.data.splits import Share
+from pyro_vae.data.standardization import Standardize
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "parsed"]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells as text.
+class Table(Source):
+    """The numeric columns of a table, one row a datum.
+
+    Nothing is filled in and nothing is guessed: a cell without a finite number is an error that
+    names its row and column.
 
     Args:
         path: Of the file.
-        names: Of the columns.
-        rows: Cells, as many in each row as there are names.
-        lines: Number of the line that each row ends on, from 1.
+        columns: Names of the columns to read, in this order; by default all but the label's.
+        label: Name of the column of labels; text there is numbered in alphabetical order.
+        standardize: ``zscore`` takes each column's mean off and divides by its standard
+            deviation, both of the training data; ``none`` leaves the values as they are.
+        test: Fraction of the data in [0, 1), or a whole number of them, to test on.
     """
 
-    path: Path
-    names: list[str]
-    rows: list[list[str]]
-    lines: list[int]
+    def __init__(
+        self,
+        path: FilePath,
+        columns: list[str] | None = None,
+        label: str | None = None,
+        standardize: Standardize = "none",
+        test: Share = 0.2,
+        **preprocessing: Any,
+    ) -> None:
+        super().__init__(**preprocessing)
+        self.path = path
+        self.columns = columns
+        self.column_of_labels = label
+        self.standardize = standardize
+        self.test = test
 
-    def cells(self, name: str) -> list[str]:
-        """A column's cells.
+    @abstractmethod
+    def table(self, path: Path) -> Any:
+        """The file's table: a pandas DataFrame whose index names the rows for a message.
 
         Raises:
-            DataError: if there is no such column.
+            DataError: if the file cannot be read.
         """
-        if name not in self.names:
+
+    def read(self) -> Raw:
+        """The columns' values ``(N, columns)`` and the labels, as they are in the file."""
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "no such file"
+            raise DataError(f"{path}: expected a table in a file, got {what}")
+        table = self.table(path)
+        if not len(table):
+            raise DataError(f"{path}: expected at least one row of numbers, got none")
+        labels = None if self.column_of_labels is None else self._labels(table, path)
+        chosen = self.columns or [name for name in table if name != self.column_of_labels]
+        if not chosen:
             raise DataError(
-                f"{self.path}: expected a column {name!r}, got {', '.join(self.names)}"
-                f"{nearest(name, self.names)}"
+                f"{path}: expected a column besides the label {self.column_of_labels!r}, got none"
             )
-        column = self.names.index(name)
-        return [row[column] for row in self.rows]
+        x = np.stack([_numbers(_column(table, name, path), path) for name in chosen], axis=1)
+        return Raw(x, labels, name=path.name)
 
-    def numbers(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """A column's numbers.
+    def _labels(self, table: Any, path: Path) -> np.ndarray[Any, Any]:
+        """Numbers as they are; texts by their place in alphabetical order."""
+        column = _column(table, str(self.column_of_labels), path)
+        texts = column.astype(str).str.strip()
+        if np.isfinite(parsed(column)).any():
+            numbers = _numbers(column, path)
+            whole = (numbers == np.round(numbers)).all()
+            return numbers.astype(np.int64) if whole else numbers
+        _refuse(column, texts.str.lower().isin(MISSING).to_numpy(), "a label", path)
+        return np.unique(texts.to_numpy(dtype=str), return_inverse=True)[1]
 
-        Raises:
-            DataError: naming the first cell that is missing, or is no finite number.
-        """
-        cells = self.cells(name)
-        found = [self.number(cell) for cell in cells]
-        if None in found:
-            self._refuse(name, cells, [number is None for number in found], "a finite number")
-        return np.array(found, dtype=np.float64)
 
-    def texts(self, name: str) -> list[str]:
-        """A column's cells, none of them missing.
-
-        Raises:
-            DataError: naming the first cell that is.
-        """
-        cells = self.cells(name)
-        missing = [cell.lower() in MISSING for cell in cells]
-        if any(missing):
-            self._refuse(name, cells, missing, "a label")
-        return cells
-
-    @staticmethod
-    def number(cell: str) -> float | None:
-        """The finite number that a cell says, if it does.
-
-        Example:
-            >>> Table.number("1e3"), Table.number("nan"), Table.number("1_000")
-            (1000.0, None, None)
-        """
-        try:
-            number = float(cell)
-        except ValueError:
-            return None
-        return number if math.isfinite(number) and "_" not in cell else None
-
-    def _refuse(self, name: str, cells: list[str], bad: list[bool], expected: str) -> None:
-        row = bad.index(True)
-        missing = cells[row].lower() in MISSING
-        got = "a missing value" if missing else repr(cells[row][:40])
-        others = f" ({sum(bad)} such rows in this column)" if sum(bad) > 1 else ""
-        remedy = "remove such rows, fill them in" if missing else "correct it"
+def _column(table: Any, name: str, path: Path) -> Any:
+    if name not in table:
         raise DataError(
-            f"{self.path}: line {self.lines[row]}, column {name!r}: expected {expected}, got "
-            f"{got}{others}; {remedy}, or leave the column out (data.columns)"
+            f"{path}: expected a column {name!r}, got {', '.join(map(str, table))}"
+            f"{nearest(name, map(str, table))}"
         )
+    return table[name]
 
 
-def read_table(path: Path, delimiter: str, *, header: bool) -> Table:
-    """A table of at least one row, its rows all of one length; empty lines are passed over.
+def parsed(cells: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The numbers that cells say; NaN where one says none.
 
-    Args:
-        path: Of the file, in UTF-8.
-        delimiter: Between two cells.
-        header: Whether the first line names the columns; if not, they are ``0``, ``1``, ...
-
-    Raises:
-        DataError: if the file is missing, is no text, or is no such table.
+    Example:
+        >>> parsed(["1e3", "?", "1_000"])
+        array([1000.,   nan,   nan])
     """
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise DataError(f"{path}: expected a table in a text file, got {what}")
-    try:
-        numbered = list(_lines(path, delimiter))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: expected a table in UTF-8, got a file that cannot be read: {error}"
-        ) from None
-    names = _names(path, numbered, header)
-    body = numbered[1:] if header else numbered
-    if not body:
-        raise DataError(f"{path}: expected at least one row of numbers, got none")
-    for line, row in body:
-        if len(row) != len(names):
-            raise DataError(
-                f"{path}: line {line}: expected {len(names)} cells between {delimiter!r}, as in "
-                f"the first line, got {len(row)}; correct it, or name the delimiter "
-                "(data.delimiter)"
-            )
-    return Table(path, names, [row for _, row in body], [line for line, _ in body])
+    import pandas
+
+    numbers = pandas.to_numeric(pandas.Series(cells), errors="coerce")
+    return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
 
 
-def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        for row in reader:
-            if row:
-                yield reader.line_num, [cell.strip() for cell in row]
+def _numbers(column: Any, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    numbers = parsed(column)
+    _refuse(column, ~np.isfinite(numbers), "a finite number", path)
+    return numbers
 
 
-def _names(path: Path, numbered: list[tuple[int, list[str]]], header: bool) -> list[str]:
-    first = numbered[0][1] if numbered else []
-    if not header:
-        return [str(position) for position in range(len(first))]
-    if first and all(Table.number(cell) is not None for cell in first):
-        raise DataError(
-            f"{path}: expected names of columns in the first line, got numbers only: "
-            f"{', '.join(first)[:40]}; add the names, or say that there are none "
-            "(data.header=false)"
-        )
-    twice = sorted({name for name in first if first.count(name) > 1})
-    if twice:
-        raise DataError(
-            f"{path}: expected columns with names of their own, got {twice[0]!r} "
-            f"{first.count(twice[0])} times; rename one"
-        )
-    return first
+def _refuse(column: Any, bad: np.ndarray[Any, Any], expected: str, path: Path) -> None:
+    """Name the first bad cell, if there is one."""
+    if not bad.any():
+        return
+    first = int(bad.argmax())
+    cell = str(column.iloc[first]).strip()
+    missing = cell.lower() in MISSING or cell == "<NA>"
+    others = f" ({bad.sum()} such rows in this column)" if bad.sum() > 1 else ""
+    raise DataError(
+        f"{path}: {column.index.name} {column.index[first]}, column {column.name!r}: expected "
+        f"{expected}, got {'a missing value' if missing else repr(cell[:40])}{others}; "
+        f"{'remove such rows, fill them in' if missing else 'correct it'}, or leave the column "
+        "out (data.columns)"
+    )

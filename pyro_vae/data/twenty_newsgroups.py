@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pyro_vae.data.downloads import missing_files
-from pyro_vae.data.locations import FilePath, data_folder
+from pyro_vae.data.locations import FilePath, data_folder, missing_files
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.sparse_counts import SparseCounts
@@ -62,6 +61,6 @@ class TwentyNewsgroups(Source):
         folder = data_folder(self.root) / FOLDER
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
-            raise missing_files(self.kind, missing, folder, download=False)
+            raise missing_files(self.kind, missing, folder)
         train, test, vocabulary = (str(folder / name) for name in FILES)
         return SparseCounts(train, test_path=test, vocab=vocabulary)

@@ -54,11 +54,9 @@ def write_root(tmp_path, images):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache and an environment of the test's own."""
-    monkeypatch.setenv("PYRO_VAE_CACHE", str(tmp_path / "cache"))
+def no_root(monkeypatch):
+    """No root by the environment, unless a test names one."""
     monkeypatch.delenv("PYRO_VAE_DATA", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

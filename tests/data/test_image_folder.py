@@ -7,7 +7,7 @@ from PIL import Image
 
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.data import ImageFolder
-from pyro_vae.data.pictures import decoded, fitted, formats
+from pyro_vae.data.pictures import decoded, formats, pixels
 
 from .conftest import png
 
@@ -108,7 +108,7 @@ def test_unfit_arguments_are_refused():
 
 
 def read(content, channels=1):
-    return fitted(decoded(content, "it", channels), 2)
+    return pixels(decoded(content, "it"), channels, 2)
 
 
 def test_transparent_pixels_lie_on_black():
@@ -122,8 +122,8 @@ def test_sixteen_bits_keep_their_scale(tmp_path):
     Image.fromarray(np.full((2, 2), 0x8000, dtype=np.uint16)).save(tmp_path / "x.png")
     assert read((tmp_path / "x.png").read_bytes()).tolist() == [[[128, 128], [128, 128]]]
     Image.fromarray(np.full((2, 2), 0.5, dtype=np.float32)).save(tmp_path / "x.tiff")
-    with pytest.raises(DataError, match=r"values \(mode F\) have no known greatest"):
-        read((tmp_path / "x.tiff").read_bytes())
+    with pytest.raises(DataError, match=r"x.tiff: .*values \(mode F\) have no known greatest"):
+        ImageFolder(tmp_path).load()
 
 
 def test_photographs_are_turned_upright(tmp_path):
@@ -135,11 +135,11 @@ def test_photographs_are_turned_upright(tmp_path):
 
 
 def test_crop_keeps_the_middle_and_stretch_all():
-    pixels = np.zeros((4, 8))
-    pixels[:, 2:6] = 200
-    image = decoded(png(pixels), "it", 1)
-    assert (fitted(image, 4) == 200).all()
-    assert 0 < fitted(image, 4, "stretch").mean() < 200
+    values = np.zeros((4, 8))
+    values[:, 2:6] = 200
+    image = decoded(png(values), "it")
+    assert (pixels(image, 1, 4) == 200).all()
+    assert 0 < pixels(image, 1, 4, "stretch").mean() < 200
 
 
 def test_bombs_are_refused(monkeypatch):

@@ -12,8 +12,11 @@ from pyro_vae.data import Digits, Source
 NEEDED = {
     "array": {"path": "x.npy"},
     "csv": {"path": "x.csv"},
+    "huggingface": {"path": "ylecun/mnist"},
     "image_folder": {"path": "images"},
+    "parquet": {"path": "x.parquet"},
     "sparse_counts": {"path": "x.npz"},
+    "torchvision": {"name": "CIFAR100"},
 }
 OFFICIAL = {"binarized_mnist", "celeba"}  # whose validation split is not the user's to choose
 
@@ -43,7 +46,7 @@ def test_kinds_are_named_for_their_files():
         "fashion_mnist",
     }
     known |= {"image_folder", "kmnist", "mnist", "omniglot", "sparse_counts", "svhn"}
-    known |= {"twenty_newsgroups"}
+    known |= {"huggingface", "parquet", "torchvision", "twenty_newsgroups"}
     assert known <= set(Source.kinds())
     for kind, cls in Source.kinds().items():
         assert cls.__module__ == f"pyro_vae.data.{kind}"
