@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any, Self
 
 import pyro
@@ -12,30 +11,21 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
-from pyro_vae.core.declarable import Declarable
-from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import device_of, evaluating
-from pyro_vae.core.network import ModuleNetwork, Network, network_for
+from pyro_vae.core.network import network_for
+from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
+from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
+from pyro_vae.data.standardization import Standardization
 from pyro_vae.networks.lookup import Lookup, encoder_for
 
 __all__ = ["VAE"]
-
-Declaration = str | Mapping[str, Any] | nn.Module
-
-FAMILIES: dict[str, Any] = {
-    "prior": Prior,
-    "likelihood": Likelihood,
-    "decoder": Network,
-    "posterior": Posterior,
-    "encoder": Network,
-}
 
 
 class VAE(UniqueModule):
@@ -87,16 +77,18 @@ class VAE(UniqueModule):
     ) -> None:
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
-        parts = _read(event_shape, latent_dim, given)
+        parts = read_parts(event_shape, latent_dim, given)
         super().__init__()
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
+        self.standardization: Standardization | None = None
+        """By which the data that it was trained on became z-scores; ``fit`` sets it."""
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
-        self.likelihood: Likelihood = _built(parts["likelihood"], **known)
-        self.posterior: Posterior = _built(parts["posterior"], **known)
+        self.likelihood: Likelihood = built(parts["likelihood"], **known)
+        self.posterior: Posterior = built(parts["posterior"], **known)
         self.encoder: nn.Module = encoder_for(parts["encoder"], shape, self.posterior)
         known |= {"encoder": self.encoder, "posterior": self.posterior}
-        self.prior: Prior = _built(parts["prior"], **known)
+        self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
         self.decoder: nn.Module = network_for(
@@ -138,12 +130,34 @@ class VAE(UniqueModule):
         self.prior.initialize(self._data(x))
         self.likelihood.initialize(self._data(x))
 
-    def encode(self, x: Tensor) -> TorchDistribution:
-        """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""
+    def encode(self, x: AnyArray) -> TorchDistribution:
+        """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``.
+
+        Args:
+            x: A tensor as a data set's splits hold it, or an array or table in the data's own
+                units, which :meth:`transform` standardizes as the training data were.
+        """
         q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
         return q
 
-    def point_estimate(self, x: Tensor) -> Tensor:
+    def transform(self, x: AnyArray) -> Tensor:
+        """Values in the data's own units as the model sees them, ``(N, *event_shape)``.
+
+        They become the z-scores that :attr:`standardization` says, and go to the model's device.
+
+        Raises:
+            DataError: if they are unfit.
+        """
+        how = self.standardization
+        rows = fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+        weight = next(self.parameters(), torch.empty(0))
+        return rows.to(device_of(self), weight.dtype)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """What the model sees, ``(*batch, *event_shape)``, in the data's own units."""
+        return x if self.standardization is None else self.standardization.inverse(x)
+
+    def point_estimate(self, x: AnyArray) -> Tensor:
         """A single code for each datum, ``(N, M)``: usually the mean of q(z|x).
 
         A flow's is the image of its base's mean, and a distribution on the sphere has its mode
@@ -162,24 +176,32 @@ class VAE(UniqueModule):
         return p
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x|z) at the point estimate of z, ``(N, *event_shape)``."""
+    def reconstruct(self, x: AnyArray) -> Tensor:
+        """The mean of p(x|z) at the point estimate of z, ``(N, *event_shape)``.
+
+        Args:
+            x: As :meth:`encode` takes it; the result is in the same units.
+        """
         with evaluating(self):
-            mean: Tensor = self.decode(self.point_estimate(x), x).mean
-            return mean
+            data = self._data(x)
+            mean: Tensor = self.decode(self.point_estimate(data), data).mean
+            return mean if isinstance(x, Tensor) else self.inverse(mean)
 
     @torch.no_grad()
-    def generate(self, size: int = 1, *, sample: bool = False) -> Tensor:
-        """New data from z ~ p(z), ``(size, *event_shape)``.
+    def generate(
+        self, size: int = 1, *, sample: bool = False, standardized: bool = False
+    ) -> Tensor:
+        """New data from z ~ p(z), ``(size, *event_shape)``, in the data's own units.
 
         Args:
             size: Number of data.
             sample: Draw x ~ p(x|z), with pixel noise, instead of returning the mean of p(x|z).
+            standardized: Leave them as the model sees them: z-scores, if it was trained on such.
         """
         with evaluating(self):
             p = self.decode(self.prior().sample(torch.Size([size])))
             drawn: Tensor = p.sample() if sample else p.mean
-            return drawn
+            return drawn if standardized else self.inverse(drawn)
 
     @property
     def declaration(self) -> dict[str, Any]:
@@ -187,7 +209,7 @@ class VAE(UniqueModule):
 
         A user's own ``nn.Module``, which has no name, appears as the module itself.
         """
-        parts = {name: _declaration_of(getattr(self, name)) for name in FAMILIES}
+        parts = {name: declaration_of(getattr(self, name)) for name in FAMILIES}
         return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts}
 
     def swap(self, **changes: Any) -> Self:
@@ -206,13 +228,16 @@ class VAE(UniqueModule):
         kept = {name: copy.deepcopy(parts[name]) for name in parts if name not in changes}
         return type(self)(**(parts | kept))
 
-    def _data(self, x: Tensor) -> Tensor:
+    def _data(self, x: Any) -> Tensor:
+        if not isinstance(x, Tensor) and hasattr(x, "shape"):
+            x = self.transform(x)
         event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
         if event != self.event_shape:
             got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
             want = ", ".join(["N", *map(str, self.event_shape)])
             raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
-        return x
+        data: Tensor = x
+        return data
 
     @torch.no_grad()
     def _check_shapes(self) -> None:
@@ -228,44 +253,3 @@ class VAE(UniqueModule):
             check_shapes("posterior(encoder(x))", posterior, (2,), code)
             check_supports(posterior, prior)
             check_shapes("likelihood(decoder(z))", self.decode(z), (2,), data)
-
-
-def _read(
-    event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
-) -> dict[str, Any]:
-    """Check the whole declaration, and raise all problems at once."""
-    problems: list[str] = []
-    sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
-    if not all(type(n) is int and n > 0 for n in sizes):
-        problems.append(
-            f"event_shape: must be the sizes of one datum, each > 0, got {shown(event_shape)}"
-        )
-    if type(latent_dim) is not int or latent_dim < 1:
-        problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
-    parts: dict[str, Any] = {}
-    for name, value in given.items():
-        family = FAMILIES[name]
-        if isinstance(value, nn.Module):
-            parts[name] = value
-            strange = family is not Network or isinstance(value, Declarable)
-            if strange and not isinstance(value, family):
-                problems.append(
-                    f"{name}: must be a {family.__name__}, a name or a mapping with 'kind', "
-                    f"got a module of type {type(value).__name__}"
-                )
-        else:
-            try:
-                parts[name] = parse(family, value, name)
-            except DeclarationError as error:
-                problems += error.problems
-    if problems:
-        raise DeclarationError(problems, "The VAE's declaration")
-    return parts
-
-
-def _built(part: Declared | nn.Module, **known: Any) -> Any:
-    return part.build(**known) if isinstance(part, Declared) else part
-
-
-def _declaration_of(part: Any) -> Any:
-    return part.module if isinstance(part, ModuleNetwork) else part.declaration

@@ -23,7 +23,7 @@ def generate(
     seed: options.Seed = 0,
     imports: options.Imports = None,
 ) -> None:
-    """Draw new data from a run's model: z from the prior, then x."""
+    """Draw new data from a run's model: z from the prior, then x, in the data's own units."""
     import_components(imports)
     import io
 

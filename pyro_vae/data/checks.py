@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,15 +11,17 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
-__all__ = ["AnyArray", "as_event_rows", "as_labels", "first_where", "locate"]
+__all__ = ["AnyArray", "as_event_rows", "as_labels", "first_where", "fits_float32", "locate"]
 
 AnyArray = Tensor | np.ndarray | Foreign
 
 SHOWN_ROWS = 5
+WHOLE = 2**53
+TOLERANCE = 1e-3  # of a column's standard deviation, for rounding to float32
 
 
 def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
-    """An array as float32 rows ``(N, *event)`` on the CPU.
+    """An array as rows ``(N, *event)`` on the CPU: float32 if that holds every value, or float64.
 
     Args:
         x: Booleans, integers or real numbers, ``(N, *event)``.
@@ -29,10 +31,10 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
         DataError: if it holds no numbers, has no event dimension, or is not finite.
 
     Example:
-        >>> as_event_rows(np.array([[True, False]]))
-        tensor([[1., 0.]])
+        >>> as_event_rows(np.array([[True, False]])), as_event_rows(np.array([[0.1]])).dtype
+        (tensor([[1., 0.]]), torch.float64)
     """
-    rows = _on_cpu(x, name).to(torch.float32)
+    rows = _on_cpu(x, name)
     if rows.dim() < 2 or 0 in rows.shape[1:]:
         remedy = "; for one number a datum give x[:, None]" if rows.dim() == 1 else ""
         raise DataError(
@@ -40,7 +42,58 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
             f"got {tuple(rows.shape)}{remedy}"
         )
     _check_finite(rows, name)
-    return rows
+    small = rows.to(torch.float32)
+    if rows.dtype.itemsize <= 2 or rows.dtype == torch.float32:
+        return small
+    wide = rows.to(torch.float64)
+    if not rows.is_floating_point() and wide.numel() and wide.abs().max() >= WHOLE:
+        raise DataError(
+            f"{name}: expected whole numbers below 2^53, which float64 holds, got up to "
+            f"{wide.abs().max():.0f}; take off what they share, or leave them out"
+        )
+    return small if torch.equal(small.double(), wide) else wide
+
+
+def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor:
+    """Rows ``(N, *event)`` as float32, if rounding changes little.
+
+    Args:
+        rows: As float32 or float64.
+        name: What to call them in a message.
+        columns: Names of the positions of the event, if they have any.
+
+    Raises:
+        DataError: if a value overflows, or if rounding moves a value by more than a thousandth of
+            the standard deviation of its column (its position of the event).
+
+    Example:
+        >>> fits_float32(torch.tensor([[0.1]], dtype=torch.float64), "x")
+        tensor([[0.1000]])
+        >>> fits_float32(torch.tensor([[1e9], [1e9 + 1]], dtype=torch.float64), "x")
+        Traceback (most recent call last):
+        ...
+        pyro_vae.core.errors.DataError: x: expected values that float32 can tell apart, ...
+    """
+    small = rows.to(torch.float32)
+    if small.dtype == rows.dtype or not len(rows):
+        return small
+    _check_finite(small, name, "standardize them (standardize=zscore)")
+    moved = (small.double() - rows).abs().amax(0)
+    center = rows.mean(0)
+    widest = (rows - center).abs().amax(0).clamp_min(torch.finfo(torch.float64).tiny)
+    spread = ((rows - center) / widest).std(0, correction=0) * widest
+    bad = (moved > spread * TOLERANCE) & (rows != rows[0]).any(0)
+    if bad.any():
+        position = tuple(bad.nonzero()[0].tolist())
+        values, kept = (r[(slice(None), *position)] for r in (rows, small))
+        column = repr(columns[position[0]]) if columns else str(position)
+        raise DataError(
+            f"{name}: expected values that float32 can tell apart, got "
+            f"{len(kept.unique())} left of {len(values.unique())} in column {column}, from "
+            f"{values.min():.12g} to {values.max():.12g}; standardize them (standardize=zscore, "
+            "which is done in float64), or take off what they share"
+        )
+    return small
 
 
 def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:
@@ -51,7 +104,7 @@ def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tenso
     """
     if labels is None:
         return None
-    tensor = _on_cpu(labels, name, whole=np.int64)
+    tensor = _on_cpu(labels, name)
     if tensor.dim() == 0 or len(tensor) != rows:
         raise DataError(
             f"{name}: expected one for each of the {rows} rows, got shape {tuple(tensor.shape)}"
@@ -87,8 +140,8 @@ def locate(bad: Tensor, x: Tensor) -> str:
     )
 
 
-def _on_cpu(x: AnyArray, name: str, whole: type[np.number[Any]] = np.float32) -> Tensor:
-    """An array's numbers as a tensor without a gradient; NumPy's whole ones become ``whole``."""
+def _on_cpu(x: AnyArray, name: str) -> Tensor:
+    """An array's numbers as a tensor without a gradient."""
     if isinstance(x, Tensor):
         if x.layout is not torch.strided or x.is_complex():
             raise DataError(
@@ -106,16 +159,17 @@ def _on_cpu(x: AnyArray, name: str, whole: type[np.number[Any]] = np.float32) ->
         raise DataError(f"{name}: expected booleans, integers or real numbers, got {x.dtype}")
     if isinstance(x, np.ma.MaskedArray):
         x = np.ma.filled(x.astype(np.float64), np.nan)  # masked is missing, and reported so
+    native = np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
-        return torch.from_numpy(x.astype(np.float32 if x.dtype.kind == "f" else whole))
+        return torch.from_numpy(x.astype(native))
 
 
-def _check_finite(rows: Tensor, name: str) -> None:
+def _check_finite(rows: Tensor, name: str, remedy: str = "fill in what is missing") -> None:
     bad = (~torch.isfinite(rows)).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         some = ", ".join(map(str, bad[:SHOWN_ROWS]))
         more = ", ..." if len(bad) > SHOWN_ROWS else ""
         raise DataError(
-            f"{name}: expected finite numbers, got NaN or infinity (as float32) in {len(bad)} of "
-            f"{len(rows)} rows: {some}{more}; remove these rows, or fill in what is missing"
+            f"{name}: expected finite numbers, got NaN or infinity (as {str(rows.dtype)[6:]}) in "
+            f"{len(bad)} of {len(rows)} rows: {some}{more}; remove these rows, or {remedy}"
         )

@@ -12,7 +12,6 @@ from pydantic import BeforeValidator
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.locations import FilePath
 from pyro_vae.data.splits import Share
-from pyro_vae.data.standardization import Standardize
 from pyro_vae.data.tables import Table, parsed
 
 __all__ = ["CSV"]
@@ -39,8 +38,6 @@ class CSV(Table):
         label: Name of the column of labels; text there is numbered in alphabetical order.
         header: Whether the first line names the columns; if not, they are ``0``, ``1``, ...
         delimiter: Between two cells.
-        standardize: ``zscore`` takes each column's mean off and divides by its standard
-            deviation, both of the training data; ``none`` leaves the values as they are.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
 
     Raises:
@@ -62,11 +59,10 @@ class CSV(Table):
         label: str | None = None,
         header: bool = True,
         delimiter: Annotated[str, BeforeValidator(_is_delimiter)] = ",",
-        standardize: Standardize = "none",
         test: Share = 0.2,
         **preprocessing: Any,
     ) -> None:
-        super().__init__(path, columns, label, standardize, test, **preprocessing)
+        super().__init__(path, columns, label, test, **preprocessing)
         self.header = header
         self.delimiter = delimiter
 

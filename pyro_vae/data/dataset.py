@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.binarization import draw
+from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
 from pyro_vae.data.identity import Identity
+from pyro_vae.data.standardization import Standardization
 
 __all__ = ["DataSet", "Split"]
 
@@ -82,6 +84,7 @@ class DataSet:
         validation: Data to choose with; may be empty.
         test: Data to score on; may be empty.
         identity: Tells these data from all others.
+        standardization: By which the splits are z-scores, if they are.
 
     Example:
         >>> from pyro_vae.data import Digits
@@ -97,6 +100,7 @@ class DataSet:
     validation: Split
     test: Split
     identity: Identity
+    standardization: Standardization | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -111,7 +115,20 @@ class DataSet:
     def to(self, device: torch.device | str) -> DataSet:
         """The same data, on a device."""
         train, validation, test = (split.to(device) for split in self.splits.values())
-        return DataSet(train, validation, test, self.identity)
+        return replace(self, train=train, validation=validation, test=test)
+
+    def transform(self, x: AnyArray) -> Tensor:
+        """Values in the data's units as the splits hold them, ``(N, *event_shape)`` float32.
+
+        Raises:
+            DataError: if they are unfit, or of another shape.
+        """
+        how = self.standardization
+        return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """What the splits hold, ``(*batch, *event_shape)``, in the data's units."""
+        return x if self.standardization is None else self.standardization.inverse(x)
 
     def batches(
         self, batch_size: int, generator: torch.Generator, *, drop_last: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
@@ -18,10 +19,14 @@ DIGITS = 12
 
 
 def digest(arrays: Iterable[Tensor]) -> str:
-    """The first 12 hexadecimal digits of the sha256 over the arrays' shapes and float32 values."""
+    """The first 12 hexadecimal digits of the sha256 over the arrays' shapes and values.
+
+    Values are hashed as float32 where that holds every one of an array, else as float64.
+    """
     total = hashlib.sha256()
     for array in arrays:
-        values = array.numpy().astype("<f4", order="C", copy=False)
+        kind = "<f8" if array.dtype == torch.float64 else "<f4"
+        values = array.numpy().astype(kind, order="C", copy=False)
         total.update(str(values.shape).encode())
         total.update(values.data)
     return total.hexdigest()[:DIGITS]

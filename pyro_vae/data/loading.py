@@ -9,17 +9,22 @@ from pyro_vae.core.declaration import parse
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import as_dataset
 from pyro_vae.data.source import Source
+from pyro_vae.data.standardization import Standardization
 
 __all__ = ["load_data"]
 
 
-def load_data(given: DataSet | Source | str | Mapping[str, Any] | Any) -> DataSet:
+def load_data(
+    given: DataSet | Source | str | Mapping[str, Any] | Any,
+    standardization: Standardization | None = None,
+) -> DataSet:
     """A data set, from its declaration or from an array.
 
     Args:
         given: The name of a source or a mapping with ``kind``; a source; an array, tensor, sparse
             matrix or table ``(N, *event)``, which is split as :func:`~pyro_vae.as_dataset` does by
             default; or a data set, which comes back as it is.
+        standardization: Of an array, which is then in the units of other data.
 
     Raises:
         DeclarationError: if a declaration is not sound.
@@ -37,5 +42,7 @@ def load_data(given: DataSet | Source | str | Mapping[str, Any] | Any) -> DataSe
         given = declared.build()
     if isinstance(given, Source):
         return given.load()
+    if isinstance(given, DataSet):
+        return given
     array: Any = given
-    return as_dataset(array)
+    return as_dataset(array, standardize=standardization or "none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyro_vae.data.torchvision_images import TorchvisionImages
+from pyro_vae.data.torchvision_images import MNIST_FILES, TorchvisionImages
 
 __all__ = ["MNIST"]
 
@@ -25,4 +25,4 @@ class MNIST(TorchvisionImages):
     dataset = "MNIST"
     folder = "MNIST/raw"
     archives = ("*.gz",)
-    files = "{train,t10k}-{images-idx3,labels-idx1}-ubyte (each as it is, or as .gz)"
+    files = MNIST_FILES

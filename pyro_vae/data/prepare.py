@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,11 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
-from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels
+from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, split_rows
-from pyro_vae.data.standardization import Standardize, standardized
+from pyro_vae.data.standardization import Standardization, Standardize
 from pyro_vae.data.streams import stream
 
 __all__ = ["Preprocessing", "Raw", "as_dataset", "prepare"]
@@ -33,6 +34,7 @@ class Raw:
         name: What to call the data; by default, the source's kind.
         validation: The official validation set as values and labels, where there is one.
         preprocessing: What the source did to the values in the files, in words, if anything.
+        columns: Names of the positions of an event, if they have any, for messages.
     """
 
     x: AnyArray
@@ -41,6 +43,7 @@ class Raw:
     name: str = ""
     validation: tuple[AnyArray, AnyArray | None] | None = None
     preprocessing: str = ""
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Preprocessing:
         binarization: How grey intensities become 0 or 1.
         seed: Of the split, and of what is drawn once.
         standardize: How each value is shifted and scaled by what was trained on.
+        fitted: The training data's own, where that was settled before.
     """
 
     validation: Share = 0.1
@@ -60,6 +64,7 @@ class Preprocessing:
     binarization: Binarization = "none"
     seed: NonNegativeInt = 0
     standardize: Standardize = "none"
+    fitted: Standardization | None = None
 
 
 def as_dataset(
@@ -70,6 +75,7 @@ def as_dataset(
     test: int | float = 0.2,
     binarization: Binarization = "none",
     seed: int = 0,
+    standardize: str | Standardization = "none",
     name: str = "array",
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
@@ -86,6 +92,7 @@ def as_dataset(
         binarization: ``none``, ``threshold``, ``static`` or ``dynamic``; all but none need
             values in [0, 1].
         seed: Of the split, and of what is drawn once.
+        standardize: ``none``, ``zscore``, or the standardization of other data.
         name: What to call the data beside a score.
 
     Raises:
@@ -99,7 +106,12 @@ def as_dataset(
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed
     }  # fmt: skip
-    how = Preprocessing(**validated(Preprocessing, given, path="as_dataset"))
+    fitted = standardize if isinstance(standardize, Standardization) else None
+    if fitted is None:
+        given["standardize"] = standardize
+    how = replace(
+        Preprocessing(**validated(Preprocessing, given, path="as_dataset")), fitted=fitted
+    )
     if isinstance(x, DataSet):
         if labels is not None or how != Preprocessing():
             raise DataError(
@@ -107,7 +119,8 @@ def as_dataset(
                 "splits and binarization are settled; give its array, or no other argument"
             )
         return x
-    data = prepare(Raw(x, labels, name=name), how)
+    columns = tuple(map(str, getattr(x, "columns", ())))  # of a pandas table
+    data = prepare(Raw(x, labels, name=name, columns=columns), how)
     return data.to(x.device) if isinstance(x, Tensor) else data
 
 
@@ -126,30 +139,52 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         for name, arrays in given.items()
         if arrays is not None
     }
+    sources = [whole.x, *(split.x for split in official.values())]
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed)
+    standardization, words = _standardization(whole.x[train], how)
+
+    def settled(split: Split, name: str) -> Split:
+        """The split in float32, on the scale that the model sees."""
+        if standardization is not None:
+            return replace(split, x=standardization.transform(split.x))
+        return replace(split, x=fits_float32(split.x, name, raw.columns))
+
+    whole = settled(whole, "x")
     fixed = _fixed(whole, how, "x")
     dynamic = how.binarization == "dynamic"
     splits = {
         "train": replace(_taken(whole if dynamic else fixed, train), dynamic=dynamic),
         "validation": _taken(fixed, validation),
         "test": _taken(fixed, test),
-    } | {name: _fixed(split, how, f"{name} x") for name, split in official.items()}
-    splits, standardization = standardized(splits, how.standardize, how.binarization)
-    sources = [whole, *official.values()]
+    } | {
+        name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
+        for name, split in official.items()
+    }
     identity = Identity(
         name=raw.name,
-        sha256=digest(source.x for source in sources),
+        sha256=digest(sources),
         **{name: len(split) for name, split in splits.items()},
         seed=how.seed,
-        value_range=(
-            min(source.x.min().item() for source in sources),
-            max(source.x.max().item() for source in sources),
-        ),
+        value_range=(min(x.min().item() for x in sources), max(x.max().item() for x in sources)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, standardization))) or "none",
+        preprocessing="; ".join(filter(None, (raw.preprocessing, words))) or "none",
     )
-    return DataSet(**splits, identity=identity)
+    return DataSet(**splits, identity=identity, standardization=standardization)
+
+
+def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:
+    """How the data are standardized, and in words."""
+    if how.fitted is not None:
+        return how.fitted, "z-scores by the model's training data"
+    if how.standardize == "none":
+        return None, ""
+    if how.binarization != "none":
+        raise DataError(
+            f"standardize {how.standardize}: expected binarization none, got {how.binarization}; "
+            "data are standardized or made binary, not both"
+        )
+    return Standardization.of(train), "z-scores by the training data"
 
 
 def _read(x: AnyArray, labels: AnyArray | None, name: str) -> Split:

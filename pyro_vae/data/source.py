@@ -42,20 +42,23 @@ class Source(Declarable, home="pyro_vae.data"):
         validation: Fraction of the training data in [0, 1), or a whole number of them, to
             validate on.
         seed: Of the split and of what is drawn once.
+        standardize: ``zscore`` takes the mean off each position of the event and divides by its
+            standard deviation, both of the training data; ``none`` leaves the values as they are.
     """
 
     test: Share = 0.2
-    standardize: Standardize = "none"
 
     def __init__(
         self,
         binarization: Binarization = "none",
         validation: Share = 0.1,
         seed: NonNegativeInt = 0,
+        standardize: Standardize = "none",
     ) -> None:
         self.binarization = binarization
         self.validation = validation
         self.seed = seed
+        self.standardize = standardize
 
     def __repr__(self) -> str:
         given = {name: value for name, value in self.declaration.items() if name != "kind"}

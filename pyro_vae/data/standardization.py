@@ -1,15 +1,17 @@
-"""Values shifted and scaled by the statistics of what is trained on."""
+"""Values shifted and scaled by the statistics of what is trained on, in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.data.dataset import Split
+from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
 
-__all__ = ["Standardize", "standardized"]
+__all__ = ["Standardization", "Standardize"]
 
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
@@ -17,44 +19,56 @@ training split, which divides by N); where the training data do not vary, the me
 and nothing is divided."""
 
 
-def standardized(
-    splits: Mapping[str, Split], standardize: Standardize, binarization: str
-) -> tuple[dict[str, Split], str]:
-    """The splits on the training data's scale, and in words what was done to them.
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """The z-score of each position of an event: ``(x - mean) / scale``.
 
     Args:
-        splits: By name, ``train`` among them.
-        standardize: How.
-        binarization: Of the same data: what is 0 or 1 is not standardized as well.
-
-    Raises:
-        DataError: if the data are also to be made binary.
+        mean: Of the training data, ``(*event)`` float64.
+        scale: Their standard deviation, ``(*event)`` float64; 1 where they do not vary.
 
     Example:
-        >>> import torch
-        >>> splits, words = standardized(
-        ...     {
-        ...         "train": Split(torch.tensor([[1.0], [3.0]])),
-        ...         "test": Split(torch.tensor([[4.0]])),
-        ...     },
-        ...     "zscore",
-        ...     "none",
-        ... )
-        >>> splits["train"].x.flatten(), splits["test"].x.flatten(), words
-        (tensor([-1.,  1.]), tensor([2.]), 'z-scores by the training data')
+        >>> days = Standardization.of(torch.tensor([[1.0], [3.0]], dtype=torch.float64))
+        >>> days.transform(torch.tensor([[4.0]])), days.inverse(torch.tensor([[2.0]]))
+        (tensor([[2.]]), tensor([[4.]], dtype=torch.float64))
     """
-    if standardize == "none":
-        return dict(splits), ""
-    if binarization != "none":
-        raise DataError(
-            f"standardize {standardize}: expected binarization none, got {binarization}; data "
-            "are standardized or made binary, not both"
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Self:
+        """That of training data, ``(N, *event)``."""
+        x = x.double()
+        mean = x.mean(0)
+        widest = (x - mean).abs().amax(0)
+        varies = (widest > 0) & ~(x == x[0]).all(0)
+        unit = torch.where(varies, widest, torch.ones_like(widest))  # whose square is no extreme
+        spread = ((x - mean) / unit).std(0, correction=0) * unit
+        return cls(mean, torch.where(varies, spread, torch.ones_like(spread)))
+
+    def transform(self, x: AnyArray) -> Tensor:
+        """Values in the data's units as z-scores, ``(N, *event)`` float32 on the CPU.
+
+        Raises:
+            DataError: if they are unfit, or of another shape.
+        """
+        rows = as_event_rows(x)
+        if rows.shape[1:] != self.mean.shape:
+            raise DataError(
+                f"x: expected shape (N, {', '.join(map(str, self.mean.shape))}), as standardized, "
+                f"got {tuple(rows.shape)}"
+            )
+        return fits_float32((rows.double() - self.mean) / self.scale, "x, as z-scores,")
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Z-scores ``(*batch, *event)`` in the data's units, as float64."""
+        return x.double() * self.scale.to(x.device) + self.mean.to(x.device)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Standardization) and all(
+            torch.equal(mine, its)
+            for mine, its in ((self.mean, other.mean), (self.scale, other.scale))
         )
-    x = splits["train"].x.double()
-    mean, scale = x.mean(0), x.std(0, correction=0)
-    scale[(x == x[0]).all(0)] = 1.0
-    scaled = {
-        name: replace(split, x=((split.x.double() - mean) / scale).float())
-        for name, split in splits.items()
-    }
-    return scaled, "z-scores by the training data"
+
+    __hash__ = None  # type: ignore[assignment]

@@ -14,7 +14,6 @@ from pyro_vae.data.locations import FilePath
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
-from pyro_vae.data.standardization import Standardize
 
 __all__ = ["Table", "parsed"]
 
@@ -31,8 +30,6 @@ class Table(Source):
         path: Of the file.
         columns: Names of the columns to read, in this order; by default all but the label's.
         label: Name of the column of labels; text there is numbered in alphabetical order.
-        standardize: ``zscore`` takes each column's mean off and divides by its standard
-            deviation, both of the training data; ``none`` leaves the values as they are.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
     """
 
@@ -41,7 +38,6 @@ class Table(Source):
         path: FilePath,
         columns: list[str] | None = None,
         label: str | None = None,
-        standardize: Standardize = "none",
         test: Share = 0.2,
         **preprocessing: Any,
     ) -> None:
@@ -49,7 +45,6 @@ class Table(Source):
         self.path = path
         self.columns = columns
         self.column_of_labels = label
-        self.standardize = standardize
         self.test = test
 
     @abstractmethod
@@ -76,7 +71,7 @@ class Table(Source):
                 f"{path}: expected a column besides the label {self.column_of_labels!r}, got none"
             )
         x = np.stack([_numbers(_column(table, name, path), path) for name in chosen], axis=1)
-        return Raw(x, labels, name=path.name)
+        return Raw(x, labels, name=path.name, columns=chosen)
 
     def _labels(self, table: Any, path: Path) -> np.ndarray[Any, Any]:
         """Numbers as they are; texts by their place in alphabetical order."""

@@ -21,9 +21,13 @@ from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
 from pyro_vae.data.unpacked import unpack, unpacked
 
-__all__ = ["TorchvisionImages"]
+__all__ = ["MNIST_FILES", "TorchvisionImages"]
 
 Arrays = tuple[Tensor, Tensor | None]
+MNIST_FILES = (
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+    "t10k-labels-idx1-ubyte (each as it is, or as .gz)"
+)
 ABSENT = ("not found", "not present")
 UNSAFE = {"LSUN", "LSUNClass"}  # which unpickle a cache beside the data, unchecked
 OFFICIAL = {"train": ("train",), "validation": ("val", "valid"), "test": ("test",)}
@@ -252,7 +256,7 @@ class TorchvisionImages(Source):
             if isinstance(error, FileNotFoundError) or any(word in cause for word in ABSENT):
                 raise MissingError(
                     f"{self.kind}: expected the files of torchvision's {self.dataset} in "
-                    f"{place}, got: {cause.partition(' You can use')[0]}; put "
+                    f"{place}, got: {cause.partition('. You can use')[0]}; put "
                     f"{self.files or 'them'} there, name the folder that holds them "
                     "(data.root=..., or PYRO_VAE_DATA), or allow the download "
                     "(data.download=true)"

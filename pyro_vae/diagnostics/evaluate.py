@@ -57,7 +57,8 @@ def evaluate(
 
     Args:
         vae: The model.
-        data: As :func:`~pyro_vae.fit` takes it; an array is split as it is there.
+        data: As :func:`~pyro_vae.fit` takes it; an array is split as it is there, and in the
+            units of the training data: it is standardized as they were.
         split: Which split.
         kl: ``exact``, ``sampled``, or ``auto`` (exact where there is a closed form).
         particles: Draws from q(z|x) for each datum, in the ELBO.
@@ -96,7 +97,13 @@ def evaluate(
     how = _annealing(ais)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
-    data = load_data(data)
+    data = load_data(data, vae.standardization)
+    if vae.standardization is not None and data.standardization != vae.standardization:
+        raise IncompatibleComponents(
+            "Expected data standardized as those that the model was trained on, got data "
+            f"{'standardized by others' if data.standardization else 'that are not'}; give the "
+            "array in its own units, or as_dataset(x, standardize=vae.standardization)"
+        )
     if tuple(data.event_shape) != tuple(vae.event_shape):
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"

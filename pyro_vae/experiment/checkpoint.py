@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from pyro_vae.core.errors import CheckpointError, DeclarationError
+from pyro_vae.core.parts import FAMILIES
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
 from pyro_vae.experiment.yaml_file import read_yaml
-from pyro_vae.vae import FAMILIES, VAE
+from pyro_vae.vae import VAE
 
 __all__ = ["load", "load_experiment", "save"]
 
@@ -47,6 +48,7 @@ def save(vae: VAE, path: str | Path) -> Path:
     folder = RunFolder.create(Path(path))
     folder.write_declaration(mapping)
     folder.write_weights(vae.state_dict())
+    folder.write_standardization(vae.standardization)
     return folder.path
 
 
@@ -82,7 +84,9 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
     experiment = load_experiment(path)
     with torch.random.fork_rng(devices=[]):
         vae = experiment.build()
-    state = RunFolder(Path(path)).read_weights()
+    folder = RunFolder(Path(path))
+    state = folder.read_weights()
+    vae.standardization = folder.read_standardization()
     try:
         vae.load_state_dict(state)
     except RuntimeError as error:

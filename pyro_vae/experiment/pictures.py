@@ -36,7 +36,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     spread = torch.linspace(0, len(split) - 1, min(20, len(split))).long()  # may be sorted
     x = _batch(vae, split, spread)
     found["reconstructions"] = reconstructions(
-        _array(x), _array(vae.reconstruct(x)), limits=limits
+        _array(vae.inverse(x)), _array(vae.inverse(vae.reconstruct(x))), limits=limits
     )
     with torch.random.fork_rng():
         torch.manual_seed(SEED)

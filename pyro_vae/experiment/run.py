@@ -88,6 +88,7 @@ def run_experiment(
     if isinstance(vae.encoder, Lookup):
         vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
+    vae.standardization = data.standardization
     folder = _prepared(experiment, vae, out)
     try:
         result = _train(experiment, vae, data, folder, show_progress)
@@ -105,6 +106,7 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
     try:
         folder.write_declaration(experiment.mapping)
         folder.write_weights(vae.state_dict())
+        folder.write_standardization(vae.standardization)
         folder.reserve()
     except PyroVAEError:
         folder.discard()

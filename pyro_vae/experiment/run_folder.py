@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pyro_vae.core.errors import CheckpointError, RunFolderError
+from pyro_vae.data.standardization import Standardization
 from pyro_vae.experiment.yaml_file import dump
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["DECLARATION", "METRICS", "RunFolder"]
 
 DECLARATION = "experiment.yaml"
 WEIGHTS = "weights.safetensors"
+STANDARDIZATION = "standardization.safetensors"
 METRICS = "metrics.json"
 HISTORY = "history.csv"
 RESERVE = ".reserve"
@@ -107,6 +109,12 @@ class RunFolder:
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         self.write(WEIGHTS, safetensors.torch.save(tensors))
 
+    def write_standardization(self, how: Standardization | None) -> None:
+        """Write by what the data became z-scores, if they did."""
+        if how is not None:
+            tensors = {"mean": how.mean.contiguous(), "scale": how.scale.contiguous()}
+            self.write(STANDARDIZATION, safetensors.torch.save(tensors))
+
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write one row for each epoch, in nats per datum."""
         if not history:
@@ -146,14 +154,27 @@ class RunFolder:
         Raises:
             CheckpointError: if they are missing or damaged.
         """
-        path = self.path / WEIGHTS
+        return self._read_tensors(WEIGHTS)
+
+    def read_standardization(self) -> Standardization | None:
+        """Read by what the data became z-scores; None if they did not.
+
+        Raises:
+            CheckpointError: if the file is damaged.
+        """
+        if not (self.path / STANDARDIZATION).exists():
+            return None
+        return Standardization(**self._read_tensors(STANDARDIZATION))
+
+    def _read_tensors(self, name: str) -> dict[str, Tensor]:
+        path = self.path / name
         try:
             return safetensors.torch.load(path.read_bytes())
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
         except SafetensorError as error:
             raise CheckpointError(
-                f"{path}: expected weights as safetensors, but the file is truncated or damaged "
+                f"{path}: expected tensors as safetensors, but the file is truncated or damaged "
                 f"({error}); train again, or restore it from a copy"
             ) from None
 

@@ -69,7 +69,8 @@ def fit(
     Args:
         vae: The model.
         data: A data set; its declaration, such as ``"digits"``; or an array or tensor
-            ``(N, *event_shape)``, which is then split.
+            ``(N, *event_shape)``, which is then split. The model keeps the data's
+            standardization, if they have one.
         objective: What to maximize, as a name, a mapping with ``kind``, or an Objective.
         epochs: Passes over the training data.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
@@ -115,8 +116,9 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
-    data = load_data(data)
+    data = load_data(data, vae.standardization)
     _check_fits(vae, data, settings)
+    vae.standardization = data.standardization
     vae.to(where)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
     with seeded(settings.seed, where):

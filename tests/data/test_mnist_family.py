@@ -116,7 +116,7 @@ def test_what_is_missing_is_named_with_what_to_do(write_root):
         MNIST(root).load()
     message = str(caught.value)
     assert message.startswith("mnist: expected the files of torchvision's MNIST in ")
-    assert "put {train,t10k}-{images-idx3,labels-idx1}-ubyte (each as it is, or as .gz)" in message
+    assert f"put {IMAGES}, train-labels-idx1-ubyte, t10k-images" in message
     assert "data.download=true" in message
 
 

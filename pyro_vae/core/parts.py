@@ -1,0 +1,72 @@
+"""The parts of a model: read from their declarations, built, and declared again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.declaration import Declared, parse
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.messages import shown
+from pyro_vae.core.network import ModuleNetwork, Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+
+__all__ = ["FAMILIES", "Declaration", "built", "declaration_of", "read_parts"]
+
+Declaration = str | Mapping[str, Any] | nn.Module
+
+FAMILIES: dict[str, Any] = {
+    "prior": Prior,
+    "likelihood": Likelihood,
+    "decoder": Network,
+    "posterior": Posterior,
+    "encoder": Network,
+}
+
+
+def read_parts(
+    event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
+) -> dict[str, Any]:
+    """Check the whole declaration, and raise all problems at once."""
+    problems: list[str] = []
+    sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
+    if not all(type(n) is int and n > 0 for n in sizes):
+        problems.append(
+            f"event_shape: must be the sizes of one datum, each > 0, got {shown(event_shape)}"
+        )
+    if type(latent_dim) is not int or latent_dim < 1:
+        problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
+    parts: dict[str, Any] = {}
+    for name, value in given.items():
+        family = FAMILIES[name]
+        if isinstance(value, nn.Module):
+            parts[name] = value
+            strange = family is not Network or isinstance(value, Declarable)
+            if strange and not isinstance(value, family):
+                problems.append(
+                    f"{name}: must be a {family.__name__}, a name or a mapping with 'kind', "
+                    f"got a module of type {type(value).__name__}"
+                )
+        else:
+            try:
+                parts[name] = parse(family, value, name)
+            except DeclarationError as error:
+                problems += error.problems
+    if problems:
+        raise DeclarationError(problems, "The VAE's declaration")
+    return parts
+
+
+def built(part: Declared | nn.Module, **known: Any) -> Any:
+    """The module of a part, which takes what the model knows."""
+    return part.build(**known) if isinstance(part, Declared) else part
+
+
+def declaration_of(part: Any) -> Any:
+    """What rebuilds a part: its declaration, or a plain module itself."""
+    return part.module if isinstance(part, ModuleNetwork) else part.declaration
