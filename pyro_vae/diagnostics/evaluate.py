@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents
-from pyro_vae.core.modes import multiplying
+from pyro_vae.core.modes import device_of, multiplying
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import digest
@@ -52,7 +52,7 @@ def evaluate(
     """Score a model on a split of a data set, in evaluation mode, on the model's device.
 
     Always: the ELBO and its terms, the squared error of the reconstruction, the active units and
-    the KL of each dimension. When asked for: -log p(x), by importance sampling from q(z|x), or by
+    the KL of each dimension. On request: -log p(x), by importance sampling from q(z|x), or by
     annealing from the prior, which needs no guide.
 
     Args:
@@ -61,15 +61,14 @@ def evaluate(
         split: Which split.
         kl: ``exact``, ``sampled``, or ``auto`` (exact where there is a closed form).
         particles: Draws from q(z|x) for each datum, in the ELBO.
-        nll: Also estimate -log p(x) with this many importance samples for each datum; True takes
-            5,000.
-        ais: Also estimate it by annealed importance sampling, with this many temperatures; True
-            takes 1,000, and an :class:`~pyro_vae.evidence.annealed.Annealing` says all.
-        sandwich: Also draw this many data from the model, and hold annealing between a lower and
-            an upper bound there; True takes 100.
-        data_count: Score only so many data, evenly spaced over the split.
-        seed: Seed of the draws; they come from it alone.
-        show_progress: Whether to show a progress bar over what takes long.
+        nll: Number of importance samples for each datum, to estimate -log p(x); True is 5,000.
+        ais: Number of temperatures, to estimate it by annealed importance sampling; True is
+            1,000, and an :class:`~pyro_vae.evidence.annealed.Annealing` sets everything.
+        sandwich: Number of data to simulate from the model, to bound the error of annealing from
+            below and above; True is 100.
+        data_count: Score only this many data, evenly spaced over the split.
+        seed: Seed of the draws, which depend on nothing else.
+        show_progress: Whether to show a progress bar.
 
     Raises:
         DataError: if the split is empty, or has fewer data than ``data_count``, a number of draws
@@ -104,31 +103,34 @@ def evaluate(
     check_support(vae.likelihood, data)
     chosen = getattr(data, split)
     scored = _chosen(chosen, split, data_count, seed)
-    x = scored.to(next(iter([*vae.parameters(), *vae.buffers()]), scored).device)
+    x = scored.to(device_of(vae))
     with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
         terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
     units = latent_units(vae, x, seed=seed)
     error = _squared_error(vae, x)
+    options: Any = {"seed": seed, "show_progress": show_progress}
     estimates: dict[str, EvidenceEstimate] = {}
     if nll is not False:
         samples = SAMPLES if nll is True else nll
-        estimates["importance_sampling"] = importance_sampling(
-            vae, x, samples=samples, seed=seed, show_progress=show_progress
-        )
+        found = importance_sampling(vae, x, samples=samples, **options)
+        estimates["importance_sampling"] = found
     if how is not None:
-        estimates["annealed_importance_sampling"] = annealed_importance_sampling(
-            vae, x, how=how, seed=seed, show_progress=show_progress
-        )
+        found = annealed_importance_sampling(vae, x, how=how, **options)
+        estimates["annealed_importance_sampling"] = found
     between = None
     if sandwich is not False:
         count = SIMULATED if sandwich is True else sandwich
-        between = bidirectional_monte_carlo(
-            vae, count, how=how, seed=seed, show_progress=show_progress
-        )
+        between = bidirectional_monte_carlo(vae, count, how=how, **options)
     discrete = vae.likelihood.support.is_discrete
+    drawn = f"{particles} particle{'' if particles == 1 else 's'}, seed {seed}"
+    kl_estimator = terms.kl_method if terms.kl_method == "exact" else f"sampled, {drawn}"
     return Scores(
-        Estimate.of(terms.elbo), Estimate.of(terms.log_likelihood), Estimate.of(terms.kl),
-        Estimate.of(error), units, split, len(x), len(chosen), particles, seed, data.identity,
+        Estimate.of(terms.elbo, estimator=f"ELBO with {terms.kl_method} KL, {drawn}"),
+        Estimate.of(terms.log_likelihood, estimator=drawn),
+        Estimate.of(terms.kl, estimator=kl_estimator),
+        Estimate.of(error, unit="squared error per dimension",
+                    estimator="mean of p(x|z) at q's centre, a dimension"),
+        units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
         between,
     )  # fmt: skip

@@ -14,10 +14,9 @@ from torch.distributions import Distribution, Independent
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.objectives.kl import kl_exact, kl_source
-from pyro_vae.report.estimate import Estimate
-from pyro_vae.report.numbers import MISSING, nats
+from pyro_vae.report.estimate import Estimate, estimate_table
 from pyro_vae.report.shown import ShownAsTable
-from pyro_vae.report.table import Cell, Table
+from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
 __all__ = ["KLDecomposition", "kl_decomposition"]
@@ -60,6 +59,7 @@ class KLDecomposition(ShownAsTable):
     batch_size: int
     seed: int
     missing: str = ""
+    derived = ("bias",)
 
     @property
     def bias(self) -> str:
@@ -81,45 +81,16 @@ class KLDecomposition(ShownAsTable):
         """The KL and its parts, in nats per datum."""
         said = f"{self.draws} draws for each datum, seed {self.seed}. {self.bias}."
         caption = f"{said} Missing: {self.missing}." if self.missing else said
-        table = Table("The KL taken apart, in nats per datum", ["", "mean ± standard error"],
-                      caption=caption)  # fmt: skip
-        table.add(Cell("KL(q(z|x) || p(z)), sampled", "strong"), str(self.kl))
-        exact = MISSING if self.closed_form is None else nats(self.closed_form)
-        table.add("KL(q(z|x) || p(z)), closed form", exact)
-        table.add(Cell("= mutual information I_q(x; z)", "strong"), str(self.mutual_information))
-        table.add(Cell("+ KL(q(z) || p(z))", "strong"), str(self.marginal_kl))
-        for name, part in (
-            ("of which total correlation", self.total_correlation),
-            ("of which dimension-wise KL", self.dimension_wise_kl),
-        ):
-            table.add(name, MISSING if part is None else str(part))
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every number, for JSON."""
-        scores = {
-            name: None if score is None else {"value": score.value, "stderr": score.stderr}
-            for name, score in (
-                ("kl", self.kl),
-                ("mutual_information", self.mutual_information),
-                ("marginal_kl", self.marginal_kl),
-                ("total_correlation", self.total_correlation),
-                ("dimension_wise_kl", self.dimension_wise_kl),
-            )
+        exact = None if self.closed_form is None else Estimate(self.closed_form)
+        parts = {
+            "KL(q(z|x) || p(z)), sampled": self.kl,
+            "KL(q(z|x) || p(z)), closed form": exact,
+            "= mutual information I_q(x; z)": self.mutual_information,
+            "+ KL(q(z) || p(z))": self.marginal_kl,
+            "of which total correlation": self.total_correlation,
+            "of which dimension-wise KL": self.dimension_wise_kl,
         }
-        each = None if self.per_dimension is None else self.per_dimension.tolist()
-        return {
-            **scores,
-            "closed_form": self.closed_form,
-            "per_dimension": each,
-            "unit": "nats per datum",
-            "count": self.count,
-            "draws": self.draws,
-            "batch_size": self.batch_size,
-            "bias": self.bias,
-            "missing": self.missing,
-            "seed": self.seed,
-        }
+        return estimate_table("The KL taken apart, in nats per datum", parts, caption)
 
 
 def kl_decomposition(

@@ -1,17 +1,16 @@
-"""What an evaluation returns: every number with its estimator, and what it was measured on."""
+"""The result of an evaluation: every number with its estimator and its data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyro_vae.data.identity import Identity
 from pyro_vae.diagnostics.latent_units import LatentUnits
 from pyro_vae.evidence.bidirectional import Sandwich
 from pyro_vae.evidence.estimate import EvidenceEstimate
 from pyro_vae.objectives.terms import Terms
-from pyro_vae.report.estimate import Estimate
-from pyro_vae.report.numbers import nats, number
+from pyro_vae.report.estimate import Estimate, estimate_table
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
 
@@ -23,7 +22,7 @@ __all__ = ["Scores"]
 
 @dataclass(frozen=True, repr=False)
 class Scores(ShownAsTable):
-    """What a model scores on one split of one data set; shows itself in Jupyter.
+    """A model's scores on one split of one data set; Jupyter shows a table.
 
     Args:
         elbo: Evidence lower bound.
@@ -36,12 +35,12 @@ class Scores(ShownAsTable):
         available: Number of data in the split.
         particles: Draws from q(z|x) for each datum, in the ELBO.
         seed: Seed of the draws.
-        identity: What the data are.
-        sha256: First 12 hexadecimal digits of the digest of the values that were scored.
+        identity: The identity of the data.
+        sha256: First 12 hexadecimal digits of the digest of the values scored.
         measure: ``probability`` for a likelihood of discrete data, ``density`` for any other.
         terms: The ELBO and its terms for each datum.
-        estimates: log p(x) for each datum, by the name of its estimator.
-        sandwich: Annealing held between two bounds, on data drawn from the model.
+        estimates: log p(x) for each datum, by estimator.
+        sandwich: Bounds on the error of annealing, on data simulated from the model.
     """
 
     elbo: Estimate
@@ -60,91 +59,66 @@ class Scores(ShownAsTable):
     terms: Terms
     estimates: dict[str, EvidenceEstimate]
     sandwich: Sandwich | None = None
+    omitted = ("terms", "estimates")
+    derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
     @property
     def estimator(self) -> str:
-        """How the ELBO was found."""
+        """How the ELBO was estimated."""
         plural = "" if self.particles == 1 else "s"
         method = self.terms.kl_method
         return f"ELBO with {method} KL, {self.particles} particle{plural}, seed {self.seed}"
 
     @property
     def nll(self) -> Estimate | None:
-        """Negative log-likelihood -log p(x), by importance sampling; None unless asked for."""
-        return self._nll("importance_sampling")
+        """Negative log-likelihood -log p(x), by importance sampling; None unless requested."""
+        return self._log_losses.get("importance_sampling")
 
     @property
     def ais(self) -> Estimate | None:
-        """Negative log-likelihood -log p(x), by annealing; None unless asked for."""
-        return self._nll("annealed_importance_sampling")
+        """Negative log-likelihood -log p(x), by annealing; None unless requested."""
+        return self._log_losses.get("annealed_importance_sampling")
 
-    def _nll(self, name: str) -> Estimate | None:
-        found = self.estimates.get(name)
-        return None if found is None else Estimate.of(-found.log_evidence, found.monte_carlo)
+    @property
+    def _log_losses(self) -> dict[str, Estimate]:
+        """-log p(x), a mean over the data, by each requested estimator."""
+        return {
+            name: Estimate.of(-found.log_evidence, found.monte_carlo, estimator=found.estimator)
+            for name, found in self.estimates.items()
+        }
+
+    @property
+    def effective_sample_sizes(self) -> dict[str, dict[str, float]]:
+        """The least and the median over the data, by estimator of log p(x)."""
+        return {
+            name: {"samples": found.samples, "least": found.effective.min().item(),
+                   "median": found.effective.median().item()}
+            for name, found in self.estimates.items()
+        }  # fmt: skip
 
     @property
     def data(self) -> str:
-        """What was scored, in words."""
+        """The data scored, in words."""
         part = "" if self.count == self.available else f" of {self.available}, evenly spaced,"
         return f"{self.count}{part} {self.split} data of {self.identity}"
 
     def table(self) -> Table:
-        """The scores, in nats per datum, with what they were measured on and how."""
-        columns = ["", "mean ± standard error", "of it Monte Carlo", "estimator"]
-        table = Table("Scores, in nats per datum", columns, caption=f"{self.data}.")
-        table.add("ELBO", str(self.elbo), "", self.estimator)
-        table.add("E_q[log p(x|z)]", str(self.log_likelihood), "", "the same draws")
-        table.add("KL(q(z|x) || p(z))", str(self.kl), "", self.terms.kl_method)
-        for name, estimate in self.estimates.items():
-            score = self._nll(name)
-            assert score is not None
-            table.add("-log p(x)", str(score), number(score.monte_carlo, 2), estimate.estimator)
-            table.add("  effective sample size", estimate.effective_note, "", "of its weights")
+        """The scores, in nats per datum, with their data and estimators."""
+        rows = {"ELBO": self.elbo, "E_q[log p(x|z)]": self.log_likelihood,
+                "KL(q(z|x) || p(z))": self.kl}  # fmt: skip
+        for score in self._log_losses.values():
+            rows[f"-log p(x), {score.estimator.partition(',')[0]}"] = score
         if self.sandwich is not None:
-            between = self.sandwich
-            name = f"upper less lower bound, {len(between.x)} simulated data"
-            table.add(name, nats(*between.gap), "", between.estimator)
-        error = nats(self.reconstruction.value, self.reconstruction.stderr)
-        table.add(
-            "squared error (no nats)", error, "", "mean of p(x|z) at q's centre, a dimension"
-        )
+            name = f"upper less lower bound, {self.sandwich.count} simulated data"
+            rows[name] = self.sandwich.gap
+        rows["squared error (no nats)"] = self.reconstruction
+        table = estimate_table("Scores, in nats per datum", rows, f"{self.data}.")
+        for found in self.estimates.values():
+            method = found.estimator.partition(",")[0]
+            table.add("effective sample size", found.effective_note, "", f"weights of {method}")
         table.add("active units", str(self.units), "", self.units.rule)
         return table
 
     def figure(self) -> Figure:
         """Activity and KL of each dimension of the code."""
         return self.units.figure()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the values for each datum, for JSON."""
-        named = {"elbo": self.elbo, "log_likelihood": self.log_likelihood, "kl": self.kl}
-        return {
-            **{name: score.to_dict() for name, score in named.items()},
-            "unit": "nats per datum",
-            "split": self.split,
-            "count": self.count,
-            "available": self.available,
-            "estimator": self.estimator,
-            "particles": self.particles,
-            "kl_method": self.terms.kl_method,
-            "seed": self.seed,
-            "nll": {name: self._estimate(name) for name in self.estimates},
-            "sandwich": None if self.sandwich is None else self.sandwich.to_dict(),
-            "squared_error_per_dimension": self.reconstruction.to_dict(),
-            "latent_units": self.units.to_dict(),
-            "measure": self.measure,
-            "scored_sha256": self.sha256,
-            "data": self.identity.to_dict(),
-        }
-
-    def _estimate(self, name: str) -> dict[str, Any]:
-        estimate, score = self.estimates[name], self._nll(name)
-        assert score is not None
-        return score.to_dict() | {
-            "estimator": estimate.estimator,
-            "samples": estimate.samples,
-            "effective_sample_size": {
-                "least": estimate.effective.min().item(),
-                "median": estimate.effective.median().item(),
-            },
-        }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes, transition
@@ -20,24 +20,24 @@ from pyro_vae.vae import VAE
 
 __all__ = ["Annealing", "annealed_importance_sampling"]
 
-KEPT = 4  # tensors of that size that a gradient keeps, about
+KEPT = 4  # large tensors that a gradient keeps alive, about
 STEEPNESS = 4.0
 ACCEPTANCE = 0.65
 PILOTS = 8
-ADAPTATIONS = 200  # at the least, however few the temperatures are
+ADAPTATIONS = 200  # of the step size, at least
 RATE = 0.1
 
 
 @dataclass(frozen=True)
 class Annealing:
-    r"""How codes are led from the prior to the posterior.
+    r"""How codes move from the prior to the posterior.
 
-    The distributions on the way are p(z) p(x|z)^beta with T + 1 inverse temperatures,
+    The intermediate distributions are p(z) p(x|z)^beta with T + 1 inverse temperatures,
 
     .. math:: \beta_t \propto \mathrm{sigmoid}(4 (2 t / T - 1)), \quad \beta_0 = 0, \beta_T = 1
 
-    and at each a Hamiltonian trajectory moves every chain. Its step size is found by pilot chains
-    of their own, for each datum and temperature, and is fixed before the chains that count.
+    and at each a Hamiltonian trajectory moves every chain. Separate pilot chains tune its step
+    size for each datum and temperature beforehand.
 
     Args:
         temperatures: Number T of steps from the prior to the posterior, at least 2.
@@ -90,15 +90,15 @@ def annealed_importance_sampling(
     .. math:: \log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log p(x \mid z_{t-1}), \quad
               E[w] = p(x)
 
-    It needs no guide. The mean weight is unbiased for any number of temperatures; with few of
-    them the weights vary much and log p(x) is underestimated, which
-    :func:`~pyro_vae.evidence.bidirectional.bidirectional_monte_carlo` measures.
+    It needs no guide. The mean weight is unbiased for any number of temperatures. With few, the
+    weights vary widely and log p(x) is underestimated:
+    :func:`~pyro_vae.evidence.bidirectional.bidirectional_monte_carlo` measures by how much.
 
     Args:
         vae: The model; its codes are real.
         x: Data, ``(N, *event_shape)``.
         how: Temperatures, chains and trajectories.
-        seed: Seed of every draw; the global generators are left as they were.
+        seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
 
     Raises:
@@ -132,14 +132,9 @@ def annealed_importance_sampling(
 def annealing(
     vae: VAE, x: Tensor, how: Annealing, passes: int, seed: int, show: bool, what: str
 ) -> Iterator[tuple[int, Progress]]:
-    """What annealing needs around it; gives the number of data at a time and a progress bar."""
+    """Set modes and seed for annealing; yield the batch size and a progress bar."""
     check_real_codes(vae, what)
-    with (
-        evaluating(vae),
-        pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-    ):
-        torch.manual_seed(seed)
+    with evaluating(vae), pyro.validation_enabled(False), seeded(seed, x.device):
         size = chunk_sizes(vae, x, how.chains, share=KEPT)[0]
         total = -(-len(x) // size) * how.temperatures * passes
         with progress(total, what, unit="temperatures", enabled=show) as bar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import BLUE, Picture, as_array, note, styled
+from pyro_vae.plots.style import BLUE, Picture, as_array, axes_or_new, note, styled
 
 __all__ = ["latent_scatter"]
 
@@ -63,8 +63,7 @@ def latent_scatter(
         raise DataError(f"codes: nothing to draw, none of the {len(z)} codes is finite")
     classes = None if classes is None else classes[known]
     under = None if prior is None else _known(_codes(prior, "prior", z.shape[1]))
-    axes = Picture(6.4, 4.8).subplots() if ax is None else ax
-    picture = cast("Figure", axes.figure)
+    picture, axes = axes_or_new(ax, 6.4, 4.8)
     axes.set_title(title)
     if z.shape[1] == 1:
         _histogram(axes, z[known, 0], classes, names, under)

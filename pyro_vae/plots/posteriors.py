@@ -1,15 +1,22 @@
-"""Codes of chains and codes of a guide, a panel for each datum."""
+"""Codes from MCMC chains and from the guide, a panel for each datum."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import BLUE, ORANGE, Picture, as_array, note, styled
+from pyro_vae.plots.style import (
+    BLUE,
+    ORANGE,
+    Picture,
+    heading,
+    joint_legend,
+    note,
+    panels,
+    same_shape,
+    styled,
+)
 
 __all__ = ["posterior_panels"]
 
@@ -38,28 +45,15 @@ def posterior_panels(
         >>> len(posterior_panels(codes, 2 * codes).axes)
         2
     """
-    true, drawn = as_array(chains, "chains"), as_array(guide, "guide")
-    if true.shape != drawn.shape or true.ndim != 3:
-        raise DataError(
-            f"codes: expected two arrays of one shape (N, S, M), got {true.shape} and "
-            f"{drawn.shape}"
-        )
+    true, drawn = same_shape(chains, guide, "codes", "N, S, M")
     count = min(len(true), _MOST)
     ncols = min(count, 4)
-    nrows = math.ceil(count / ncols)
-    picture = Picture(max(2.7 * ncols, 4.6), 2.5 * nrows + 0.7)
-    panels = picture.subplots(nrows, ncols, squeeze=False).ravel()
-    for spare in panels[count:]:
-        spare.remove()
-    for n, axes in enumerate(panels[:count]):
+    picture, grid = panels(count, ncols, max(2.7 * ncols, 4.6), 2.5)
+    for n, axes in enumerate(grid):
         (_histograms if true.shape[-1] == 1 else _points)(axes, true[n], drawn[n])
         axes.set_title(f"#{n}", fontsize=8.5)
-    handles, names = panels[0].get_legend_handles_labels()
-    legend = picture.legend(handles, names, loc="outside upper right", ncols=2)
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1.0)
-    picture.suptitle(title, x=0.01, ha="left", fontsize=10)
+    joint_legend(picture, grid[0])
+    heading(picture, title)
     said = "axes: the two dimensions that differ most" if true.shape[-1] > 2 else ""
     rest = f"drawn: the first {count} of {len(true)} data" if count < len(true) else ""
     note(picture, "; ".join(filter(None, (said, rest))))

@@ -146,7 +146,7 @@ def test_the_model_and_the_generators_are_left_as_they_were(data):
     assert vae.training
     assert one.to_dict() == kl_decomposition(vae, data, seed=3).to_dict()
     assert one.to_dict() != kl_decomposition(vae, data, seed=4).to_dict()
-    assert json.loads(json.dumps(one.to_dict()))["unit"] == "nats per datum"
+    assert json.loads(json.dumps(one.to_dict()))["kl"]["unit"] == "nats per datum"
     assert one._repr_html_().count("<tr>") == 7
 
 
