@@ -130,8 +130,10 @@ def quadrature(
             rows.append(_one(model, datum, q, space, low, high, tolerance))
             bar.advance()
         method = kl_method(model.encode(x[:1]), model.prior())
-    *values, nodes = (torch.stack(column) for column in zip(*rows, strict=True))
-    return Quadrature(*values, "a closed form" if method == "exact" else "quadrature", nodes)
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+    evidence, error, mean, covariance, elbo, gap, guide_error, nodes = columns
+    return Quadrature(evidence, error, mean, covariance, elbo, gap, guide_error,
+                      "a closed form" if method == "exact" else "quadrature", nodes)  # fmt: skip
 
 
 @dataclass(frozen=True)

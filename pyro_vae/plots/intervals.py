@@ -193,9 +193,9 @@ def gradient_panels(
 
 
 def _panel(axes: Axes, values: NDArray[np.float64], colours: Sequence[str]) -> None:
-    finite = np.isfinite(values).all(axis=1)
+    finite = np.asarray(np.isfinite(values).all(axis=1))
     signed = bool((values[finite] < 0).any())
-    shown = finite & (signed | (values[:, 0] > 0))
+    shown = np.asarray(finite & (signed | (values[:, 0] > 0)))
     _scale(axes, values[shown], signed)
     edge = axes.get_yaxis_transform()
     for place, ((value, low, high), colour) in enumerate(zip(values, colours, strict=True)):
@@ -206,8 +206,8 @@ def _panel(axes: Axes, values: NDArray[np.float64], colours: Sequence[str]) -> N
             axes.plot(0.02, place, "D", color=colour, mfc="white", ms=6, transform=edge)
             axes.text(0.06, place, "0", transform=edge, va="center")
         else:
-            style = {"va": "center", "color": GREY, "fontsize": 7.5}
-            axes.text(0.03, place, "not finite", transform=edge, **style)
+            axes.text(0.03, place, "not finite", transform=edge, va="center", color=GREY,
+                      fontsize=7.5)  # fmt: skip
 
 
 def _scale(axes: Axes, values: NDArray[np.float64], signed: bool) -> None:

@@ -214,7 +214,7 @@ def heading(picture: Figure, title: str) -> None:
         picture.suptitle(title, x=0.01, ha="left", fontsize=10)
 
 
-def joint_legend(picture: Figure, axes: Axes, loc: str = "outside upper right") -> None:
+def joint_legend(picture: Figure, axes: Axes, loc: Any = "outside upper right") -> None:
     """One legend for the figure, in one row, from the entries of one axes."""
     handles, names = axes.get_legend_handles_labels()
     if len(handles) > 1:
