@@ -1,4 +1,4 @@
-"""The mean KL of a data set, taken apart: mutual information, total correlation, dimensions."""
+"""The mean KL of a data set in parts: mutual information, total correlation, dimensions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ NO_PRIOR_FACTORS = "p(z) has no independent dimensions"
 
 @dataclass(frozen=True, repr=False)
 class KLDecomposition(ShownAsTable):
-    """The mean KL of some data and its parts, in nats per datum; shows itself in Jupyter.
+    """The mean KL of some data and its parts, in nats per datum; Jupyter shows a table.
 
-    The standard errors are over the draws alone: the data are those that were given.
+    The standard errors are over the draws alone, for these data.
 
     Args:
         kl: Mean of KL(q(z|x) || p(z)), from the same draws as its parts, which sum to it.
@@ -44,7 +44,7 @@ class KLDecomposition(ShownAsTable):
         draws: Draws for each datum.
         batch_size: Data in each estimate of log q(z); N where it is the whole sum.
         seed: Seed of the draws.
-        missing: Why what is missing is missing.
+        missing: Why parts are missing, if any are.
     """
 
     kl: Estimate
@@ -63,7 +63,7 @@ class KLDecomposition(ShownAsTable):
 
     @property
     def bias(self) -> str:
-        """What is known of the estimate's bias, in words."""
+        """The bias of the estimates, in words."""
         whole = (
             f"q(z) is the mixture of the {self.count:,} posteriors given, in full: no bias for "
             f"these data; of the population that they are from, I_q(x; z) is at most log N = "
@@ -79,8 +79,7 @@ class KLDecomposition(ShownAsTable):
 
     def table(self) -> Table:
         """The KL and its parts, in nats per datum."""
-        said = f"{self.draws} draws for each datum, seed {self.seed}. {self.bias}."
-        caption = f"{said} Missing: {self.missing}." if self.missing else said
+        caption = f"{self.bias}." + (f" Missing: {self.missing}." if self.missing else "")
         exact = None if self.closed_form is None else Estimate(self.closed_form)
         parts = {
             "KL(q(z|x) || p(z)), sampled": self.kl,
@@ -90,7 +89,7 @@ class KLDecomposition(ShownAsTable):
             "of which total correlation": self.total_correlation,
             "of which dimension-wise KL": self.dimension_wise_kl,
         }
-        return estimate_table("The KL taken apart, in nats per datum", parts, caption)
+        return estimate_table("KL decomposition, in nats per datum", parts, caption)
 
 
 def kl_decomposition(
@@ -101,26 +100,25 @@ def kl_decomposition(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> KLDecomposition:
-    r"""Take the mean KL of a data set apart.
+    r"""Decompose the mean KL of a data set.
 
     .. math:: \frac1N \sum_n KL(q(z \mid x_n) \,\|\, p(z)) = I_q(x; z)
               + KL\Big(q(z) \,\Big\|\, \prod_m q(z_m)\Big) + \sum_m KL(q(z_m) \,\|\, p(z_m))
 
     where q(z) is the mean of the N posteriors. The last two, total correlation and dimension-wise
-    KL, are together KL(q(z) || p(z)), which is all that is said of it where q(z|x) or p(z) has
-    no independent dimensions. By default log q(z) is the whole sum over the data, which takes
-    time in N squared and has no bias. With ``batch_size`` B it is estimated from the datum's
-    batch, stratified: the datum itself with weight 1/N, each other with (N - 1) / (N (B - 1)).
-    The density is then unbiased, and its logarithm is biased downwards.
+    KL, sum to KL(q(z) || p(z)), and are None where q(z|x) or p(z) has no independent dimensions.
+    By default log q(z) sums over all data, without bias, in time N squared. With ``batch_size`` B
+    it is estimated from the datum's batch, stratified: the datum itself with weight 1/N, each
+    other with (N - 1) / (N (B - 1)). The density is then unbiased, its logarithm biased downwards.
 
     It runs on a copy of the model in evaluation mode and its own precision.
 
     Args:
         vae: The model.
-        x: Data, ``(N, *event_shape)``, at least 2: the data set, or a part of it.
+        x: Data, ``(N, *event_shape)``, at least 2: the data set, or part of it.
         draws: Draws from each q(z|x), at least 2.
-        batch_size: Least number of data in each estimate of log q(z), from 2 to N; batches are of
-            equal sizes as nearly as they can be. None takes all.
+        batch_size: Minimum number of data in each estimate of log q(z), from 2 to N; batches
+            have nearly equal sizes. None is all.
         seed: Seed of the draws and of the batches.
 
     Raises:
@@ -151,38 +149,19 @@ def kl_decomposition(
         q, p = model.encode(x.to(dtype)), model.prior()
         rows = [_parts(q, p, q.sample(), size) for _ in range(draws)]
         closed = kl_exact(q, p).mean().item() if kl_source(q, p) is not None else None
-    return _result(rows, closed, q, p, len(x), draws, size, seed)
-
-
-def _result(
-    rows: list[dict[str, Tensor]],
-    closed: float | None,
-    q: Distribution,
-    p: Distribution,
-    count: int,
-    draws: int,
-    size: int,
-    seed: int,
-) -> KLDecomposition:
-    means = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    each = means.pop("per_dimension", None)
-    scores = {name: Estimate.of(values) for name, values in means.items()}
-    reasons = [NO_FACTORS] if _factors(q) is None else []
-    reasons += [NO_PRIOR_FACTORS] if _factors(p) is None else []
+    drawn = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    each = drawn.pop("per_dimension", None)
+    if each is not None:
+        drawn["dimension_wise_kl"] = each.sum(-1)
+    estimator = f"{draws} draws for each datum, seed {seed}"
+    parts = {name: Estimate.of(values, estimator=estimator) for name, values in drawn.items()}
+    missing = [why for d, why in ((q, NO_FACTORS), (p, NO_PRIOR_FACTORS)) if _factors(d) is None]
     return KLDecomposition(
-        kl=scores["kl"],
-        closed_form=closed,
-        mutual_information=scores["mutual_information"],
-        marginal_kl=scores["marginal_kl"],
-        total_correlation=scores.get("total_correlation"),
-        dimension_wise_kl=None if each is None else Estimate.of(each.sum(-1)),
-        per_dimension=None if each is None else each.mean(0).cpu(),
-        count=count,
-        draws=draws,
-        batch_size=size,
-        seed=seed,
-        missing="; ".join(reasons),
-    )
+        parts["kl"], closed, parts["mutual_information"], parts["marginal_kl"],
+        parts.get("total_correlation"), parts.get("dimension_wise_kl"),
+        None if each is None else each.mean(0).cpu(), len(x), draws, size, seed,
+        "; ".join(missing),
+    )  # fmt: skip
 
 
 def _parts(q: TorchDistribution, p: TorchDistribution, z: Tensor, size: int) -> dict[str, Tensor]:

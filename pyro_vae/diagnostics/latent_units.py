@@ -14,7 +14,7 @@ from torch.distributions import Independent
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
-from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.kl import kl_per_dimension
 from pyro_vae.objectives.structure import diagonal_laplace, rooted_normal
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -108,8 +108,8 @@ def latent_units(
 ) -> LatentUnits:
     """The activity and the KL of each dimension of the code, in evaluation mode.
 
-    Where E_q[z] has no closed form it is the mean of draws from q, and the variance that the
-    draws' noise adds is taken off (so that an estimate may be slightly below 0).
+    Where E_q[z] has no closed form it is the mean of draws from q, and the variance of their
+    noise is subtracted (so that an estimate may be slightly below 0).
 
     Args:
         vae: The model.
@@ -162,7 +162,7 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def posterior_mean(q: TorchDistribution) -> Tensor | None:
-    """E_q[z], ``(N, M)``, where q is of a structure whose mean is known; None elsewhere."""
+    """E_q[z], ``(N, M)``, if q has a known mean; else None."""
     normal = rooted_normal(q)
     if normal is not None:
         return normal[0]

@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]
 
 _TERMS = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
-_SETTLED = 0.2  # of the run: what came before may be cut off, to show well what came after
-_FEW = 30  # epochs, each of which is shown as a dot
+_SETTLED = 0.2  # of the run, before which values may be cut off
+_FEW = 30  # epochs, each drawn as a dot
 _COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 
 
@@ -43,13 +43,13 @@ _COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
     """The ELBO and its two terms over a training run, in nats per datum.
 
-    Where early epochs lie so far off that they would flatten the rest, the axis shows the rest
-    and says so. The best validation epoch is marked.
+    Early epochs that would flatten the rest are cut off, and reported. The best validation epoch
+    is marked.
 
     Args:
         history: For each epoch a mapping with ``epoch``, ``elbo``, ``log_likelihood`` and ``kl``,
-            and perhaps ``validation_elbo`` and so on. None was not measured, and the line goes
-            on past it; NaN and infinity leave a gap, and are counted.
+            and optionally ``validation_elbo`` and so on. None is skipped; NaN and infinity leave
+            a gap, and are counted.
 
     Raises:
         DataError: if there are no epochs, or one lacks a term.
@@ -76,7 +76,7 @@ def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
 
 
 def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
-    """Epochs at which a term was measured, and its values; what is not finite is NaN."""
+    """Epochs at which a term was measured, and its values, NaN if not finite."""
     measured = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
     if not measured:
         return np.empty(0), np.empty(0)
@@ -139,14 +139,13 @@ def monte_carlo_error(
 
     Args:
         terms: By name: the numbers of particles K, the RMS errors at each, and the fitted slope
-            of log error in log K. A term without any error has no place on a logarithmic axis
-            and is named in the legend alone.
+            of log error in log K. A term without error appears in the legend alone.
         title: Above the plot.
         unit: Of the errors.
         ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are no terms, or a term's K and errors don't pair up.
+        DataError: if there are no terms, or K and errors differ in shape.
 
     Example:
         >>> picture = monte_carlo_error({"ELBO": ([1, 4, 16], [1.0, 0.5, 0.25], -0.5)})

@@ -33,16 +33,16 @@ def latent_scatter(
     title: str = "Latent codes",
     ax: Axes | None = None,
 ) -> Figure:
-    """Codes in the plane: as they are for M = 2, on two principal components for M > 2.
+    """Codes in the plane for M = 2, on two principal components for M > 2.
 
-    One dimension is drawn as a histogram. Codes that are not finite are left out and counted.
+    For M = 1 they are a histogram. Codes that are not finite are left out and counted.
 
     Args:
         codes: ``(N, M)``.
-        labels: ``(N,)``, one for each code. Up to 20 different ones are classes with a colour
-            and a legend; more, if they are numbers, are a colour scale.
-        names: What to call the classes: by label, or in the labels' sorted order.
-        prior: Draws from p(z), ``(K, M)``, shown faintly beneath in the same projection.
+        labels: ``(N,)``. Up to 20 different ones are classes with a colour and a legend; more
+            numbers than that are a colour scale.
+        names: Of the classes: by label, or in the labels' sorted order.
+        prior: Draws from p(z), ``(K, M)``, shown faintly below in the same projection.
         title: Above the plot.
         ax: Where to draw; a new figure without it.
 
@@ -120,7 +120,7 @@ def _scatter(
 
 
 def _plane(z: Floats) -> tuple[Callable[[Floats], Floats], tuple[str, str]]:
-    """The projection to the plane, and what to write on its two axes."""
+    """The projection to the plane, and its axis labels."""
     if z.shape[1] == 2:
         return (lambda points: points), ("$z_1$", "$z_2$")
     mean = z.mean(0)

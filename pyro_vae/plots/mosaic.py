@@ -53,7 +53,7 @@ def mosaic(
 ) -> Figure:
     """Draw a grid with a column of images for each datum, one image from each of ``rows``.
 
-    Small images are enlarged by a whole number, so that their pixels stay sharp.
+    Small images are enlarged by a whole factor, so that their pixels stay sharp.
 
     Args:
         rows: Each ``(N, H, W)`` or ``(N, H, W, 3)``.

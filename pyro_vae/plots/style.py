@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -49,23 +49,14 @@ BLUE, ORANGE, GREY, INK, BAD = "#2f6db3", "#d9772b", "#8a8f98", "#2b2f36", "#cc2
 
 DPI = 120
 
+# On top of matplotlib's own defaults, whatever the user's settings:
 _STYLE: Any = {
-    "figure.facecolor": "white",
     "figure.dpi": DPI,
     "figure.titlesize": 11,
-    "savefig.dpi": "figure",
-    "savefig.facecolor": "auto",
-    "savefig.bbox": None,
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
-    "mathtext.fontset": "dejavusans",
-    "text.usetex": False,
     "text.color": INK,
-    "axes.facecolor": "white",
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.labelsize": 9,
@@ -74,8 +65,6 @@ _STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e6e8eb",
-    "grid.linewidth": 0.8,
-    "grid.linestyle": "-",
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
@@ -112,7 +101,7 @@ class Picture(Figure):
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
         """Write the picture; see ``matplotlib.figure.Figure.savefig``."""
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.style.context(["default", _STYLE]):
             super().savefig(*args, **kwargs)
 
 
@@ -121,7 +110,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.style.context(["default", _STYLE]):
             return draw(*args, **kwargs)
 
     return drawn

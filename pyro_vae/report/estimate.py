@@ -122,6 +122,8 @@ def estimate_table(
 ) -> Table:
     """A row for each estimate: value and error, the Monte Carlo part of it, and its estimator.
 
+    A column that has nothing to say is left out.
+
     Args:
         title: Above the table.
         estimates: By name; None is a dash.
@@ -131,17 +133,19 @@ def estimate_table(
     Example:
         >>> print(estimate_table("Scores", {"ELBO": Estimate(-93.4, 0.1, estimator="1 particle")}))
         Scores
-              mean ± standard error  of it Monte Carlo   estimator
-        ----------------------------------------------------------
-        ELBO          -93.40 ± 0.10                     1 particle
+              mean ± standard error   estimator
+        ---------------------------------------
+        ELBO          -93.40 ± 0.10  1 particle
     """
-    columns = ["", "mean ± standard error", "of it Monte Carlo", "estimator"]
-    table = Table(title, columns, caption=caption)
+    rows: list[list[Cell | str]] = []
     for name, estimate in estimates.items():
         label = Cell(name, "strong" if strong and strong in name else "plain")
-        if estimate is None:
-            table.add(label, MISSING, "", "")
-            continue
-        part = number(estimate.monte_carlo, 2) if estimate.monte_carlo else ""
-        table.add(label, str(estimate), part, estimate.estimator)
+        part = number(estimate.monte_carlo, 2) if estimate and estimate.monte_carlo else ""
+        said = estimate.estimator if estimate else ""
+        rows.append([label, MISSING if estimate is None else str(estimate), part, said])
+    columns = ["", "mean ± standard error", "of it Monte Carlo", "estimator"]
+    kept = [0, 1, *(i for i in (2, 3) if any(row[i] for row in rows))]
+    table = Table(title, [columns[i] for i in kept], caption=caption)
+    for row in rows:
+        table.add(*(row[i] for i in kept))
     return table

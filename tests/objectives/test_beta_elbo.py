@@ -15,8 +15,7 @@ from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, NoClo
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.objectives.iwae import IWAE
-from pyro_vae.objectives.kl import kl_exact
-from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.kl import kl_exact, kl_per_dimension
 from pyro_vae.objectives.renyi import Renyi
 from pyro_vae.objectives.terms import elbo_terms
 from tests.objectives.common import exact_or_skip
