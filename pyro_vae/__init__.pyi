@@ -14,6 +14,7 @@ from pyro_vae.data.source import Source as Source
 from pyro_vae.diagnostics.compare_gradients import compare_gradients as compare_gradients
 from pyro_vae.diagnostics.comparison import Comparison as Comparison
 from pyro_vae.diagnostics.comparison import compare as compare
+from pyro_vae.diagnostics.evaluate import Scores as Scores
 from pyro_vae.diagnostics.evaluate import evaluate as evaluate
 from pyro_vae.diagnostics.gaps import InferenceGaps as InferenceGaps
 from pyro_vae.diagnostics.gaps import inference_gaps as inference_gaps
@@ -22,7 +23,6 @@ from pyro_vae.diagnostics.kl_decomposition import KLDecomposition as KLDecomposi
 from pyro_vae.diagnostics.kl_decomposition import kl_decomposition as kl_decomposition
 from pyro_vae.diagnostics.mcmc import MCMCComparison as MCMCComparison
 from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
-from pyro_vae.diagnostics.scores import Scores as Scores
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich

@@ -21,7 +21,7 @@ from pyro_vae.audit.gradients import (
     gradient_of,
     groups_of,
 )
-from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.diagnostics.gradient_comparison import GradientComparison, GradientRow
 from pyro_vae.objectives.elbo import ELBO
@@ -110,10 +110,8 @@ def compare_gradients(
         >>> [row.estimator for row in compared.of("all") if row.bound == "IWAE, K = 5"]
         ['pathwise', 'doubly_reparameterized', 'score_function']
     """
-    for name, value, least in (("particles", particles, 2), ("draws", draws, 20),
-                               ("reference_draws", reference_draws, 20)):  # fmt: skip
-        if value < least:
-            raise DataError(f"{name}: expected at least {least}, got {value}")
+    at_least(2, particles=particles)
+    at_least(20, draws=draws, reference_draws=reference_draws)
     device = device_of(vae)
     dtype = next(vae.parameters()).dtype
     x = vae._data(x).detach().to(device=device, dtype=dtype)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.errors import IncompatibleComponents, at_least
 from pyro_vae.core.modes import device_of, isolated_copy, seeded
 from pyro_vae.diagnostics.refine import Refined, exact_elbo, refine, sampled_elbo
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
@@ -204,8 +204,7 @@ def inference_gaps(
         >>> bool((gaps.approximation + gaps.amortization - gaps.total).abs().max() < 1e-9)
         True
     """
-    if draws < 2:
-        raise DataError(f"draws: expected at least 2, got {draws}")
+    at_least(2, draws=draws)
     method = _method(vae, evidence)
     x = vae._data(x).detach().to(device_of(vae)).double()
     with isolated_copy(vae, torch.float64, seed) as model:

@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.objectives.kl import kl_exact, kl_source
 from pyro_vae.report.estimate import Estimate, estimate_table
@@ -137,12 +137,9 @@ def kl_decomposition(
     """
     x = vae._data(x).detach().to(device_of(vae))
     size = len(x) if batch_size is None else batch_size
-    for name, value, low, high in (
-        ("x", len(x), 2, math.inf), ("draws", draws, 2, math.inf), ("batch_size", size, 2, len(x))
-    ):  # fmt: skip
-        if not low <= value <= high:
-            most = "" if high == math.inf else f" and at most {high}, the number of data"
-            raise DataError(f"{name}: expected at least {low}{most}, got {value}")
+    at_least(2, x=len(x), draws=draws)
+    if not 2 <= size <= len(x):
+        raise DataError(f"batch_size: expected 2 to {len(x)}, the number of data, got {size}")
     dtype = next(vae.parameters(), x).dtype
     size = size if len(x) // size > 1 else len(x)
     with isolated_copy(vae, dtype, seed) as model:

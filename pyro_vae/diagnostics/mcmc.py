@@ -15,7 +15,7 @@ from pyro.infer import MCMC, NUTS
 from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import isolated_copy
 from pyro_vae.evidence.hmc import check_real_codes
 from pyro_vae.report.numbers import number
@@ -226,10 +226,9 @@ def compare_with_mcmc(
         >>> found.chains.shape, found.guide.shape
         (torch.Size([1, 2, 20, 1]), torch.Size([1, 40, 1]))
     """
-    for name, value, least in (("samples", samples, 4), ("warmup", warmup, 10),
-                               ("chains", chains, 2)):  # fmt: skip
-        if value < least:
-            raise DataError(f"{name}: expected at least {least}, got {value}")
+    at_least(4, samples=samples)
+    at_least(10, warmup=warmup)
+    at_least(2, chains=chains)
     x = vae._data(x).detach().cpu().double()
     if not len(x):
         raise DataError("x: expected at least one datum, got none")

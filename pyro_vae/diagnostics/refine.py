@@ -9,7 +9,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError, NonFiniteLoss
+from pyro_vae.core.errors import NonFiniteLoss, at_least
 from pyro_vae.core.modes import isolated_copy
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact, kl_method
@@ -78,9 +78,8 @@ def refine(
         >>> refined.parameters.shape, refined.curve[-1] > refined.curve[0]
         (torch.Size([3, 2, 2]), True)
     """
-    for name, value, least in (("steps", steps, 10), ("particles", particles, 1)):
-        if value < least:
-            raise DataError(f"{name}: expected at least {least}, got {value}")
+    at_least(10, steps=steps)
+    at_least(1, particles=particles)
     x = vae._data(x).detach().double()
     curve: list[float] = []
     with isolated_copy(vae, torch.float64, seed, validate=False) as model, torch.enable_grad():

@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
@@ -57,9 +57,8 @@ class Annealing:
     leapfrog: int = 10
 
     def __post_init__(self) -> None:
-        for name, least in (("temperatures", 2), ("chains", 2), ("leapfrog", 1)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        at_least(2, temperatures=self.temperatures, chains=self.chains)
+        at_least(1, leapfrog=self.leapfrog)
 
     @property
     def betas(self) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, evaluating, seeded
 from pyro_vae.evidence.annealed import Annealing, annealing, backward, forward, tuned
 from pyro_vae.evidence.estimate import LogMean
@@ -111,8 +111,7 @@ def bidirectional_monte_carlo(
         >>> bidirectional_monte_carlo(VAE(event_shape=(4,), latent_dim=2), 5, how=how).lower.shape
         torch.Size([5])
     """
-    if count < 2:
-        raise DataError(f"count: expected at least 2 simulated data, got {count}")
+    at_least(2, count=count)
     how = how or Annealing()
     check_real_codes(vae, "Bidirectional Monte Carlo")
     z, x = _simulated(vae, count, seed)

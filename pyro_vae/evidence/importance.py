@@ -7,7 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
@@ -52,8 +52,7 @@ def importance_sampling(
         >>> importance_sampling(vae, torch.zeros(3, 4), samples=100).log_evidence.shape
         torch.Size([3])
     """  # noqa: D403
-    if samples < 2:
-        raise DataError(f"samples: expected at least 2 importance samples, got {samples}")
+    at_least(2, samples=samples)
     x = vae._data(x)
     means: list[LogMean] = []
     with (

@@ -16,9 +16,8 @@
 from pyro_vae.plots.bars import gap_bars, unit_bars
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
 from pyro_vae.plots.intervals import forest, gradient_panels
-from pyro_vae.plots.latent import latent_scatter
+from pyro_vae.plots.latent import latent_scatter, posterior_panels
 from pyro_vae.plots.pictures import image_grid, reconstructions, samples
-from pyro_vae.plots.posteriors import posterior_panels
 from pyro_vae.plots.style import Picture
 
 __all__ = [

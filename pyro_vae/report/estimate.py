@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_vae.report.numbers import MISSING, nats, number
 from pyro_vae.report.shown import as_json
-from pyro_vae.report.table import Cell, Table
+from pyro_vae.report.table import Cell, Justify, Table
 
 __all__ = ["Estimate", "estimate_table"]
 
@@ -118,7 +118,10 @@ class Estimate:
 
 
 def estimate_table(
-    title: str, estimates: Mapping[str, Estimate | None], caption: str = "", strong: str = ""
+    title: str,
+    estimates: Mapping[str, Estimate | tuple[str, str] | None],
+    caption: str = "",
+    strong: str = "",
 ) -> Table:
     """A row for each estimate: value and error, the Monte Carlo part of it, and its estimator.
 
@@ -126,26 +129,30 @@ def estimate_table(
 
     Args:
         title: Above the table.
-        estimates: By name; None is a dash.
+        estimates: By name; a text with its estimator is shown as it is, None is a dash.
         caption: Below the table.
         strong: A word that marks the rows to show in bold.
 
     Example:
         >>> print(estimate_table("Scores", {"ELBO": Estimate(-93.4, 0.1, estimator="1 particle")}))
         Scores
-              mean ± standard error   estimator
+              mean ± standard error  estimator
         ---------------------------------------
         ELBO          -93.40 ± 0.10  1 particle
     """
     rows: list[list[Cell | str]] = []
-    for name, estimate in estimates.items():
+    for name, found in estimates.items():
         label = Cell(name, "strong" if strong and strong in name else "plain")
-        part = number(estimate.monte_carlo, 2) if estimate and estimate.monte_carlo else ""
-        said = estimate.estimator if estimate else ""
-        rows.append([label, MISSING if estimate is None else str(estimate), part, said])
+        if isinstance(found, Estimate):
+            part = number(found.monte_carlo, 2) if found.monte_carlo else ""
+            rows.append([label, str(found), part, found.estimator])
+        else:
+            text, estimator = found or (MISSING, "")
+            rows.append([label, text, "", estimator])
     columns = ["", "mean ± standard error", "of it Monte Carlo", "estimator"]
     kept = [0, 1, *(i for i in (2, 3) if any(row[i] for row in rows))]
-    table = Table(title, [columns[i] for i in kept], caption=caption)
+    justify: list[Justify] = ["left", "right", "right", "left"]
+    table = Table(title, [columns[i] for i in kept], caption, [justify[i] for i in kept])
     for row in rows:
         table.add(*(row[i] for i in kept))
     return table

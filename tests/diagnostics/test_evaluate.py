@@ -77,7 +77,7 @@ def test_part_of_a_split_is_evenly_spaced_and_told(linear, data):
         ({"data_count": 21}, "data_count: expected 1 to 20, the data of the test split, got 21"),
         ({"data_count": 0}, "got 0"),
         ({"particles": 0}, "particles: expected at least 1, got 0"),
-        ({"nll": 1}, "at least 2 importance samples, got 1"),
+        ({"nll": 1}, "samples: expected at least 2, got 1"),
     ],
 )
 def test_bad_options_are_refused(linear, data, options, message):

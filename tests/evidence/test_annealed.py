@@ -129,7 +129,7 @@ def test_codes_on_the_sphere_are_refused_before_anything_is_done():
 def test_too_little_is_refused(arguments, message, known):
     with pytest.raises(DataError, match=message):
         Annealing(**arguments)
-    with pytest.raises(DataError, match="at least 2 simulated data, got 1"):
+    with pytest.raises(DataError, match="count: expected at least 2, got 1"):
         bidirectional.bidirectional_monte_carlo(known, 1)
 
 
