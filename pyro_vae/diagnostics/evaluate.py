@@ -185,7 +185,7 @@ def evaluate(
         DataError: if the split is empty, or has fewer data than ``data_count``, a number of draws
             is too small, or a guide that is not amortized does not know its data.
         IncompatibleComponents: if the data do not fit the model, or its codes are no real vectors
-            and annealing is asked for.
+            and annealing is requested.
         NoClosedFormKL: if ``kl`` is ``exact`` and there is no closed form.
         NonFiniteLoss: if a weight is NaN or infinite.
 

@@ -22,12 +22,12 @@ __all__ = ["Sandwich", "bidirectional_monte_carlo"]
 
 @dataclass(frozen=True, repr=False)
 class Sandwich(ShownAsTable):
-    """Bounds on log p(x) of simulated data, in nats; shows itself in Jupyter.
+    """Bounds on log p(x) of simulated data, in nats; Jupyter shows a table.
 
     Args:
         x: The data, ``(N, *event_shape)``.
-        lower: A lower bound in expectation, for each datum, ``(N,)``: annealing forward.
-        upper: An upper bound in expectation, for each datum, ``(N,)``: annealing backward.
+        lower: Lower bound in expectation, from annealing forward, ``(N,)``.
+        upper: Upper bound in expectation, from annealing backward, ``(N,)``.
         how: Temperatures, chains and trajectories.
         seed: Seed of every draw.
     """

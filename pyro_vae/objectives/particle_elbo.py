@@ -137,7 +137,7 @@ def _draws(model_trace: Trace, guide_trace: Trace, particles: int, estimator: st
             raise IncompatibleComponents(
                 f"Site {name!r}: expected every site within one plate over the data, so that each "
                 f"datum has weights of its own, got log-probabilities of shape "
-                f"{tuple(site['log_prob'].shape)} beside {tuple(first['log_prob'].shape)}: use "
+                f"{tuple(site['log_prob'].shape)} and {tuple(first['log_prob'].shape)}: use "
                 f"Trace_ELBO"
             )
         check_alike(name, site, first, "scale")

@@ -156,11 +156,7 @@ def note(picture: Figure, text: str) -> None:
 
 
 def same_shape(one: Any, other: Any, names: str, shape: str) -> list[NDArray[np.float64]]:
-    """Convert two arrays that must have one shape, such as ``(N, M)``.
-
-    Raises:
-        DataError: if they differ in shape, or have another number of dimensions.
-    """
+    """Convert two arrays that must have one shape, such as ``(N, M)``."""
     arrays = [as_array(values, names) for values in (one, other)]
     first, second = (array.shape for array in arrays)
     if first != second or len(first) != len(shape.split(",")):
@@ -177,18 +173,7 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> tuple[Figure, A
 
 
 def panels(count: int, ncols: int, width: float, height: float, **options: Any) -> Any:
-    """A figure with a grid of ``count`` axes.
-
-    Args:
-        count: Number of axes.
-        ncols: Axes in a row.
-        width: Of the figure, in inches.
-        height: Of each row, in inches.
-        **options: Those of ``Figure.subplots``.
-
-    Returns:
-        The figure and a list of its axes.
-    """
+    """A figure with ``count`` axes in a grid, and a list of them; a row's height is in inches."""
     nrows = math.ceil(count / ncols)
     picture = Picture(width, height * nrows + 0.8)
     grid = picture.subplots(nrows, ncols, squeeze=False, **options).ravel()
