@@ -160,23 +160,25 @@ def tuned(joint: Joint, how: Annealing, bar: Progress) -> Tensor:
 def forward(joint: Joint, how: Annealing, steps: Tensor, bar: Progress) -> Tensor:
     """Log-weights of chains from the prior to the posterior, ``(C, N)``."""
     z = joint.vae.prior().sample(torch.Size([how.chains, len(joint.x)]))
-    betas = how.betas
-    total = torch.zeros(z.shape[:-1], dtype=torch.float64, device=z.device)
-    for t in range(1, how.temperatures + 1):
-        if t > 1:
-            z = transition(joint.at(betas[t - 1]), z, steps[t - 1], how.leapfrog)[0]
-        total += (betas[t] - betas[t - 1]) * joint.terms(z)[1].double()
-        bar.advance()
-    return total
+    return log_weights(joint, z, how, steps, bar)
 
 
-def backward(joint: Joint, z: Tensor, how: Annealing, steps: Tensor, bar: Progress) -> Tensor:
-    """Log-weights of chains from draws of the posterior ``(C, N, M)`` to the prior, ``(C, N)``."""
+def log_weights(
+    joint: Joint, z: Tensor, how: Annealing, steps: Tensor, bar: Progress, *, back: bool = False
+) -> Tensor:
+    """Log-weights of chains from ``z``, ``(C, N, M)``, to the posterior, or back from it."""
     betas = how.betas
     total = torch.zeros(z.shape[:-1], dtype=torch.float64, device=z.device)
-    for t in range(how.temperatures, 0, -1):
-        total += (betas[t] - betas[t - 1]) * joint.terms(z)[1].double()
-        if t > 1:
-            z = transition(joint.at(betas[t - 1]), z, steps[t - 1], how.leapfrog)[0]
+
+    def moved(z: Tensor, t: int) -> Tensor:
+        if t == 0:
+            return z
+        return transition(joint.at(betas[t]), z, steps[t], how.leapfrog)[0]
+
+    temperatures = range(how.temperatures)
+    for t in reversed(temperatures) if back else temperatures:
+        z = z if back else moved(z, t)
+        total += (betas[t + 1] - betas[t]) * joint.terms(z)[1].double()
+        z = moved(z, t) if back else z
         bar.advance()
     return total

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, evaluating, seeded
-from pyro_vae.evidence.annealed import Annealing, annealing, backward, forward, tuned
+from pyro_vae.evidence.annealed import Annealing, annealing, forward, log_weights, tuned
 from pyro_vae.evidence.estimate import LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes
 from pyro_vae.report.estimate import Estimate, estimate_table
@@ -125,7 +125,7 @@ def bidirectional_monte_carlo(
             down, up = LogMean(), LogMean()
             down.add(forward(joint, how, steps, bar))
             start = codes.expand(how.chains, *codes.shape)
-            up.add(-backward(joint, start, how, steps, bar))
+            up.add(-log_weights(joint, start, how, steps, bar, back=True))
             lower.append(down.value.cpu())
             upper.append(-up.value.cpu())
     return Sandwich(x.cpu(), torch.cat(lower), torch.cat(upper), how, seed)

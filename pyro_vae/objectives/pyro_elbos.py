@@ -161,8 +161,8 @@ def latent_pairs(
         if reparameterized and not site["fn"].has_rsample:
             raise IncompatibleComponents(
                 f"Site {name!r}: expected a reparameterized guide, got "
-                f"{type(site['fn']).__name__}, which has no rsample: use Trace_ELBO, or "
-                f"estimator: score_function"
+                f"{type(site['fn']).__name__}, which has no rsample: choose estimator: "
+                f"score_function, or Trace_ELBO"
             )
     return [(name, model[name], guide[name]) for name in latents]
 
