@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from scipy import stats
 from torch import Tensor
 
-__all__ = ["Check", "PerDatum", "compare", "critical_z", "numerical", "paired", "statistical"]
+from pyro_vae.report.estimate import Estimate
 
-
-@dataclass
-class PerDatum:
-    """One comparison for each datum, each a list of N numbers in nats.
-
-    Args:
-        value: The method's value.
-        difference: Value minus reference.
-        stderr: Standard error of the difference; 0 where both are exact.
-        z: The difference as a normal score; of exact values, 0 within rounding, else beyond any
-            critical value.
-    """
-
-    value: list[float]
-    difference: list[float]
-    stderr: list[float]
-    z: list[float]
-
-    @classmethod
-    def of(cls, values: Tensor, expected: Tensor, rounding: float) -> PerDatum:
-        """Compare ``(P, N)`` or exact ``(1, N)`` values with others."""
-        difference = values.mean(0) - expected.mean(0)
-        stderr = (_variance_of_mean(values) + _variance_of_mean(expected)).sqrt()
-        dof = max(len(values), len(expected), 2) - 1
-        z = z_score(difference, stderr, dof, rounding)
-        columns = (values.mean(0), difference, stderr, z)
-        return cls(*(column.cpu().tolist() for column in columns))
+__all__ = ["Check", "compare", "critical_z", "numerical", "paired", "statistical"]
 
 
 @dataclass
@@ -49,8 +23,7 @@ class Check:
         method: The method that is checked.
         value: Its value for the batch, in nats per datum.
         reference: The method that it is compared with.
-        difference: Value minus reference, in nats per datum.
-        stderr: Standard error of the difference; 0 where both are exact.
+        difference: Value minus reference, in nats per datum; its error is 0 where both are exact.
         z: Difference in standard errors, as a normal score; 0 if it is within rounding.
         tests: How many statistical tests this row makes, the batch's own included.
         worst_datum: Position in the batch of the datum with the largest |z|, if data are compared.
@@ -58,7 +31,7 @@ class Check:
         relative: Largest relative difference, for a comparison without sampling.
         tolerance: The largest ``relative`` that passes.
         note: A remark for the table.
-        per_datum: The comparison for each datum, where data are compared.
+        per_datum: The check of each datum, where data are compared.
         passed: The verdict, set by :meth:`judge`.
     """
 
@@ -66,8 +39,7 @@ class Check:
     method: str
     value: float
     reference: str
-    difference: float = 0.0
-    stderr: float = 0.0
+    difference: Estimate
     z: float = 0.0
     tests: int = 0
     worst_datum: int | None = None
@@ -75,7 +47,7 @@ class Check:
     relative: float | None = None
     tolerance: float = 0.0
     note: str = ""
-    per_datum: PerDatum | None = None
+    per_datum: list[Check] = field(default_factory=list)
     passed: bool = True
 
     @property
@@ -122,7 +94,8 @@ def compare(
     if max(len(values), len(expected)) > 1:
         return statistical(quantity, method, reference, values, expected, eps)
     check = numerical(quantity, method, reference, values, expected, eps)
-    check.per_datum = PerDatum.of(values, expected, _rounding(expected, eps))
+    rounding = _rounding(expected, eps)
+    check.per_datum = _each(quantity, method, reference, values, expected, rounding)
     return check
 
 
@@ -140,14 +113,27 @@ def statistical(
         eps: Relative rounding error below which two values are equal.
     """
     rounding = _rounding(expected, eps)
-    data = PerDatum.of(values, expected, rounding)
-    batch = PerDatum.of(values.mean(1, keepdim=True), expected.mean(1, keepdim=True), rounding)
-    worst = max(range(len(data.z)), key=lambda row: abs(data.z[row]))
-    return Check(
-        quantity, method, batch.value[0], reference, batch.difference[0], batch.stderr[0],
-        batch.z[0], tests=1 + len(data.z), worst_datum=worst, worst_z=data.z[worst],
-        per_datum=data,
-    )  # fmt: skip
+    each = _each(quantity, method, reference, values, expected, rounding)
+    mean, expected_mean = values.mean(1, keepdim=True), expected.mean(1, keepdim=True)
+    (batch,) = _each(quantity, method, reference, mean, expected_mean, rounding)
+    worst = max(range(len(each)), key=lambda row: abs(each[row].z))
+    return replace(batch, tests=1 + len(each), worst_datum=worst, worst_z=each[worst].z,
+                   per_datum=each)  # fmt: skip
+
+
+def _each(
+    quantity: str, method: str, reference: str, values: Tensor, expected: Tensor, rounding: float
+) -> list[Check]:
+    """A check for each column of ``(P, N)`` or exact ``(1, N)`` values."""
+    difference = values.mean(0) - expected.mean(0)
+    stderr = (_variance_of_mean(values) + _variance_of_mean(expected)).sqrt()
+    draws = max(len(values), len(expected), 2)
+    z = z_score(difference, stderr, draws - 1, rounding)
+    columns = (column.tolist() for column in (values.mean(0), difference, stderr, z))
+    return [
+        Check(quantity, method, value, reference, Estimate(gap, error, draws=draws), score, 1)
+        for value, gap, error, score in zip(*columns, strict=True)
+    ]
 
 
 def paired(
@@ -167,8 +153,9 @@ def paired(
     mean, stderr = gaps.mean(0), (gaps.var(0) / len(gaps)).sqrt()
     z = z_score(mean, stderr, len(gaps) - 1, _rounding(expected, eps))
     return Check(
-        quantity, method, values[:, 0].mean().item(), reference, mean[0].item(),
-        stderr[0].item(), z[0].item(), tests=len(z), worst_z=z[z.abs().argmax()].item(),
+        quantity, method, values[:, 0].mean().item(), reference,
+        Estimate(mean[0].item(), stderr[0].item(), draws=len(gaps)), z[0].item(), tests=len(z),
+        worst_z=z[z.abs().argmax()].item(),
     )  # fmt: skip
 
 
@@ -179,8 +166,8 @@ def numerical(
     gap = (values - expected).abs() / torch.maximum(values.abs(), expected.abs()).clamp(min=1.0)
     relative = gap.max().nan_to_num(nan=math.inf).item()
     return Check(
-        quantity, method, values.mean().item(), reference, (values - expected).mean().item(),
-        relative=relative, tolerance=tolerance,
+        quantity, method, values.mean().item(), reference,
+        Estimate((values - expected).mean().item(), 0.0), relative=relative, tolerance=tolerance,
     )  # fmt: skip
 
 

@@ -142,6 +142,8 @@ def _check(
     check = paired(quantity, method, reference, measured[:, :-1], expected[:, :-1], eps)
     length = max(expected[:, 0].mean().abs().item(), 1e-30)
     variance = (measured[:, -1].mean() - measured[:, 0].mean().square()).clamp(min=0).item()
-    bias, error = check.difference / length, check.stderr / length
-    check.note = f"bias {bias:+.2%} ± {error:.2%}; noise/signal {variance**0.5 / length:.2g}"
+    bias = check.difference.times(1 / length)
+    check.note = (
+        f"bias {bias.value:+.2%} ± {bias.stderr:.2%}; noise/signal {variance**0.5 / length:.2g}"
+    )
     return check

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from pyro_vae.audit.checks import Check
 from pyro_vae.audit.estimates import TermEstimates
+from pyro_vae.report.estimate import ROUNDING
 from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -45,6 +46,8 @@ class ELBOAudit(ShownAsTable):
     critical: float
     seed: int
     dtype: str
+    omitted = ("estimates",)
+    derived = ("passed", "verdict")
 
     @property
     def passed(self) -> bool:
@@ -104,13 +107,15 @@ class ELBOAudit(ShownAsTable):
         Args:
             term: ``elbo``, ``kl`` or ``log_likelihood``.
         """
-        checks = [c for c in self.checks if c.quantity == term and c.per_datum is not None]
+        checks = [c for c in self.checks if c.quantity == term and c.per_datum]
         title = f"{term} of each datum, against: {checks[0].reference}"
         table = Table(title, ["datum", "method", "value", "difference ± s.e.", "z", "verdict"],
                       caption=f"Nats; critical |z| {self.critical:.2f}.")  # fmt: skip
         for row in range(len(self.estimates["trace"].terms["elbo"][0])):
-            for check in checks:
-                table.add(*_datum_cells(row, check, self.critical))
+            for check in (check.per_datum[row] for check in checks):
+                value = nats(check.value, check.difference.stderr)
+                table.add(f"#{row}", check.method, value, check.difference.signed,
+                          f"{check.z:+.2f}", _verdict(abs(check.z) <= self.critical))  # fmt: skip
         return table
 
     def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
@@ -134,32 +139,21 @@ class ELBOAudit(ShownAsTable):
 
         return monte_carlo_error(self.monte_carlo_error())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything except the particles, for JSON."""
-        return {
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "particles": self.particles,
-            "false_alarm": self.false_alarm,
-            "critical_z": self.critical,
-            "seed": self.seed,
-            "dtype": self.dtype,
-            "checks": [asdict(check) | {"exact": check.is_exact} for check in self.checks],
-        }
-
 
 def _reference(check: Check) -> list[str | Cell]:
     """The row of the reference, above the methods that are compared with it."""
-    value = nats(check.value - check.difference) if not check.quantity.startswith("grad") else ""
+    value = (
+        nats(check.value - check.difference.value) if not check.quantity.startswith("grad") else ""
+    )
     note = f" ({check.note})" if check.quantity in VALUES and check.note else ""
     return [Cell(check.quantity, "strong"), f"{check.reference}{note}", value, "", "", "",
             Cell("reference", "muted")]  # fmt: skip
 
 
 def _cells(check: Check) -> list[str | Cell]:
-    verdict = Cell("agrees", "good") if check.passed else Cell("DISAGREES", "bad")
-    value = nats(check.value, check.stderr if check.stderr > 1e-9 else None)
-    difference = _signed(check.difference, check.stderr)
+    stderr = check.difference.stderr
+    value = nats(check.value, stderr if stderr > ROUNDING else None)
+    difference = check.difference.signed
     if check.quantity.startswith("gradient"):
         difference, value = check.note.split("; ")
     z = f"rel {check.relative:.0e}" if check.is_exact else f"{check.z:+.2f}"
@@ -167,25 +161,12 @@ def _cells(check: Check) -> list[str | Cell]:
     if check.worst_datum is not None and worst:
         worst += f" (#{check.worst_datum})"
     note = f" ({check.note})" if check.is_exact and check.note else ""
-    return ["", check.method + note, value, difference, z, worst, verdict]
+    return ["", check.method + note, value, difference, z, worst,
+            _verdict(check.passed)]  # fmt: skip
 
 
-def _signed(difference: float, stderr: float) -> str:
-    """A difference with its sign, and its standard error unless that is rounding."""
-    if stderr < 1e-9:
-        return f"{difference:+.1e}"
-    return f"{'+' if difference >= 0 else ''}{nats(difference, stderr)}"
-
-
-def _datum_cells(row: int, check: Check, critical: float) -> list[str | Cell]:
-    data = check.per_datum
-    assert data is not None
-    stderr, z = data.stderr[row], data.z[row]
-    agrees = abs(z) <= critical
-    verdict = Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
-    difference = _signed(data.difference[row], stderr)
-    value = nats(data.value[row], stderr)
-    return [f"#{row}", check.method, value, difference, f"{z:+.2f}", verdict]
+def _verdict(agrees: bool) -> Cell:
+    return Cell("agrees", "good") if agrees else Cell("DISAGREES", "bad")
 
 
 def _error_curve(

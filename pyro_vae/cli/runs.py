@@ -46,7 +46,7 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
 
 def _check_same_data(run: OpenRun) -> None:
     try:
-        recorded = Identity.from_dict(run.folder.read_json(METRICS)["scores"]["data"])
+        recorded = Identity.from_dict(run.folder.read_json(METRICS)["scores"]["identity"])
     except (CheckpointError, KeyError, TypeError):
         return  # a run that was stopped before it was scored
     if recorded != run.data.identity:

@@ -15,6 +15,7 @@ __all__ = [
     "NotCapturable",
     "PyroVAEError",
     "RunFolderError",
+    "at_least",
 ]
 
 
@@ -67,3 +68,19 @@ class NonFiniteLoss(PyroVAEError):
 
 class NotCapturable(PyroVAEError):
     """A Pyro program that cannot be captured as one static graph; the message names the site."""
+
+
+def at_least(least: int, **given: int) -> None:
+    """Refuse numbers that are too small.
+
+    Raises:
+        DataError: naming the first.
+
+    Example:
+        >>> at_least(2, draws=1)
+        Traceback (most recent call last):
+        pyro_vae.core.errors.DataError: draws: expected at least 2, got 1
+    """
+    for name, value in given.items():
+        if value < least:
+            raise DataError(f"{name}: expected at least {least}, got {value}")

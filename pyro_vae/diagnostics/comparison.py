@@ -1,4 +1,4 @@
-"""Models side by side on the same data: paired differences, or a refusal that says why."""
+"""Models compared on the same data by paired differences; other comparisons are refused."""
 
 from __future__ import annotations
 
@@ -12,76 +12,49 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleScores
 from pyro_vae.data.identity import Identity
-from pyro_vae.diagnostics.scores import Scores
+from pyro_vae.diagnostics.evaluate import Scores
 from pyro_vae.report.estimate import Estimate
-from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable
-from pyro_vae.report.table import Cell, Table
+from pyro_vae.report.table import Cell, Style, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "PairedDifference", "check_same_data", "compare"]
+__all__ = ["Comparison", "check_same_data", "compare"]
 
+ELBO = "ELBO"
+STYLES: dict[str, Style] = {"better": "good", "worse": "bad", "not told apart": "muted"}
 COLUMNS = ["quantity", "model", "mean ± standard error", "difference", "interval", "verdict"]
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """A model less the reference, over the same data, in nats per datum.
-
-    Args:
-        quantity: ``ELBO``, or ``-log p(x)`` with its estimator.
-        model: Its name.
-        value: Mean difference.
-        stderr: Its standard error: of the differences, datum by datum.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        higher_is_better: Whether the quantity is to be high.
-    """
-
-    quantity: str
-    model: str
-    value: float
-    stderr: float
-    low: float
-    high: float
-    higher_is_better: bool
-
-    @classmethod
-    def of(
-        cls, quantity: str, model: str, gaps: Tensor, confidence: float, higher_is_better: bool
-    ) -> PairedDifference:
-        """From one difference for each datum, ``(N,)``, by Student's t."""
-        mean = Estimate.of(gaps).within(confidence)
-        return cls(quantity, model, mean.value, mean.stderr, *mean.interval, higher_is_better)
-
-    @property
-    def verdict(self) -> str:
-        """``better``, ``worse``, or ``not told apart``, where the interval holds 0."""
-        if self.low <= 0 <= self.high:
-            return "not told apart"
-        return "better" if (self.value > 0) == self.higher_is_better else "worse"
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison(ShownAsTable):
-    """Models on the same data; shows itself in terminal and Jupyter.
+    """Models on the same data; a terminal and Jupyter show a table.
 
     Args:
-        scores: By the models' names; the first is the reference.
-        differences: Of each other model, by quantity.
+        scores: By model; the first is the reference.
+        differences: Each other model less the reference, paired over the data, by quantity
+            (``ELBO``, or ``-log p(x)`` with its estimator) and model.
         confidence: Of each interval, by itself.
     """
 
     scores: dict[str, Scores]
-    differences: list[PairedDifference]
+    differences: dict[str, dict[str, Estimate]]
     confidence: float
+    derived = ("reference", "verdicts")
 
     @property
     def reference(self) -> str:
-        """The model that the others are held against."""
+        """The model that the others are compared with."""
         return next(iter(self.scores))
+
+    @property
+    def verdicts(self) -> dict[str, dict[str, str]]:
+        """``better``, ``worse``, or ``not told apart`` where the interval holds 0."""
+        return {
+            quantity: {name: _verdict(gap, quantity == ELBO) for name, gap in gaps.items()}
+            for quantity, gaps in self.differences.items()
+        }
 
     def table(self) -> Table:
         """Each model's score, and its paired difference from the reference."""
@@ -96,55 +69,48 @@ class Comparison(ShownAsTable):
         )
         table = Table("Comparison, in nats per datum", COLUMNS, caption=caption)
         for quantity, values in _quantities(self.scores).items():
-            for name, value in values.items():
-                label = Cell(quantity if name == self.reference else "", "strong")
-                table.add(label, name, str(Estimate.of(value)), *self._difference(quantity, name))
+            reference, *others = [(name, str(Estimate.of(v))) for name, v in values.items()]
+            table.add(Cell(quantity, "strong"), *reference, "", "", Cell("reference", "muted"))
+            for name, score in others:
+                gap = self.differences[quantity][name]
+                verdict = self.verdicts[quantity][name]
+                low, high = gap.interval
+                sign = "+" if gap.value >= 0 else ""
+                table.add("", name, score, f"{sign}{gap}", f"[{low:+.3g}, {high:+.3g}]",
+                          Cell(verdict, STYLES[verdict]))  # fmt: skip
         return table
-
-    def _difference(self, quantity: str, name: str) -> list[str | Cell]:
-        found = [d for d in self.differences if (d.quantity, d.model) == (quantity, name)]
-        if not found:
-            return ["", "", Cell("reference", "muted")]
-        style: dict[str, Any] = {"better": "good", "worse": "bad"}
-        gap = found[0]
-        sign = "+" if gap.value >= 0 else ""
-        return [f"{sign}{nats(gap.value, gap.stderr)}", f"[{gap.low:+.3g}, {gap.high:+.3g}]",
-                Cell(gap.verdict, style.get(gap.verdict, "muted"))]  # fmt: skip
 
     def figure(self) -> Figure:
         """The differences with their intervals."""
-        from pyro_vae.plots import Difference, forest
+        from pyro_vae.plots import forest
 
         count = next(iter(self.scores.values())).count
-        rows = [
-            Difference(f"{d.model}: {d.quantity}", d.value, d.stderr) for d in self.differences
-        ]
+        rows = {
+            f"{name}: {quantity}": gap
+            for quantity, gaps in self.differences.items()
+            for name, gap in gaps.items()
+        }
         return forest(
             rows, float(stats.t.ppf((1 + self.confidence) / 2, count - 1)),
             f"Difference from {self.reference}, {self.confidence:.0%} intervals", in_units=True,
         )  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the values for each datum, for JSON."""
-        return {
-            "reference": self.reference,
-            "confidence": self.confidence,
-            "unit": "nats per datum",
-            "differences": [
-                dataclasses.asdict(d) | {"verdict": d.verdict} for d in self.differences
-            ],
-            "scores": {name: scores.to_dict() for name, scores in self.scores.items()},
-        }
+
+def _verdict(gap: Estimate, higher_is_better: bool) -> str:
+    low, high = gap.interval
+    if low <= 0 <= high:
+        return "not told apart"
+    return "better" if (gap.value > 0) == higher_is_better else "worse"
 
 
 def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Comparison:
-    """Hold models against the first one, on the same data and by the same estimators.
+    """Compare models with the first one, on the same data and by the same estimators.
 
-    The standard error of a difference is that of the differences datum by datum, which is mostly
-    far smaller than that of either score: what the data have in common cancels.
+    The standard error of a difference is that of the paired differences, usually far smaller than
+    that of either score: what the data have in common cancels.
 
     Args:
-        scores: What :func:`~pyro_vae.evaluate` returned, by the models' names; at least two.
+        scores: From :func:`~pyro_vae.evaluate`, by model; at least two.
         confidence: Of each interval, between 0 and 1.
 
     Raises:
@@ -158,8 +124,8 @@ def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Compar
         >>> vae = VAE(event_shape=(3,), latent_dim=2)
         >>> models = {"normal": vae, "laplace": vae.swap(prior="laplace")}
         >>> found = compare({name: evaluate(model, data) for name, model in models.items()})
-        >>> [(gap.quantity, gap.model) for gap in found.differences]
-        [('ELBO', 'laplace')]
+        >>> {quantity: list(gaps) for quantity, gaps in found.differences.items()}
+        {'ELBO': ['laplace']}
     """
     scores = dict(scores)
     if len(scores) < 2:
@@ -170,19 +136,20 @@ def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Compar
     _check({name: _conditions(score) for name, score in scores.items()})
     if next(iter(scores.values())).count < 2:
         raise IncompatibleScores("Expected at least two data to compare models on, got 1")
-    differences = []
-    for quantity, values in _quantities(scores).items():
-        reference, *others = values
-        differences += [
-            PairedDifference.of(quantity, name, values[name] - values[reference], confidence,
-                                quantity == "ELBO")
-            for name in others
-        ]  # fmt: skip
+    differences = {
+        quantity: {
+            name: Estimate.of(
+                value - values[next(iter(scores))], estimator=f"paired, {quantity}"
+            ).within(confidence)
+            for name, value in list(values.items())[1:]
+        }
+        for quantity, values in _quantities(scores).items()
+    }
     return Comparison(scores, differences, confidence)
 
 
 def check_same_data(identities: Mapping[str, Identity]) -> None:
-    """Refuse data sets that are not the same.
+    """Refuse data sets that differ.
 
     Raises:
         IncompatibleScores: naming what differs, such as the binarization.
@@ -195,7 +162,7 @@ def check_same_data(identities: Mapping[str, Identity]) -> None:
 
 
 def _conditions(scores: Scores) -> dict[str, Any]:
-    """What has to be alike, by name, beside the data's identity."""
+    """What must match, by name, besides the data's identity."""
     estimates = {name: found.estimator for name, found in scores.estimates.items()}
     estimators = {name: text.rpartition(", seed")[0] for name, text in estimates.items()}
     return {
@@ -218,14 +185,14 @@ def _check(conditions: Mapping[str, Mapping[str, Any]]) -> None:
     ]
     if lines:
         raise IncompatibleScores(
-            "Expected scores on the same data by the same estimators, which these are not; "
-            "score all models alike:\n" + "\n".join(f"  {line}" for line in lines)
+            "Expected scores on the same data by the same estimators; evaluate all models with "
+            "the same settings:\n" + "\n".join(f"  {line}" for line in lines)
         )
 
 
 def _quantities(scores: Mapping[str, Scores]) -> dict[str, dict[str, Tensor]]:
     """One value for each datum, by quantity and model."""
-    found = {"ELBO": {name: score.terms.elbo.double().cpu() for name, score in scores.items()}}
+    found = {ELBO: {name: score.terms.elbo.double().cpu() for name, score in scores.items()}}
     for key, estimate in next(iter(scores.values())).estimates.items():
         label = f"-log p(x), {estimate.estimator.rpartition(', seed')[0]}"
         found[label] = {name: -score.estimates[key].log_evidence for name, score in scores.items()}

@@ -1,10 +1,10 @@
-"""What comparing gradients returns: a row for each estimator and group, a table, a picture."""
+"""The result of comparing gradient estimators: rows, a table and a figure."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import listed
@@ -34,7 +34,7 @@ class GradientRow:
         signal: Length of the reference gradient, in nats per datum and unit of the parameters.
         bias: Mean of the draws less the reference, along the reference, in the same unit.
         worst_z: Largest z-score of that difference, along the reference and random directions.
-        tests: How many directions that are.
+        tests: Number of those directions.
         variance: Trace of the gradient's covariance, in the same unit squared.
         seconds: Time of a loss and its gradient, the median.
     """
@@ -68,19 +68,19 @@ class GradientRow:
 
 @dataclass(repr=False)
 class GradientComparison(ShownAsTable):
-    """Estimators of a gradient, compared; shows itself in terminal and Jupyter.
+    """Estimators of a gradient, compared; a terminal and Jupyter show a table.
 
     Args:
         rows: One for each estimator and group of parameters.
-        references: For each bound, what its estimators are held against.
+        references: The reference gradient of each bound.
         particles: Draws from the guide for each datum, for every estimator.
         draws: Gradients drawn of each estimator.
         count: Number of data.
         confidence: Of each interval.
         critical: The |z| above which an estimator is called biased.
         seed: Seed of every draw.
-        device: Where it was measured.
-        dtype: Precision in which it was measured.
+        device: The device.
+        dtype: The precision.
     """
 
     rows: list[GradientRow]
@@ -100,6 +100,10 @@ class GradientComparison(ShownAsTable):
         return list(dict.fromkeys(row.group for row in self.rows))
 
     @property
+    def _against(self) -> str:
+        return "; ".join(f"{bound}: {name}" for bound, name in self.references.items())
+
+    @property
     def biased(self) -> list[GradientRow]:
         """The rows in which a bias shows beyond chance."""
         return [row for row in self.rows if not abs(row.worst_z) <= self.critical]
@@ -116,14 +120,13 @@ class GradientComparison(ShownAsTable):
 
     def table(self, group: str = "all") -> Table:
         """Bias, noise and cost of each estimator, for one group of parameters."""
-        against = "; ".join(f"{bound}: {name}" for bound, name in self.references.items())
         caption = (
             f"{group} parameters; {self.count} data, {self.particles} particles each, "
             f"{self.draws} gradients of each from the same seeds, {self.dtype} on {self.device}, "
-            f"seed {self.seed}; "
-            f"in brackets {self.confidence:.0%} intervals. Reference: {against}. Lengths are "
-            f"those of the reference; bias shows beyond |z| = {self.critical:.2f}. Variance x "
-            f"time is relative to the first of each bound: less is better."
+            f"seed {self.seed}; {self.confidence:.0%} intervals in brackets. "
+            f"Reference: {self._against}. Bias and noise are relative to its length; |z| > "
+            f"{self.critical:.2f} is a bias. Variance x time is relative to the first estimator "
+            f"of each bound: less is better."
         )
         table = Table("Gradient estimators", COLUMNS, caption=caption)
         first: dict[str, float] = {}
@@ -151,27 +154,14 @@ class GradientComparison(ShownAsTable):
         return gradient_panels(
             [row.name for row in rows],
             {
-                "bias, in % of the gradient": [_ends(r.relative_bias.times(100)) for r in rows],
-                "noise, in lengths of the gradient": [_ends(row.noise) for row in rows],
-                "ms a gradient": [_ends(row.seconds.times(1e3)) for row in rows],
+                "bias, in % of the gradient": [row.relative_bias.times(100) for row in rows],
+                "noise, in lengths of the gradient": [row.noise for row in rows],
+                "ms a gradient": [row.seconds.times(1e3) for row in rows],
             },
             title=f"Gradient, {group} parameters, {self.particles} particles each",
             remark=f"{self.confidence:.0%} intervals; {self.draws} gradients of each; reference: "
-            + "; ".join(f"{bound}: {name}" for bound, name in self.references.items()),
+            f"{self._against}",
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        estimates = ("bias", "variance", "seconds")
-        rows = [
-            asdict(row) | {name: getattr(row, name).to_dict() for name in estimates}
-            for row in self.rows
-        ]
-        return {field.name: getattr(self, field.name) for field in fields(self)} | {"rows": rows}
-
-
-def _ends(estimate: Estimate) -> tuple[float, float, float]:
-    return estimate.value, *estimate.interval
 
 
 def _bracketed(estimate: Estimate) -> str:

@@ -1,4 +1,4 @@
-"""The mean KL of a data set, taken apart: mutual information, total correlation, dimensions."""
+"""The mean KL of a data set in parts: mutual information, total correlation, dimensions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.objectives.kl import kl_exact, kl_source
-from pyro_vae.report.estimate import Estimate
-from pyro_vae.report.numbers import MISSING, nats
+from pyro_vae.report.estimate import Estimate, estimate_table
 from pyro_vae.report.shown import ShownAsTable
-from pyro_vae.report.table import Cell, Table
+from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
 __all__ = ["KLDecomposition", "kl_decomposition"]
@@ -29,9 +28,9 @@ NO_PRIOR_FACTORS = "p(z) has no independent dimensions"
 
 @dataclass(frozen=True, repr=False)
 class KLDecomposition(ShownAsTable):
-    """The mean KL of some data and its parts, in nats per datum; shows itself in Jupyter.
+    """The mean KL of some data and its parts, in nats per datum; Jupyter shows a table.
 
-    The standard errors are over the draws alone: the data are those that were given.
+    The standard errors are over the draws alone, for these data.
 
     Args:
         kl: Mean of KL(q(z|x) || p(z)), from the same draws as its parts, which sum to it.
@@ -45,7 +44,7 @@ class KLDecomposition(ShownAsTable):
         draws: Draws for each datum.
         batch_size: Data in each estimate of log q(z); N where it is the whole sum.
         seed: Seed of the draws.
-        missing: Why what is missing is missing.
+        missing: Why parts are missing, if any are.
     """
 
     kl: Estimate
@@ -60,10 +59,11 @@ class KLDecomposition(ShownAsTable):
     batch_size: int
     seed: int
     missing: str = ""
+    derived = ("bias",)
 
     @property
     def bias(self) -> str:
-        """What is known of the estimate's bias, in words."""
+        """The bias of the estimates, in words."""
         whole = (
             f"q(z) is the mixture of the {self.count:,} posteriors given, in full: no bias for "
             f"these data; of the population that they are from, I_q(x; z) is at most log N = "
@@ -79,47 +79,17 @@ class KLDecomposition(ShownAsTable):
 
     def table(self) -> Table:
         """The KL and its parts, in nats per datum."""
-        said = f"{self.draws} draws for each datum, seed {self.seed}. {self.bias}."
-        caption = f"{said} Missing: {self.missing}." if self.missing else said
-        table = Table("The KL taken apart, in nats per datum", ["", "mean ± standard error"],
-                      caption=caption)  # fmt: skip
-        table.add(Cell("KL(q(z|x) || p(z)), sampled", "strong"), str(self.kl))
-        exact = MISSING if self.closed_form is None else nats(self.closed_form)
-        table.add("KL(q(z|x) || p(z)), closed form", exact)
-        table.add(Cell("= mutual information I_q(x; z)", "strong"), str(self.mutual_information))
-        table.add(Cell("+ KL(q(z) || p(z))", "strong"), str(self.marginal_kl))
-        for name, part in (
-            ("of which total correlation", self.total_correlation),
-            ("of which dimension-wise KL", self.dimension_wise_kl),
-        ):
-            table.add(name, MISSING if part is None else str(part))
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every number, for JSON."""
-        scores = {
-            name: None if score is None else {"value": score.value, "stderr": score.stderr}
-            for name, score in (
-                ("kl", self.kl),
-                ("mutual_information", self.mutual_information),
-                ("marginal_kl", self.marginal_kl),
-                ("total_correlation", self.total_correlation),
-                ("dimension_wise_kl", self.dimension_wise_kl),
-            )
+        caption = f"{self.bias}." + (f" Missing: {self.missing}." if self.missing else "")
+        exact = None if self.closed_form is None else Estimate(self.closed_form)
+        parts = {
+            "KL(q(z|x) || p(z)), sampled": self.kl,
+            "KL(q(z|x) || p(z)), closed form": exact,
+            "= mutual information I_q(x; z)": self.mutual_information,
+            "+ KL(q(z) || p(z))": self.marginal_kl,
+            "of which total correlation": self.total_correlation,
+            "of which dimension-wise KL": self.dimension_wise_kl,
         }
-        each = None if self.per_dimension is None else self.per_dimension.tolist()
-        return {
-            **scores,
-            "closed_form": self.closed_form,
-            "per_dimension": each,
-            "unit": "nats per datum",
-            "count": self.count,
-            "draws": self.draws,
-            "batch_size": self.batch_size,
-            "bias": self.bias,
-            "missing": self.missing,
-            "seed": self.seed,
-        }
+        return estimate_table("KL decomposition, in nats per datum", parts, caption)
 
 
 def kl_decomposition(
@@ -130,26 +100,25 @@ def kl_decomposition(
     batch_size: int | None = None,
     seed: int = 0,
 ) -> KLDecomposition:
-    r"""Take the mean KL of a data set apart.
+    r"""Decompose the mean KL of a data set.
 
     .. math:: \frac1N \sum_n KL(q(z \mid x_n) \,\|\, p(z)) = I_q(x; z)
               + KL\Big(q(z) \,\Big\|\, \prod_m q(z_m)\Big) + \sum_m KL(q(z_m) \,\|\, p(z_m))
 
     where q(z) is the mean of the N posteriors. The last two, total correlation and dimension-wise
-    KL, are together KL(q(z) || p(z)), which is all that is said of it where q(z|x) or p(z) has
-    no independent dimensions. By default log q(z) is the whole sum over the data, which takes
-    time in N squared and has no bias. With ``batch_size`` B it is estimated from the datum's
-    batch, stratified: the datum itself with weight 1/N, each other with (N - 1) / (N (B - 1)).
-    The density is then unbiased, and its logarithm is biased downwards.
+    KL, sum to KL(q(z) || p(z)), and are None where q(z|x) or p(z) has no independent dimensions.
+    By default log q(z) sums over all data, without bias, in time N squared. With ``batch_size`` B
+    it is estimated from the datum's batch, stratified: the datum itself with weight 1/N, each
+    other with (N - 1) / (N (B - 1)). The density is then unbiased, its logarithm biased downwards.
 
     It runs on a copy of the model in evaluation mode and its own precision.
 
     Args:
         vae: The model.
-        x: Data, ``(N, *event_shape)``, at least 2: the data set, or a part of it.
+        x: Data, ``(N, *event_shape)``, at least 2: the data set, or part of it.
         draws: Draws from each q(z|x), at least 2.
-        batch_size: Least number of data in each estimate of log q(z), from 2 to N; batches are of
-            equal sizes as nearly as they can be. None takes all.
+        batch_size: Minimum number of data in each estimate of log q(z), from 2 to N; batches
+            have nearly equal sizes. None is all.
         seed: Seed of the draws and of the batches.
 
     Raises:
@@ -168,50 +137,28 @@ def kl_decomposition(
     """
     x = vae._data(x).detach().to(device_of(vae))
     size = len(x) if batch_size is None else batch_size
-    for name, value, low, high in (
-        ("x", len(x), 2, math.inf), ("draws", draws, 2, math.inf), ("batch_size", size, 2, len(x))
-    ):  # fmt: skip
-        if not low <= value <= high:
-            most = "" if high == math.inf else f" and at most {high}, the number of data"
-            raise DataError(f"{name}: expected at least {low}{most}, got {value}")
+    at_least(2, x=len(x), draws=draws)
+    if not 2 <= size <= len(x):
+        raise DataError(f"batch_size: expected 2 to {len(x)}, the number of data, got {size}")
     dtype = next(vae.parameters(), x).dtype
     size = size if len(x) // size > 1 else len(x)
     with isolated_copy(vae, dtype, seed) as model:
         q, p = model.encode(x.to(dtype)), model.prior()
         rows = [_parts(q, p, q.sample(), size) for _ in range(draws)]
         closed = kl_exact(q, p).mean().item() if kl_source(q, p) is not None else None
-    return _result(rows, closed, q, p, len(x), draws, size, seed)
-
-
-def _result(
-    rows: list[dict[str, Tensor]],
-    closed: float | None,
-    q: Distribution,
-    p: Distribution,
-    count: int,
-    draws: int,
-    size: int,
-    seed: int,
-) -> KLDecomposition:
-    means = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    each = means.pop("per_dimension", None)
-    scores = {name: Estimate.of(values) for name, values in means.items()}
-    reasons = [NO_FACTORS] if _factors(q) is None else []
-    reasons += [NO_PRIOR_FACTORS] if _factors(p) is None else []
+    drawn = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    each = drawn.pop("per_dimension", None)
+    if each is not None:
+        drawn["dimension_wise_kl"] = each.sum(-1)
+    estimator = f"{draws} draws for each datum, seed {seed}"
+    parts = {name: Estimate.of(values, estimator=estimator) for name, values in drawn.items()}
+    missing = [why for d, why in ((q, NO_FACTORS), (p, NO_PRIOR_FACTORS)) if _factors(d) is None]
     return KLDecomposition(
-        kl=scores["kl"],
-        closed_form=closed,
-        mutual_information=scores["mutual_information"],
-        marginal_kl=scores["marginal_kl"],
-        total_correlation=scores.get("total_correlation"),
-        dimension_wise_kl=None if each is None else Estimate.of(each.sum(-1)),
-        per_dimension=None if each is None else each.mean(0).cpu(),
-        count=count,
-        draws=draws,
-        batch_size=size,
-        seed=seed,
-        missing="; ".join(reasons),
-    )
+        parts["kl"], closed, parts["mutual_information"], parts["marginal_kl"],
+        parts.get("total_correlation"), parts.get("dimension_wise_kl"),
+        None if each is None else each.mean(0).cpu(), len(x), draws, size, seed,
+        "; ".join(missing),
+    )  # fmt: skip
 
 
 def _parts(q: TorchDistribution, p: TorchDistribution, z: Tensor, size: int) -> dict[str, Tensor]:

@@ -1,8 +1,7 @@
-"""What each dimension of the code carries: its active units, and its share of the KL."""
+"""Active units of the code, and the KL of each dimension."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,10 +11,10 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Independent
 
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
-from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.kl import kl_per_dimension
 from pyro_vae.objectives.structure import diagonal_laplace, rooted_normal
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Table
@@ -33,7 +32,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, repr=False)
 class LatentUnits(ShownAsTable):
-    r"""Which dimensions of the code the data move, and what each costs; shows itself in Jupyter.
+    r"""The activity and the KL of each dimension of the code; Jupyter shows a table.
 
     .. math:: A_m = \mathrm{Var}_x \left( E_{q(z \mid x)}[z_m] \right)
 
@@ -41,9 +40,9 @@ class LatentUnits(ShownAsTable):
 
     Args:
         variance: A_m, unbiased, ``(M,)``; NaN for a single datum.
-        mean_estimator: How E_q[z] was found.
+        mean_estimator: Estimator of E_q[z].
         kl: KL of each dimension in nats per datum, ``(M,)``; None where it does not factorize.
-        kl_method: How it was found, or why there is none.
+        kl_method: Its estimator, or why there is none.
         count: Number of data.
         seed: Seed of the draws, where there are any.
         threshold: Of activity.
@@ -94,22 +93,13 @@ class LatentUnits(ShownAsTable):
         """Variance of E_q[z], and the KL, of each dimension."""
         from pyro_vae.plots import unit_bars
 
-        kl = None if self.kl is None else self.kl.numpy()
-        return unit_bars(self.variance.numpy(), self.threshold, kl, title=f"Active units: {self}")
+        title = f"Active units: {self}"
+        return unit_bars(self.variance, self.threshold, self.kl, title=title)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {
-            "active": None if self.variance.isnan().any() else int(self.active.sum()),
-            "latent_dim": len(self.variance),
-            "threshold": self.threshold,
-            "variance": [None if math.isnan(v) else v for v in self.variance.tolist()],
-            "estimator": self.mean_estimator,
-            "kl_per_dimension": None if self.kl is None else self.kl.tolist(),
-            "kl_estimator": self.kl_method,
-            "count": self.count,
-            "seed": self.seed,
-        }
+        active = None if self.variance.isnan().any() else int(self.active.sum())
+        return super().to_dict() | {"active": active, "latent_dim": len(self.variance)}
 
 
 @torch.no_grad()
@@ -118,8 +108,8 @@ def latent_units(
 ) -> LatentUnits:
     """The activity and the KL of each dimension of the code, in evaluation mode.
 
-    Where E_q[z] has no closed form it is the mean of draws from q, and the variance that the
-    draws' noise adds is taken off (so that an estimate may be slightly below 0).
+    Where E_q[z] has no closed form it is the mean of draws from q, and the variance of their
+    noise is subtracted (so that an estimate may be slightly below 0).
 
     Args:
         vae: The model.
@@ -133,9 +123,7 @@ def latent_units(
         >>> units.variance.shape
         torch.Size([2])
     """
-    devices = [x.device] if x.is_cuda else []
-    with evaluating(vae), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with evaluating(vae), seeded(seed, x.device):
         parts = [_moments(vae, batch, draws) for batch in x.split(BATCH)]
     means, noise = _joined([part.mean for part in parts]), _joined([part.noise for part in parts])
     kls = [part.kl for part in parts if part.kl is not None]
@@ -174,7 +162,7 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def posterior_mean(q: TorchDistribution) -> Tensor | None:
-    """E_q[z], ``(N, M)``, where q is of a structure whose mean is known; None elsewhere."""
+    """E_q[z], ``(N, M)``, if q has a known mean; else None."""
     normal = rooted_normal(q)
     if normal is not None:
         return normal[0]

@@ -18,17 +18,16 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
     .. math:: \exp\Big( -\frac1N \sum_n \frac{1}{l_n}
               \Big( \mathrm{ELBO}_n - \log \frac{l_n!}{\prod_d x_{nd}!} \Big) \Big)
 
-    with l the documents' lengths. Topic models are scored on words in order: the multinomial
-    coefficient, which counts the orders, is taken off. Each document has the same weight, as in
-    the papers on neural topic models; a longer one does not count for more.
+    with l the documents' lengths. Topic models are scored on words in order, without the
+    multinomial coefficient, which counts the orders. Documents have equal weights whatever their
+    length, as in the papers on neural topic models.
 
     Args:
-        elbo: Of each document, its multinomial coefficient included, in nats, ``(N,)``.
+        elbo: Of each document, with its multinomial coefficient, in nats, ``(N,)``.
         x: The documents' counts, ``(N, *vocabulary)``.
 
     Returns:
-        The perplexity, a plain number and no nats, with its standard error over documents, by the
-        delta method.
+        The perplexity, without a unit, and its standard error over documents by the delta method.
 
     Raises:
         DataError: if the shapes differ, or a document is empty.

@@ -1,17 +1,16 @@
-"""The best member of the guide's family for each datum, by optimizing its own parameters."""
+"""The best member of the guide's family for each datum, by optimizing its parameters."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pyro
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError, NonFiniteLoss
+from pyro_vae.core.errors import NonFiniteLoss, at_least
+from pyro_vae.core.modes import isolated_copy
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact, kl_method
 from pyro_vae.report.progress import Progress, progress
@@ -25,13 +24,13 @@ WEIGHTLESS = 1e-13
 
 @dataclass(frozen=True)
 class Refined:
-    """Variational parameters of each datum's own.
+    """Variational parameters optimized for each datum.
 
     Args:
-        parameters: What the posterior takes, ``(N, *parameter_shape)``, in float64.
+        parameters: Of the posterior, ``(N, *parameter_shape)``, in float64.
         start: The encoder's output, of the same shape.
         curve: Mean ELBO over the data at each step, in nats per datum.
-        method: How it was optimized.
+        method: The optimizer.
     """
 
     parameters: Tensor
@@ -50,21 +49,19 @@ def refine(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Refined:
-    """Maximize each datum's ELBO over what the posterior takes, beginning at the encoder's output.
+    """Maximize each datum's ELBO over its own variational parameters, from the encoder's output.
 
-    The posterior takes the encoder's output as its parameters, of whatever kind it is: a free
-    copy of them for each datum is optimized, the model and the posterior's own weights held
-    still. Where the ELBO has a closed form L-BFGS finds the optimum to rounding; elsewhere Adam
-    follows reparameterized gradients, its learning rate falling to 0 along a cosine. It works in
-    float64 on a copy of the model, in evaluation mode.
+    The model and the posterior's own weights stay fixed. Where the ELBO has a closed form, L-BFGS
+    finds the optimum to rounding; elsewhere Adam follows reparameterized gradients under a cosine
+    learning rate. It runs in float64 on a copy of the model, in evaluation mode.
 
     Args:
         vae: The model.
         x: Data, ``(N, *event_shape)``.
         steps: Steps of Adam, at least 10.
-        lr: Its learning rate at first.
+        lr: Initial learning rate.
         particles: Draws for each datum and step, at least 1.
-        seed: Seed of every draw; the global generators are left as they were.
+        seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
 
     Raises:
@@ -81,20 +78,14 @@ def refine(
         >>> refined.parameters.shape, refined.curve[-1] > refined.curve[0]
         (torch.Size([3, 2, 2]), True)
     """
-    for name, value, least in (("steps", steps, 10), ("particles", particles, 1)):
-        if value < least:
-            raise DataError(f"{name}: expected at least {least}, got {value}")
+    at_least(10, steps=steps)
+    at_least(1, particles=particles)
     x = vae._data(x).detach().double()
-    model = copy.deepcopy(vae).double().eval().requires_grad_(requires_grad=False)
-    start = model.encoder(x).detach()
-    free = start.clone().requires_grad_()
     curve: list[float] = []
-    with (
-        torch.enable_grad(),
-        pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-    ):
-        torch.manual_seed(seed)
+    with isolated_copy(vae, torch.float64, seed, validate=False) as model, torch.enable_grad():
+        model.requires_grad_(requires_grad=False)
+        start = model.encoder(x).detach()
+        free = start.clone().requires_grad_()
         closed = exact_elbo(model, x, model.posterior(free))
         total = ITERATIONS if closed is not None else steps
         with progress(total, "Refining q(z|x)", enabled=show_progress) as bar:
@@ -122,7 +113,7 @@ def exact_elbo(vae: VAE, x: Tensor, q: TorchDistribution) -> Tensor | None:
 
 
 def sampled_elbo(vae: VAE, x: Tensor, q: TorchDistribution, draws: int) -> Tensor:
-    """The ELBO of any q by each of some draws, ``(draws, N)``, its KL exact where it can be."""
+    """The ELBO of any q by each draw, ``(draws, N)``, its KL exact where it has a closed form."""
     p = vae.prior()
     z = q.rsample(torch.Size([draws]))
     log_likelihood: Tensor = vae.decode(z, x).log_prob(x)

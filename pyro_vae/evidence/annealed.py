@@ -10,8 +10,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.errors import at_least
+from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes, transition
@@ -20,24 +20,24 @@ from pyro_vae.vae import VAE
 
 __all__ = ["Annealing", "annealed_importance_sampling"]
 
-KEPT = 4  # tensors of that size that a gradient keeps, about
+KEPT = 4  # large tensors that a gradient keeps alive, about
 STEEPNESS = 4.0
 ACCEPTANCE = 0.65
 PILOTS = 8
-ADAPTATIONS = 200  # at the least, however few the temperatures are
+ADAPTATIONS = 200  # of the step size, at least
 RATE = 0.1
 
 
 @dataclass(frozen=True)
 class Annealing:
-    r"""How codes are led from the prior to the posterior.
+    r"""How codes move from the prior to the posterior.
 
-    The distributions on the way are p(z) p(x|z)^beta with T + 1 inverse temperatures,
+    The intermediate distributions are p(z) p(x|z)^beta with T + 1 inverse temperatures,
 
     .. math:: \beta_t \propto \mathrm{sigmoid}(4 (2 t / T - 1)), \quad \beta_0 = 0, \beta_T = 1
 
-    and at each a Hamiltonian trajectory moves every chain. Its step size is found by pilot chains
-    of their own, for each datum and temperature, and is fixed before the chains that count.
+    and at each a Hamiltonian trajectory moves every chain. Separate pilot chains tune its step
+    size for each datum and temperature beforehand.
 
     Args:
         temperatures: Number T of steps from the prior to the posterior, at least 2.
@@ -57,9 +57,8 @@ class Annealing:
     leapfrog: int = 10
 
     def __post_init__(self) -> None:
-        for name, least in (("temperatures", 2), ("chains", 2), ("leapfrog", 1)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        at_least(2, temperatures=self.temperatures, chains=self.chains)
+        at_least(1, leapfrog=self.leapfrog)
 
     @property
     def betas(self) -> list[float]:
@@ -90,15 +89,15 @@ def annealed_importance_sampling(
     .. math:: \log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log p(x \mid z_{t-1}), \quad
               E[w] = p(x)
 
-    It needs no guide. The mean weight is unbiased for any number of temperatures; with few of
-    them the weights vary much and log p(x) is underestimated, which
-    :func:`~pyro_vae.evidence.bidirectional.bidirectional_monte_carlo` measures.
+    It needs no guide. The mean weight is unbiased for any number of temperatures. With few, the
+    weights vary widely and log p(x) is underestimated:
+    :func:`~pyro_vae.evidence.bidirectional.bidirectional_monte_carlo` measures by how much.
 
     Args:
         vae: The model; its codes are real.
         x: Data, ``(N, *event_shape)``.
         how: Temperatures, chains and trajectories.
-        seed: Seed of every draw; the global generators are left as they were.
+        seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
 
     Raises:
@@ -132,14 +131,9 @@ def annealed_importance_sampling(
 def annealing(
     vae: VAE, x: Tensor, how: Annealing, passes: int, seed: int, show: bool, what: str
 ) -> Iterator[tuple[int, Progress]]:
-    """What annealing needs around it; gives the number of data at a time and a progress bar."""
+    """Set modes and seed for annealing; yield the batch size and a progress bar."""
     check_real_codes(vae, what)
-    with (
-        evaluating(vae),
-        pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-    ):
-        torch.manual_seed(seed)
+    with evaluating(vae), pyro.validation_enabled(False), seeded(seed, x.device):
         size = chunk_sizes(vae, x, how.chains, share=KEPT)[0]
         total = -(-len(x) // size) * how.temperatures * passes
         with progress(total, what, unit="temperatures", enabled=show) as bar:
@@ -166,23 +160,25 @@ def tuned(joint: Joint, how: Annealing, bar: Progress) -> Tensor:
 def forward(joint: Joint, how: Annealing, steps: Tensor, bar: Progress) -> Tensor:
     """Log-weights of chains from the prior to the posterior, ``(C, N)``."""
     z = joint.vae.prior().sample(torch.Size([how.chains, len(joint.x)]))
-    betas = how.betas
-    total = torch.zeros(z.shape[:-1], dtype=torch.float64, device=z.device)
-    for t in range(1, how.temperatures + 1):
-        if t > 1:
-            z = transition(joint.at(betas[t - 1]), z, steps[t - 1], how.leapfrog)[0]
-        total += (betas[t] - betas[t - 1]) * joint.terms(z)[1].double()
-        bar.advance()
-    return total
+    return log_weights(joint, z, how, steps, bar)
 
 
-def backward(joint: Joint, z: Tensor, how: Annealing, steps: Tensor, bar: Progress) -> Tensor:
-    """Log-weights of chains from draws of the posterior ``(C, N, M)`` to the prior, ``(C, N)``."""
+def log_weights(
+    joint: Joint, z: Tensor, how: Annealing, steps: Tensor, bar: Progress, *, back: bool = False
+) -> Tensor:
+    """Log-weights of chains from ``z``, ``(C, N, M)``, to the posterior, or back from it."""
     betas = how.betas
     total = torch.zeros(z.shape[:-1], dtype=torch.float64, device=z.device)
-    for t in range(how.temperatures, 0, -1):
-        total += (betas[t] - betas[t - 1]) * joint.terms(z)[1].double()
-        if t > 1:
-            z = transition(joint.at(betas[t - 1]), z, steps[t - 1], how.leapfrog)[0]
+
+    def moved(z: Tensor, t: int) -> Tensor:
+        if t == 0:
+            return z
+        return transition(joint.at(betas[t]), z, steps[t], how.leapfrog)[0]
+
+    temperatures = range(how.temperatures)
+    for t in reversed(temperatures) if back else temperatures:
+        z = z if back else moved(z, t)
+        total += (betas[t + 1] - betas[t]) * joint.terms(z)[1].double()
+        z = moved(z, t) if back else z
         bar.advance()
     return total

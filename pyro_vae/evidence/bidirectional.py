@@ -1,25 +1,18 @@
-"""The evidence between two stochastic bounds, on data that the model itself has drawn."""
+"""Stochastic lower and upper bounds on the evidence of data simulated from the model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
-from pyro_vae.core.modes import evaluating
-from pyro_vae.evidence.annealed import (
-    Annealing,
-    annealing,
-    backward,
-    forward,
-    tuned,
-)
+from pyro_vae.core.errors import at_least
+from pyro_vae.core.modes import device_of, evaluating, seeded
+from pyro_vae.evidence.annealed import Annealing, annealing, forward, log_weights, tuned
 from pyro_vae.evidence.estimate import LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes
-from pyro_vae.report.numbers import nats
+from pyro_vae.report.estimate import Estimate, estimate_table
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
@@ -29,12 +22,12 @@ __all__ = ["Sandwich", "bidirectional_monte_carlo"]
 
 @dataclass(frozen=True, repr=False)
 class Sandwich(ShownAsTable):
-    """Bounds on log p(x) of simulated data, in nats; shows itself in Jupyter.
+    """Bounds on log p(x) of simulated data, in nats; Jupyter shows a table.
 
     Args:
         x: The data, ``(N, *event_shape)``.
-        lower: A lower bound in expectation, for each datum, ``(N,)``: annealing forward.
-        upper: An upper bound in expectation, for each datum, ``(N,)``: annealing backward.
+        lower: Lower bound in expectation, from annealing forward, ``(N,)``.
+        upper: Upper bound in expectation, from annealing backward, ``(N,)``.
         how: Temperatures, chains and trajectories.
         seed: Seed of every draw.
     """
@@ -45,43 +38,39 @@ class Sandwich(ShownAsTable):
     how: Annealing
     seed: int
 
+    omitted = ("x", "lower", "upper")
+    derived = ("count", "bounds", "estimator")
+
     @property
-    def gap(self) -> tuple[float, float]:
-        """Mean of upper less lower, with its standard error over data and chains."""
-        gaps = self.upper - self.lower
-        return gaps.mean().item(), (gaps.std() / len(gaps) ** 0.5).item()
+    def count(self) -> int:
+        """Number of simulated data."""
+        return len(self.x)
+
+    @property
+    def gap(self) -> Estimate:
+        """Upper less lower bound, with its standard error over data and chains."""
+        return self.bounds["gap"]
+
+    @property
+    def bounds(self) -> dict[str, Estimate]:
+        """The lower bound, the upper bound, and the gap between them."""
+        found = {"lower bound": self.lower, "upper bound": self.upper,
+                 "gap": self.upper - self.lower}  # fmt: skip
+        return {name: Estimate.of(v, estimator=self.estimator) for name, v in found.items()}
 
     @property
     def estimator(self) -> str:
-        """How both were found."""
+        """Its name and settings."""
         return f"bidirectional Monte Carlo, {self.how}, seed {self.seed}"
 
     def table(self) -> Table:
-        """Both bounds and what is between them."""
+        """Both bounds and the gap between them."""
         caption = (
-            f"{len(self.x)} data drawn from the model. {self.estimator}. In expectation the lower "
-            f"bound is below log p(x), the upper bound above, and annealing on such data "
+            f"log p(x) of {self.count} data drawn from the model. The lower bound is below "
+            f"log p(x) in expectation, the upper bound above: on such data annealing "
             f"underestimates log p(x) by less than the gap."
         )
-        columns = ["log p(x) of simulated data", "mean ± standard error"]
-        table = Table("Sandwich, in nats per datum", columns, caption=caption)
-        for name, values in (("lower bound", self.lower), ("upper bound", self.upper)):
-            table.add(name, nats(values.mean().item(), (values.std() / len(values) ** 0.5).item()))
-        table.add("gap", nats(*self.gap))
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the values for each datum, for JSON."""
-        gap, stderr = self.gap
-        return {
-            "lower": self.lower.mean().item(),
-            "upper": self.upper.mean().item(),
-            "gap": gap,
-            "gap_stderr": stderr,
-            "simulated": len(self.x),
-            "estimator": self.estimator,
-            "seed": self.seed,
-        }
+        return estimate_table("Sandwich, in nats per datum", self.bounds, caption)
 
 
 @torch.no_grad()
@@ -93,17 +82,17 @@ def bidirectional_monte_carlo(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Sandwich:
-    r"""How far annealing is from log p(x), on data whose posterior has a known draw.
+    r"""Bound the error of annealing, on data for which an exact posterior draw is known.
 
     The model draws z and then x, so that z is an exact draw from p(z|x). Chains from it back to
-    the prior have weights with E[1/w] = 1/p(x): the log of their mean bounds log p(x) from above,
-    as annealing forward bounds it from below.
+    the prior have weights with E[1/w] = 1/p(x), whose log-mean bounds log p(x) from above, as
+    annealing forward bounds it from below.
 
     Args:
         vae: The model; its codes are real.
         count: How many data to draw, at least 2.
         how: Temperatures, chains and trajectories.
-        seed: Seed of every draw; the global generators are left as they were.
+        seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
 
     Raises:
@@ -122,8 +111,7 @@ def bidirectional_monte_carlo(
         >>> bidirectional_monte_carlo(VAE(event_shape=(4,), latent_dim=2), 5, how=how).lower.shape
         torch.Size([5])
     """
-    if count < 2:
-        raise DataError(f"count: expected at least 2 simulated data, got {count}")
+    at_least(2, count=count)
     how = how or Annealing()
     check_real_codes(vae, "Bidirectional Monte Carlo")
     z, x = _simulated(vae, count, seed)
@@ -137,7 +125,7 @@ def bidirectional_monte_carlo(
             down, up = LogMean(), LogMean()
             down.add(forward(joint, how, steps, bar))
             start = codes.expand(how.chains, *codes.shape)
-            up.add(-backward(joint, start, how, steps, bar))
+            up.add(-log_weights(joint, start, how, steps, bar, back=True))
             lower.append(down.value.cpu())
             upper.append(-up.value.cpu())
     return Sandwich(x.cpu(), torch.cat(lower), torch.cat(upper), how, seed)
@@ -145,10 +133,7 @@ def bidirectional_monte_carlo(
 
 def _simulated(vae: VAE, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Codes and the data drawn from them."""
-    device = next(iter([*vae.parameters(), *vae.buffers()]), torch.empty(0)).device
-    devices = [device] if device.type == "cuda" else []
-    with evaluating(vae), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with evaluating(vae), seeded(seed, device_of(vae)):
         z = vae.prior().sample(torch.Size([count]))
         x: Tensor = vae.decode(z).sample()
     return z, x

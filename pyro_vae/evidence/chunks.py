@@ -1,4 +1,4 @@
-"""How many codes to work on at a time, so that memory stays bounded."""
+"""Batch sizes that keep memory bounded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pyro_vae.vae import VAE
 
 __all__ = ["chunk_sizes", "elements_per_code"]
 
-BUDGET = {"cpu": 2**21, "cuda": 2**26}  # elements of the largest tensor at a time
-PROBES = (3, 5)  # numbers of codes, whose difference shows what grows with them
+BUDGET = {"cpu": 2**21, "cuda": 2**26}  # elements of the largest tensor
+PROBES = (3, 5)  # numbers of codes; the difference is what grows with them
 
 
 class _Sizes(TorchDispatchMode):
-    """Number of elements of what each operation returns, in turn."""
+    """The number of elements that each operation returns, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,13 +33,11 @@ class _Sizes(TorchDispatchMode):
 
 @torch.no_grad()
 def elements_per_code(vae: VAE, x: Tensor) -> int:
-    """Size, for one code, of the largest tensor that log p(x, z) - log q(z|x) makes on its way.
-
-    It is measured: the densities of a few codes and of a few more, operation by operation.
+    """Size per code of the largest tensor in log p(x, z) - log q(z|x), as measured.
 
     Args:
         vae: The model.
-        x: One datum or more, ``(N, *event_shape)``; the first is used.
+        x: Data, ``(N, *event_shape)``; the first is used.
 
     Example:
         >>> elements_per_code(
@@ -63,13 +61,13 @@ def _sizes(vae: VAE, x: Tensor, count: int) -> list[int]:
 
 
 def chunk_sizes(vae: VAE, x: Tensor, samples: int, share: int = 1) -> tuple[int, int]:
-    """How many data, and how many codes of each, to take at a time.
+    """How many data, and how many codes of each, to evaluate at a time.
 
     Args:
         vae: The model.
-        x: Data, ``(N, *event_shape)``, on the device where the work is done.
-        samples: Codes that each datum needs.
-        share: How many such tensors are kept at a time: more than 1 where gradients are taken.
+        x: Data, ``(N, *event_shape)``, on the device of the computation.
+        samples: Codes for each datum.
+        share: How many such tensors are alive at a time: more than 1 for gradients.
     """
     room = BUDGET.get(x.device.type, BUDGET["cpu"]) // elements_per_code(vae, x) // share
     data = min(max(room // min(samples, 64), 1), len(x))

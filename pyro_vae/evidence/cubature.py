@@ -13,13 +13,13 @@ from torch import Tensor
 __all__ = ["Cells", "Nodes", "integrate"]
 
 NODES = {1: 16, 2: 10, 3: 8}  # along each dimension of a cell
-GRID = {1: 16, 2: 8, 3: 5}  # cells along each dimension at first
-FAR = 36.0  # nats below the highest value beyond which a cell is not refined
-SMOOTH = 12.0  # nats by which the log-density may vary within a cell that is not far
+GRID = {1: 16, 2: 8, 3: 5}  # initial cells along each dimension
+FAR = 36.0  # nats below the highest value, where cells are not refined
+SMOOTH = 12.0  # nats of variation allowed within a cell that is not far
 DOUBLINGS = 40
 ROUNDS = 60
 MOST = 4_000_000  # nodes in all
-SAFETY = 10.0  # where a density has kinks, two rules may differ by a tenth of the error of either
+SAFETY = 10.0  # at kinks, two rules may differ by a tenth of either's error
 
 LogDensity = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From points ``(Q, d)`` to the log-density and the logarithm of the volume element, ``(Q,)``."""
@@ -50,7 +50,7 @@ class Nodes:
 
 @dataclass
 class Cells:
-    """Boxes, with the values at their nodes.
+    """Boxes, with the log-density at their nodes.
 
     Args:
         centre: ``(R, d)``.
@@ -99,7 +99,7 @@ class Cells:
 
     @property
     def spread(self) -> Tensor:
-        """How far the log-density varies in each cell along each dimension, ``(R, d)``."""
+        """Range of the log-density in each cell along each dimension, ``(R, d)``."""
         dim = self.centre.shape[-1]
         grid = self.values.reshape(-1, *(NODES[dim],) * dim)
         ranges = [
@@ -140,15 +140,15 @@ def integrate(
 ) -> Nodes:
     """Integrate exp(log-density) over a box, in float64.
 
-    Cells are split until the log-density is smooth in each cell that matters, so that the slopes
-    of a narrow peak lead to it; then until a rule with one node fewer in each dimension gives the
-    same integral, or there are too many nodes. An open box grows while its boundary matters.
+    Cells are split until the log-density is smooth in each cell that matters, which leads to
+    narrow peaks; then until a rule with one node fewer in each dimension gives the same integral,
+    or the nodes run out. An open box grows while its boundary matters.
 
     Args:
         log_density: The integrand.
         low: Least corner, ``(d,)`` in float64, d from 1 to 3.
         high: Greatest corner, ``(d,)``.
-        closed: Whether the box is the whole space, as angles are.
+        closed: Whether the box is the whole space, as for angles.
         tolerance: Requested error of the logarithm; ``Nodes.error`` is the estimated one.
         kinks: Points where the density may not be smooth, ``(K, d)``, such as the mean of a
             Laplace distribution; cell boundaries go through them.
@@ -204,7 +204,7 @@ def _cut_until_smooth(
         highest = torch.maximum(highest, cells.top.max())
         spread = cells.spread
         whole = spread.sum(-1)
-        far = cells.top + whole / 2 < highest - FAR  # between nodes it may be higher
+        far = cells.top + whole / 2 < highest - FAR  # it may be higher between nodes
         limit = SMOOTH + (highest - cells.top).clamp(min=0) / 2
         split = (whole > limit) & ~far
         rough = spread > (limit / dim).unsqueeze(-1)
@@ -214,7 +214,7 @@ def _cut_until_smooth(
             break
         centre, half = cells[split].halves(rough[split])
     leaves = Cells.joined(done)
-    far = leaves.top < highest - FAR  # seen too early to know
+    far = leaves.top < highest - FAR  # refined before the highest value was known
     left_out.append(leaves[far].log_integrals)
     return leaves[~far], torch.cat(left_out)
 

@@ -1,4 +1,4 @@
-"""A mean of weights that are known by their logarithms, and what its logarithm estimates."""
+"""The log of a mean of weights given by their logarithms, as an estimate of log p(x)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import NonFiniteLoss
 
-__all__ = ["EvidenceEstimate", "LogMean"]
+__all__ = ["EvidenceEstimate", "LogMean", "error_of_mean"]
 
 
 class LogMean:
@@ -18,8 +18,8 @@ class LogMean:
 
     .. math:: \log \frac1K \sum_k w_k = t + \log \sum_k e^{\log w_k - t} - \log K
 
-    with t the greatest log-weight so far, so that no chunk overflows and none is lost beside a
-    later one. Sums are kept in float64.
+    with t the largest log-weight so far, so that no chunk overflows or underflows. Sums are in
+    float64.
 
     Example:
         >>> mean = LogMean()
@@ -36,7 +36,7 @@ class LogMean:
         self._second: Tensor
 
     def add(self, log_weights: Tensor) -> None:
-        """More log-weights, ``(K, N)``.
+        """Add log-weights, ``(K, N)``.
 
         Raises:
             NonFiniteLoss: if one is NaN or +inf; -inf is a weight of 0.
@@ -103,7 +103,7 @@ class EvidenceEstimate:
         stderr: Monte Carlo standard error of each, ``(N,)``.
         effective: Effective sample size of each datum's weights, ``(N,)``.
         samples: Number K of weights for each datum.
-        estimator: How they were found.
+        estimator: The method and its settings.
     """
 
     log_evidence: Tensor
@@ -124,10 +124,15 @@ class EvidenceEstimate:
     @property
     def monte_carlo(self) -> float:
         """Monte Carlo standard error of the mean over the data, in nats per datum."""
-        return self.stderr.square().sum().sqrt().item() / len(self.stderr)
+        return error_of_mean(self.stderr)
 
     @property
     def effective_note(self) -> str:
         """The effective sample sizes, in words."""
         least, median = self.effective.min().item(), self.effective.median().item()
         return f"least {least:,.1f}, median {median:,.1f} of {self.samples:,}"
+
+
+def error_of_mean(errors: Tensor) -> float:
+    """Standard error of the mean of independent estimates from their own, ``(N,)``."""
+    return errors.square().sum().sqrt().item() / len(errors)

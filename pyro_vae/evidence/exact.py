@@ -86,10 +86,10 @@ class LinearGaussian:
 
 
 def linear_gaussian(vae: VAE) -> LinearGaussian | None:
-    """The model of ``vae`` as a linear-Gaussian one, if it is one, in evaluation mode.
+    """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
-    It is decided by structure: a linear decoder, a Gaussian likelihood whose scale does not
-    depend on z, and a diagonal normal prior.
+    It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
+    diagonal normal prior.
     """
     prior = diagonal_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:

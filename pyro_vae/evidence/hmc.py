@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo on many codes at once, each with a step size of its own."""
+"""Hamiltonian Monte Carlo on many codes at once, with a step size for each datum."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def transition(
 ) -> tuple[Tensor, Tensor]:
     """One trajectory with its Metropolis test, which leaves the density invariant.
 
-    A trajectory that leaves where the density is finite is refused.
+    A trajectory to where the density is not finite is rejected.
 
     Args:
         log_density: From codes ``(C, N, M)`` to ``(C, N)``, in nats.
-        z: Where the chains are, ``(C, N, M)``.
+        z: State of the chains, ``(C, N, M)``.
         step_size: ``(N,)``.
         leapfrog: Number of steps.
 
     Returns:
-        Where the chains are then, and the probability with which each was to move, ``(C, N)``.
+        The new state, and each acceptance probability, ``(C, N)``.
 
     References:
         | MCMC using Hamiltonian dynamics (Neal, 2011)
@@ -85,7 +85,7 @@ def _with_slope(log_density: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Ten
 
 
 def check_real_codes(vae: VAE, what: str) -> None:
-    """Refuse a model whose codes do not fill a real space.
+    """Refuse a model whose codes are not real vectors.
 
     Raises:
         IncompatibleComponents: naming the prior and its support.
@@ -99,5 +99,5 @@ def check_real_codes(vae: VAE, what: str) -> None:
         raise IncompatibleComponents(
             f"{what} moves codes through a real space: expected a prior of real codes, got "
             f"{type(vae.prior).__name__}, whose codes lie on: {support_name(support)}; estimate "
-            f"the likelihood by importance samples (nll)"
+            f"log p(x) by importance sampling (nll)"
         )

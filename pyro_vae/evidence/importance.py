@@ -7,8 +7,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.errors import at_least
+from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.report.progress import progress
@@ -28,9 +28,9 @@ def importance_sampling(
     .. math:: \log \frac1K \sum_{k=1}^K \frac{p(x \mid z_k) \, p(z_k)}{q(z_k \mid x)},
               \quad z_k \sim q(z \mid x)
 
-    It is too small in expectation, and grows with K to log p(x); the Monte Carlo error is to be
-    trusted only where the effective sample size is well above 1. The draws come from ``seed``
-    alone; the global generators are left as they were.
+    It is too small in expectation and rises to log p(x) with K. Trust its Monte Carlo error only
+    where the effective sample size is well above 1. The draws depend on ``seed`` alone; the
+    global generators keep their state.
 
     Args:
         vae: The model.
@@ -52,17 +52,15 @@ def importance_sampling(
         >>> importance_sampling(vae, torch.zeros(3, 4), samples=100).log_evidence.shape
         torch.Size([3])
     """  # noqa: D403
-    if samples < 2:
-        raise DataError(f"samples: expected at least 2 importance samples, got {samples}")
+    at_least(2, samples=samples)
     x = vae._data(x)
     means: list[LogMean] = []
     with (
         evaluating(vae),
         pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
+        seeded(seed, x.device),
         progress(len(x), "Importance sampling", unit="data", enabled=show_progress) as bar,
     ):
-        torch.manual_seed(seed)
         data, codes = chunk_sizes(vae, x, samples)
         for batch in x.split(data):
             q, mean = vae.encode(batch), LogMean()

@@ -1,8 +1,7 @@
-"""The evidence, the posterior and the ELBO of a small code, by quadrature: any decoder, any q."""
+"""The evidence, the posterior and the ELBO of a low-dimensional code, by quadrature."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.core.modes import isolated_copy
 from pyro_vae.core.supports import same_support, support_name
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.cubature import Nodes, integrate
@@ -27,13 +27,13 @@ from pyro_vae.vae import VAE
 __all__ = ["MOST_DIMENSIONS", "Quadrature", "quadrature"]
 
 MOST_DIMENSIONS = 3
-DRAWS = 4096  # from the prior, to begin with a box that is about right
+DRAWS = 4096  # from the prior, to size the first box
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, repr=False)
 class Quadrature(ShownAsTable):
-    r"""What is exact of a model and its guide up to a stated error; shows itself in Jupyter.
+    r"""The evidence, posterior moments and ELBO, each to a stated error; Jupyter shows a table.
 
     .. math:: \log p(x) = ELBO + KL(q(z \mid x) \,\|\, p(z \mid x))
 
@@ -44,9 +44,9 @@ class Quadrature(ShownAsTable):
         covariance: Cov[z|x], ``(N, M, M)``.
         elbo: E_q[log p(x|z)] by quadrature, less KL(q || p(z)), ``(N,)``.
         gap: KL(q(z|x) || p(z|x)) by quadrature, ``(N,)``.
-        guide_error: How far the integral of q itself is from 1, or is estimated to be, ``(N,)``.
-        kl_method: How KL(q || p(z)) was found.
-        nodes: Number of nodes of the evidence, ``(N,)``.
+        guide_error: Error of the integral of q, estimated or as |log integral|, ``(N,)``.
+        kl_method: How KL(q || p(z)) was computed.
+        nodes: Number of nodes for the evidence, ``(N,)``.
     """
 
     log_evidence: Tensor
@@ -64,8 +64,8 @@ class Quadrature(ShownAsTable):
         columns = ["datum", "log p(x)", "error", "ELBO", "KL(q || p(z|x))", "error",
                    "log p(x) - sum"]  # fmt: skip
         caption = (
-            f"Nats, by Gauss-Legendre quadrature on adapting cells in float64; error: by a rule "
-            f"with fewer nodes, times ten, and of the integral of q. "
+            f"Nats, by adaptive Gauss-Legendre quadrature in float64. Errors: of log p(x), ten "
+            f"times the change under a rule with fewer nodes; of KL, that of the integral of q. "
             f"KL(q || p(z)) by {self.kl_method}."
         )
         table = Table("log p(x) = ELBO + KL(q || p(z|x))", columns, caption=caption)
@@ -78,13 +78,7 @@ class Quadrature(ShownAsTable):
                       number(of_guide, 1), f"{left:+.0e}")  # fmt: skip
         return table
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        values = {k: getattr(self, k) for k in self.__dataclass_fields__ if k != "kl_method"}
-        return {k: v.tolist() for k, v in values.items()} | {"kl_method": self.kl_method}
 
-
-@torch.no_grad()
 def quadrature(
     vae: VAE,
     x: Tensor,
@@ -95,16 +89,16 @@ def quadrature(
 ) -> Quadrature:
     """log p(x), the posterior's moments and the ELBO, by quadrature over a code of M <= 3.
 
-    It works in float64 on a copy of the model, in evaluation mode, on the CPU, and takes any
-    decoder, prior and posterior. Codes on the sphere are integrated over their angles.
+    It runs in float64 on a CPU copy of the model, in evaluation mode, and accepts any decoder,
+    prior and posterior. Codes on the sphere are integrated over their angles.
 
     Args:
         vae: The model, with a code of one to three dimensions.
-        x: Data, ``(N, *event_shape)``; some tens of them.
-        parameters: What the posterior takes in place of the encoder's output, ``(N, *)``.
-        tolerance: Error of log p(x) that is asked for, in nats; what was reached is stated, and
-            is mostly far smaller. A decoder with kinks (ReLU) takes far more nodes than a smooth
-            one the smaller it is.
+        x: Data, ``(N, *event_shape)``; a few dozen.
+        parameters: Parameters of the posterior in place of the encoder's output, ``(N, *)``.
+        tolerance: Requested error of log p(x), in nats; the error reached is reported, and is
+            usually far smaller. The smaller it is, the more nodes a decoder with kinks (ReLU)
+            needs over a smooth one.
         show_progress: Whether to show a progress bar.
 
     Raises:
@@ -123,22 +117,20 @@ def quadrature(
     """  # noqa: D403
     space = _space(vae)
     x = vae._data(x).detach().cpu().double()
-    model = copy.deepcopy(vae).cpu().double().eval()
     rows: list[list[Any]] = []
     with (
-        pyro.validation_enabled(False),
-        torch.random.fork_rng(devices=[]),
+        isolated_copy(vae, torch.float64, 0, validate=False) as copied,
         progress(len(x), "Quadrature", unit="data", enabled=show_progress) as bar,
     ):
-        torch.manual_seed(0)
+        model = copied.cpu()
         low, high = space.box(model)
         given = model.encoder(x) if parameters is None else parameters.detach().cpu().double()
         for datum, own in zip(x.split(1), given.split(1), strict=True):
             q = model.posterior(own)
             rows.append(_one(model, datum, q, space, low, high, tolerance))
             bar.advance()
-    columns = [torch.stack(column) for column in list(zip(*rows, strict=True))]
-    method = kl_method(model.encode(x[:1]), model.prior())
+        method = kl_method(model.encode(x[:1]), model.prior())
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
     evidence, error, mean, covariance, elbo, gap, guide_error, nodes = columns
     return Quadrature(evidence, error, mean, covariance, elbo, gap, guide_error,
                       "a closed form" if method == "exact" else "quadrature", nodes)  # fmt: skip

@@ -19,8 +19,7 @@ from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import PyroVAEError
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
-from pyro_vae.diagnostics.evaluate import evaluate
-from pyro_vae.diagnostics.scores import Scores
+from pyro_vae.diagnostics.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.run_folder import METRICS, RunFolder

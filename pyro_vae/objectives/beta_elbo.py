@@ -5,42 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NoClosedFormKL
 from pyro_vae.objectives.estimators import Estimator, leave_one_out
-from pyro_vae.objectives.kl import KL, kl_exact, kl_method
-from pyro_vae.objectives.kl_per_dimension import kl_per_dimension
+from pyro_vae.objectives.kl import KL, kl_method, kl_per_dimension
 from pyro_vae.objectives.particle_elbo import Draws, ParticleELBO, path_of_log_posterior
-from pyro_vae.objectives.pyro_elbos import _same
+from pyro_vae.objectives.pyro_elbos import check_alike, masked, site_kl
 
 __all__ = ["TraceBeta_ELBO"]
 
 
 class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
-    r"""E_q[log p(x|z)] - beta KL, summed over the batch, with free bits where they are asked for.
+    r"""E_q[log p(x|z)] - beta KL, summed over the batch, with optional free bits.
 
     .. math:: \sum_n E_q[\log p(x_n \mid z)] - \beta \sum_m N
               \max\Big(\lambda, \frac1N \sum_n KL(q(z_m \mid x_n) \,\|\, p(z_m))\Big)
 
-    which for lambda = 0 is the sum over data of E_q[log p(x|z)] - beta KL. ``beta`` is a tensor
-    of no dimension, which :meth:`begin_epoch` changes in place; until its first call it has its
-    final value.
+    ``beta`` is a scalar tensor that :meth:`begin_epoch` changes in place; until the first call it
+    has its final value.
 
     Args:
         kl: ``sampled``, ``exact`` or ``auto``, as for
             :class:`~pyro_vae.objectives.elbo.ELBO`.
         beta: Weight of the KL, at least 0.
         warm_up: Epochs over which the weight rises to ``beta``.
-        free_bits: lambda in nats for each latent dimension; above 0 the KL has to be exact.
+        free_bits: lambda in nats for each latent dimension; above 0 the KL must be exact.
         num_particles: Number K of draws for each datum.
         estimator: ``pathwise``, ``sticking_the_landing`` or ``score_function``.
         max_plate_nesting: As for :class:`~pyro_vae.objectives.particle_elbo.ParticleELBO`.
 
     Raises:
-        NoClosedFormKL: if ``kl`` is ``exact`` and a site has none, or ``free_bits`` are asked
-            for and a site's KL is no sum over dimensions.
+        NoClosedFormKL: if ``kl`` is ``exact`` and a site has none, or with ``free_bits`` if a
+            site's KL is not a sum over dimensions.
     """
 
     def __init__(
@@ -72,7 +69,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         self.beta.fill_(self.final_beta * share)
 
     def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The weighted ELBO, and what has its gradient."""
+        """The weighted ELBO, and a surrogate with its gradient."""
         if self.beta.device != draws.log_prior.device:
             self.beta = self.beta.to(draws.log_prior.device)
         kl = self._divergence(draws)
@@ -85,28 +82,26 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         return value, value + draws.summed((signal * draws.log_posterior).mean(0))
 
     def _divergence(self, draws: Draws) -> Tensor:
-        """The KL of all latent sites, ``(K, N)``, with the gradient that the estimator wants."""
+        """The KL of all latent sites, ``(K, N)``, with the estimator's gradient."""
         kl = torch.zeros_like(draws.log_prior)
         for name, model_site, guide_site in draws.latents:
-            q, p = guide_site["fn"], model_site["fn"]
-            self.methods[name] = kl_method(q, p, self.divergence)
-            if self.methods[name] == "sampled":
-                log_q = self._log_posterior(draws, guide_site).reshape(kl.shape)
-                kl = kl + log_q - _masked(model_site["unscaled_log_prob"], model_site, kl)
-                continue
-            if not _same(model_site["mask"], guide_site["mask"]):
-                raise IncompatibleComponents(
-                    f"Site {name!r}: expected one mask in model and guide, got others in each; a "
-                    f"closed-form KL has no meaning there: mask both alike"
-                )
-            kl = kl + _masked(kl_exact(q, p), guide_site, kl)
+            method = kl_method(guide_site["fn"], model_site["fn"], self.divergence)
+            self.methods[name] = method
+            log_posterior = None
+            if method == "exact":
+                check_alike(name, model_site, guide_site, "mask")
+            else:
+                log_posterior = self._log_posterior(draws, guide_site)
+            kl = kl + site_kl(model_site, guide_site, method, log_posterior).reshape(kl.shape)
         return kl
 
     def _log_posterior(self, draws: Draws, site: Any) -> Tensor:
-        """log q of a site as the estimator wants it; fixed, where its gradient has mean 0."""  # noqa: D403
+        """log q of a site with the estimator's gradient: none where that has mean 0."""  # noqa: D403
+        log_q = masked(site["unscaled_log_prob"], site)
         if self.estimator == "sticking_the_landing":
-            return path_of_log_posterior(draws, self.estimator, through_z=False)
-        log_q = _masked(site["unscaled_log_prob"], site, draws.log_posterior)
+            log_q = path_of_log_posterior(draws, self.estimator, through_z=False).reshape(
+                log_q.shape
+            )
         return log_q.detach() if self.estimator == "score_function" else log_q
 
     def _penalty(self, draws: Draws, kl: Tensor) -> Tensor:
@@ -118,18 +113,13 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
         for name, model_site, guide_site in draws.latents:
             if model_site["mask"] is not None or guide_site["mask"] is not None:
                 raise IncompatibleComponents(
-                    f"Site {name!r}: expected no mask with free bits, which are of the batch's "
-                    f"mean, got one; leave free_bits out"
+                    f"Site {name!r}: expected no mask with free bits, which bound the mean over "
+                    f"the batch, got one; leave free_bits out"
                 )
             each = _kl_per_dimension(guide_site["fn"], model_site["fn"])  # (*, N, M)
             mean = each.reshape(-1, each.shape[-1]).mean(0)
             total = total + size * (self.beta * mean.clamp(min=self.free_bits)).sum()
         return total
-
-
-def _masked(log_density: Tensor, site: Any, like: Tensor) -> Tensor:
-    """A site's values, masked, ``(K, N)``."""
-    return scale_and_mask(log_density, 1.0, site["mask"]).reshape(like.shape)
 
 
 def _kl_per_dimension(q: Any, p: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which priors go with which posteriors, and how their KL is found, known before training."""
+"""Which priors and posteriors are compatible, and the method for their KL."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Pair:
 
 @torch.no_grad()
 def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> Pair:
-    """Decide a pair from its declarations alone, by the structure of its distributions.
+    """Decide a pair from its declarations alone, without drawing or training.
 
-    Nothing is drawn and nothing is trained. A posterior that is not reparameterized is refused,
-    since the gradient estimators here need z as a function of the encoder's output.
+    A posterior that is not reparameterized is refused: the gradient estimators need z as a
+    function of the encoder's output.
 
     Raises:
-        DeclarationError: if a declaration is not sound.
+        DeclarationError: if a declaration is invalid.
 
     Example:
         >>> pair("standard_normal", "diagonal_normal").method
@@ -72,7 +72,7 @@ def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> 
 
 
 def kl_matrix() -> Table:
-    """Every prior with every posterior that is known: the method of their KL, or a refusal.
+    """Every prior with every posterior: the method for their KL, or why they are refused.
 
     Example:
         >>> len(kl_matrix().columns) == 1 + len(Posterior.kinds())

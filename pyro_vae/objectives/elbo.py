@@ -16,13 +16,13 @@ __all__ = ["ELBO"]
 
 MEANINGLESS = {
     "doubly_reparameterized": (
-        "doubly_reparameterized has no meaning for the ELBO, whose particles all weigh the same; "
-        "choose sticking_the_landing, which it is for one particle, or kind: iwae"
+        "doubly_reparameterized does not apply to the ELBO, whose particles have equal weights; "
+        "choose sticking_the_landing, its form for one particle, or kind: iwae"
     ),
 }
 NO_SCORE = (
-    "sticking_the_landing leaves out the score of a sampled log q(z|x), and a KL in closed form "
-    "has none; choose kl: sampled, or estimator: pathwise"
+    "sticking_the_landing drops the score of a sampled log q(z|x), and a KL in closed form has "
+    "none; choose kl: sampled, or estimator: pathwise"
 )
 
 
@@ -37,19 +37,18 @@ class ELBO(Objective):
     closed-form KL that is a sum over dimensions, since the maximum of a noisy estimate is biased.
 
     Args:
-        kl: sampled (Pyro's Trace_ELBO, as it is), exact (the hand-written closed form, or an
-            error where there is none), or auto (exact where there is one, sampled elsewhere).
+        kl: sampled (Pyro's Trace_ELBO), exact (the closed form, or an error if there is none),
+            or auto (exact if there is a closed form, else sampled).
         particles: Number of draws from the guide for each datum, at least 1.
         beta: Weight of the KL, at least 0.
-        warm_up: Epochs over which the weight of the KL rises to beta, by equal steps from
-            beta / warm_up in the first to beta in the last; 0 starts at beta.
-        free_bits: Nats of each dimension's KL, averaged over the batch, that cost nothing.
-        estimator: Of the guide's gradient: pathwise; sticking_the_landing (without the score of
-            a sampled KL); score_function (no gradient through z; the baseline of each particle
-            is the mean of the others, so it takes at least 2).
+        warm_up: Epochs over which the weight of the KL rises linearly to beta; 0 starts at beta.
+        free_bits: Nats of each dimension's KL, averaged over the batch, that are free.
+        estimator: Of the guide's gradient: pathwise; sticking_the_landing (no score of a sampled
+            KL); score_function (no gradient through z, a leave-one-out baseline, at least 2
+            particles).
 
     Raises:
-        DeclarationError: for an estimator, or free bits, that have no meaning with the rest.
+        DeclarationError: for an estimator or free bits that do not apply.
 
     References:
         | Auto-encoding variational Bayes (Kingma and Welling, 2013)

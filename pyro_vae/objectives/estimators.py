@@ -1,4 +1,4 @@
-"""Gradient estimators for the guide: their names, and the parts that they are built from."""
+"""Gradient estimators for the guide: their names and building blocks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Estimator = Literal["pathwise", "sticking_the_landing", "doubly_reparameterized"
 
 
 def without_score(log_posterior: Tensor, at_fixed_draws: Tensor) -> Tensor:
-    """Log q(z|x) whose gradient passes through z alone; its value stays.
+    """Log q(z|x) with the gradient through z alone; the value is unchanged.
 
     Args:
         log_posterior: log q(z|x) at the draws, in nats.
-        at_fixed_draws: The same at the detached draws, whose gradient is the score.
+        at_fixed_draws: The same at detached draws; its gradient is the score.
 
     References:
         | Sticking the landing (Roeder et al., 2017)
@@ -39,7 +39,7 @@ def without_score(log_posterior: Tensor, at_fixed_draws: Tensor) -> Tensor:
 
 
 def leave_one_out(values: Tensor) -> Tensor:
-    """For each particle the mean of the others, ``(K, *)``: a baseline independent of its own.
+    """The mean of the other particles, ``(K, *)``: a baseline independent of each one.
 
     Example:
         >>> leave_one_out(torch.tensor([1.0, 2.0, 6.0]))
@@ -75,13 +75,13 @@ def vimco_baseline(log_weights: Tensor) -> Tensor:
 
 
 def refuse(kind: str, estimator: Estimator, particles: int, meaningless: dict[str, str]) -> None:
-    """Refuse an estimator that makes no sense for an objective.
+    """Refuse an estimator that does not apply to an objective.
 
     Args:
         kind: The objective's kind.
-        estimator: What was asked for.
+        estimator: The requested estimator.
         particles: Draws for each datum.
-        meaningless: The reason for each estimator that makes no sense.
+        meaningless: The reason for each estimator that does not apply.
 
     Raises:
         DeclarationError: with the reason.

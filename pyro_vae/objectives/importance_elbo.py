@@ -1,4 +1,4 @@
-"""The importance-weighted and the Renyi bound as a Pyro loss, weighed datum by datum."""
+"""The importance-weighted and the Renyi bound as a Pyro loss, with weights for each datum."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
     .. math:: \sum_n \frac{1}{1 - \alpha} \log \frac1K \sum_k w_{nk}^{1 - \alpha}, \quad
               w_{nk} = \frac{p(x_n, z_{nk})}{q(z_{nk} \mid x_n)}
 
-    Each datum has weights of its own, and a scale multiplies each datum's bound. Pyro's
-    ``RenyiELBO`` weighs whole batches, scaled before they are exponentiated, and its value is
-    then no bound.
+    Each datum has its own weights, and a scale multiplies its bound. Pyro's ``RenyiELBO`` weights
+    whole batches and scales before the exponential, so that its value is no bound.
 
     Args:
         alpha: At least 0, and not 1.
@@ -53,7 +52,7 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
         return f"{bound}, K = {self.num_particles}"
 
     def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """The bound, and what has its gradient."""
+        """The bound, and a surrogate with its gradient."""
         log_weights = draws.log_weights
         per_datum = _log_power_mean(log_weights, 1 - self.alpha)  # (N,)
         value = draws.summed(per_datum)
@@ -71,8 +70,8 @@ class TraceImportance_ELBO(ParticleELBO):  # noqa: N801
     def _doubly_reparameterized(self, draws: Draws, share: Tensor) -> Tensor:
         """Squared weights on the path through z, plain weights elsewhere.
 
-        The gradient is weighted once in the loss and once more at z. The model's parameters, and
-        the encoder's where the prior depends on it, get one weight only.
+        The gradient is weighted in the loss and again at z. The model's parameters, and the
+        encoder's where the prior depends on it, are weighted once.
         """
         _, _, site = only_latent(draws, self.estimator)
         log_posterior = path_of_log_posterior(draws, self.estimator, through_z=True)
@@ -89,7 +88,7 @@ def _log_power_mean(log_weights: Tensor, order: float) -> Tensor:
 
 
 def _weigh_gradient(z: Tensor, share: Tensor, event_dim: int) -> None:
-    """Multiply whatever gradient will arrive at z, ``(K, N, *event)``, by ``(K, N)``."""
+    """Multiply the gradient at z, ``(K, N, *event)``, by ``(K, N)``."""
     if not z.requires_grad:
         return
     batch = z.shape[: z.dim() - event_dim]

@@ -13,27 +13,27 @@ __all__ = ["IWAE"]
 MEANINGLESS = {
     "sticking_the_landing": (
         "sticking_the_landing is biased for the importance-weighted bound of two particles or "
-        "more (Tucker et al., 2019); choose doubly_reparameterized, which is it without the bias"
+        "more (Tucker et al., 2019); choose doubly_reparameterized, its unbiased form"
     ),
 }
 
 
 class IWAE(Objective):
-    r"""The importance-weighted bound: the more particles, the nearer to the evidence.
+    r"""The importance-weighted bound, tighter with more particles.
 
     .. math:: E_{z_1, ..., z_K \sim q(z \mid x)} \Big[ \log \frac1K \sum_k
               \frac{p(x, z_k)}{q(z_k \mid x)} \Big] \le \log p(x)
 
-    It is the ELBO for K = 1, and rises with K. Each datum has weights of its own.
+    It is the ELBO for K = 1, and rises with K. Each datum has its own weights.
 
     Args:
         particles: Number K of draws from the guide for each datum, at least 1.
         estimator: Of the guide's gradient: pathwise; doubly_reparameterized (no score, squared
-            weights: its noise does not drown it as K grows); score_function (no gradient through
-            z, with VIMCO's leave-one-out baseline, so it takes at least 2 particles).
+            weights, so that its signal-to-noise ratio does not fall with K); score_function (no
+            gradient through z, VIMCO's leave-one-out baseline, at least 2 particles).
 
     Raises:
-        DeclarationError: for an estimator that has no meaning here.
+        DeclarationError: for an estimator that does not apply.
 
     References:
         | Importance weighted autoencoders (Burda et al., 2016) https://arxiv.org/abs/1509.00519

@@ -17,10 +17,10 @@ class Objective(Declarable, home="pyro_vae.objectives"):
         1. One class in one file of ``pyro_vae/objectives``. Its name in snake case is its
            ``kind``, and its constructor's annotated arguments are its schema.
         2. ``pyro_loss()`` returns a Pyro ELBO whose loss is in nats, summed over the batch, to
-           be minimized, and which remembers the ELBO's terms in ``log_likelihood`` and ``kl``,
-           and what was maximized in ``bound`` if that is not their difference.
+           be minimized. It keeps the ELBO's terms in ``log_likelihood`` and ``kl``, and what was
+           maximized in ``bound`` if that is not their difference.
         3. A schedule belongs to the loss: ``begin_epoch`` changes a tensor in place.
-        4. ``check`` refuses a run for which the objective makes no sense, before it starts.
+        4. ``check`` refuses a run that does not suit the objective, before it starts.
     """
 
     @abstractmethod
@@ -28,7 +28,7 @@ class Objective(Declarable, home="pyro_vae.objectives"):
         """A new Pyro loss for ``SVI(model, guide, optim, loss)``."""
 
     def check(self, epochs: int) -> None:
-        """Refuse a run of so many epochs, if it makes no sense.
+        """Refuse a run of so many epochs, if the objective cannot use it.
 
         Raises:
             DeclarationError: saying why.

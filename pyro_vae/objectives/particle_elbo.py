@@ -1,4 +1,4 @@
-"""Base of our own losses: the particles of one vectorized trace, for each datum."""
+"""Base of our own losses: the log-densities of each particle of each datum."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pyro.infer.enum
 import torch
-from pyro.distributions.util import scale_and_mask
 from pyro.infer import util
 from pyro.poutine import Trace
 from torch import Tensor
@@ -16,7 +15,13 @@ from torch import Tensor
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.objectives import pyro_elbos
 from pyro_vae.objectives.estimators import Estimator, without_score
-from pyro_vae.objectives.pyro_elbos import Trace_ELBO, _same, _samples
+from pyro_vae.objectives.pyro_elbos import (
+    SurrogateELBO,
+    _samples,
+    check_alike,
+    latent_pairs,
+    masked,
+)
 
 __all__ = ["Draws", "ParticleELBO"]
 
@@ -25,15 +30,15 @@ __all__ = ["Draws", "ParticleELBO"]
 class Draws:
     """The log-densities of one trace, in nats, each ``(K, N)``: K particles of each datum.
 
-    A mask has been applied; the scale has not, since it belongs outside any nonlinear function
-    of the weights.
+    They are masked but not scaled, since the scale belongs outside any nonlinear function of the
+    weights.
 
     Args:
         log_likelihood: log p(x|z).
         log_prior: log p(z).
         log_posterior: log q(z|x).
         latents: Each latent site's name, and its node in the model's and in the guide's trace.
-        scale: That of every site, a number or a tensor that broadcasts with ``(N,)``.
+        scale: The scale of every site, a number or a tensor that broadcasts with ``(N,)``.
     """
 
     log_likelihood: Tensor
@@ -52,10 +57,10 @@ class Draws:
         return (per_datum * self.scale).sum()
 
 
-class ParticleELBO(Trace_ELBO):
+class ParticleELBO(SurrogateELBO):
     """Base of the losses that need each particle of each datum.
 
-    How to write one: ``value_and_surrogate(draws)`` returns what is maximized, and what has its
+    How to write one: ``value_and_surrogate(draws)`` returns the bound, and a surrogate with its
     gradient, each in nats and summed over the batch with ``draws.summed``.
 
     After each loss ``log_likelihood`` and ``kl`` hold the ELBO's terms, as for ``Trace_ELBO``,
@@ -94,12 +99,7 @@ class ParticleELBO(Trace_ELBO):
 
     @abstractmethod
     def value_and_surrogate(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """What is maximized, and what has its gradient: in nats, summed over the batch."""
-
-    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
-        """What is minimized, in nats, summed over the batch."""
-        with torch.no_grad():
-            return self.differentiable_loss(model, guide, *args, **kwargs).item()
+        """The bound, and a surrogate with its gradient: in nats, summed over the batch."""
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         if self.estimator != "score_function":
@@ -107,9 +107,6 @@ class ParticleELBO(Trace_ELBO):
         return pyro.infer.enum.get_importance_trace(
             "flat", self.max_plate_nesting, model, guide, args, kwargs, detach=True
         )
-
-    def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
-        """Nothing yet: the terms are known only with the loss."""
 
     def remember(self, draws: Draws, kl: Tensor, value: Tensor) -> None:
         """Keep the ELBO's terms, whose KL is ``(K, N)``, and what was maximized."""
@@ -120,79 +117,54 @@ class ParticleELBO(Trace_ELBO):
     def _differentiable_loss_particle(
         self, model_trace: Trace, guide_trace: Trace
     ) -> tuple[Any, Any]:
-        """Both times K, since Pyro divides by the number of particles."""
-        draws = _draws(model_trace, guide_trace, self.num_particles)
-        if self.estimator != "score_function":
-            _check_reparameterized(draws)
+        """Both are times K, since Pyro divides by the number of particles."""
+        draws = _draws(model_trace, guide_trace, self.num_particles, self.estimator)
         value, surrogate = self.value_and_surrogate(draws)
         loss = util.torch_item(-value.detach())
         pyro_elbos._check_finite(loss, model_trace, guide_trace)
         return self.num_particles * loss, -self.num_particles * surrogate
 
 
-def _draws(model_trace: Trace, guide_trace: Trace, particles: int) -> Draws:
-    model, guide = dict(_samples(model_trace)), dict(_samples(guide_trace))
-    latents = [name for name, site in model.items() if not site["is_observed"]]
-    if set(latents) != set(guide):
-        raise IncompatibleComponents(
-            f"Expected model and guide to sample the same sites, got {latents} and {list(guide)}; "
-            f"use Trace_ELBO, whose sites may be any"
-        )
-    sites = [*model.items(), *guide.items()]
-    _check_alike(sites, particles)
-    likelihoods = [site for site in model.values() if site["is_observed"]]
-    return Draws(
-        log_likelihood=_total(likelihoods, particles),
-        log_prior=_total([model[name] for name in latents], particles),
-        log_posterior=_total([guide[name] for name in latents], particles),
-        latents=[(name, model[name], guide[name]) for name in latents],
-        scale=sites[0][1]["scale"],
+def _draws(model_trace: Trace, guide_trace: Trace, particles: int, estimator: str) -> Draws:
+    reparameterized = estimator != "score_function"
+    latents = latent_pairs(
+        model_trace, guide_trace, ordered=False, reparameterized=reparameterized
     )
-
-
-def _check_alike(sites: list[tuple[str, Any]], particles: int) -> None:
+    sites = [*_samples(model_trace), *_samples(guide_trace)]
     first = sites[0][1]
     for name, site in sites:
         if site["unscaled_log_prob"].numel() != first["unscaled_log_prob"].numel():
             raise IncompatibleComponents(
                 f"Site {name!r}: expected every site within one plate over the data, so that each "
                 f"datum has weights of its own, got log-probabilities of shape "
-                f"{tuple(site['log_prob'].shape)} beside {tuple(first['log_prob'].shape)}: use "
+                f"{tuple(site['log_prob'].shape)} and {tuple(first['log_prob'].shape)}: use "
                 f"Trace_ELBO"
             )
-        if not _same(site["scale"], first["scale"]):
-            raise IncompatibleComponents(
-                f"Site {name!r}: expected one scale for every site of model and guide, got "
-                f"others; a datum's weight has no meaning there: scale both alike"
-            )
+        check_alike(name, site, first, "scale")
     if first["unscaled_log_prob"].numel() % particles:
         raise IncompatibleComponents(
             f"Expected {particles} particles of each datum, got log-probabilities of shape "
             f"{tuple(first['log_prob'].shape)}"
         )
-
-
-def _check_reparameterized(draws: Draws) -> None:
-    for name, _, site in draws.latents:
-        q: Any = site["fn"]
-        if not q.has_rsample:
-            raise IncompatibleComponents(
-                f"Site {name!r}: expected a reparameterized guide, got {type(q).__name__}, which "
-                f"has no rsample: choose estimator: score_function"
-            )
+    return Draws(
+        log_likelihood=_total([s for _, s in sites if s["is_observed"]], particles),
+        log_prior=_total([site for _, site, _ in latents], particles),
+        log_posterior=_total([site for *_, site in latents], particles),
+        latents=latents,
+        scale=first["scale"],
+    )
 
 
 def _total(sites: list[Any], particles: int) -> Tensor:
     """The sites' log-probabilities together, ``(K, N)``, masked but not scaled."""
     total: Any = 0.0
     for site in sites:
-        masked = scale_and_mask(site["unscaled_log_prob"], 1.0, site["mask"])
-        total = total + masked.reshape(particles, -1)
+        total = total + masked(site["unscaled_log_prob"], site).reshape(particles, -1)
     return total
 
 
 def only_latent(draws: Draws, estimator: Estimator) -> tuple[str, Any, Any]:
-    """The only latent site: with several, the score and the path cannot be separated.
+    """The only latent site: with several, score and path cannot be separated.
 
     Raises:
         IncompatibleComponents: if there are several.
@@ -209,17 +181,16 @@ def path_of_log_posterior(draws: Draws, estimator: Estimator, *, through_z: bool
     """log q(z|x), ``(K, N)``, with the gradient that passes through z alone.
 
     Args:
-        draws: Those of one trace.
-        estimator: The estimator that needs it, for the message.
-        through_z: Evaluate it at a copy of z. At its own draw a flow would take the noise from
-            its cache, and no gradient would pass through the tensor z.
+        draws: Of one trace.
+        estimator: For the message.
+        through_z: Evaluate it at a copy of z. At its own draw, a flow would use cached noise and
+            cut the gradient through z.
     """  # noqa: D403
     _, _, site = only_latent(draws, estimator)
     z, whole = site["value"], draws.log_posterior
 
     def log_density(value: Tensor) -> Tensor:
-        unmasked = site["fn"].log_prob(value)
-        return scale_and_mask(unmasked, 1.0, site["mask"]).reshape(whole.shape)
+        return masked(site["fn"].log_prob(value), site).reshape(whole.shape)
 
     whole = log_density(z.clone()) if through_z else whole
     return without_score(whole, log_density(z.detach()))

@@ -1,4 +1,4 @@
-"""The ELBO as Pyro losses that remember their terms and report where a loss is not finite."""
+"""The ELBO as Pyro losses that keep their terms and say where a loss is not finite."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from torch import Tensor
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
 from pyro_vae.objectives.kl import kl_exact, kl_method
 
-__all__ = ["TraceExactKL_ELBO", "Trace_ELBO"]
+__all__ = [
+    "SurrogateELBO",
+    "TraceExactKL_ELBO",
+    "Trace_ELBO",
+    "check_alike",
+    "latent_pairs",
+    "masked",
+    "site_kl",
+]
 
 
 class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
-    """Pyro's ``Trace_ELBO``, value and gradient unchanged, which remembers its terms.
+    """Pyro's ``Trace_ELBO``, value and gradient unchanged, which keeps its terms.
 
     After each loss, ``log_likelihood`` and ``kl`` hold the two terms in nats, summed over the
-    batch and averaged over the particles, detached. A loss that is not finite raises before any
-    gradient is taken, so that the parameters stay those of the last good step.
+    batch and averaged over the particles, detached. A loss that is not finite raises before the
+    gradient step, so that the parameters stay valid.
 
     Args:
         **options: Those of Pyro's class, such as ``num_particles``.
@@ -33,7 +41,7 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         NonFiniteLoss: naming the site, the term and the rows of the batch.
     """
 
-    bound: Tensor | None = None  # what was maximized, where that is not log_likelihood - kl
+    bound: Tensor | None = None  # what was maximized, if not log_likelihood - kl
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -69,12 +77,24 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         return loss, surrogate
 
 
-class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
+class SurrogateELBO(Trace_ELBO):
+    """Base of the losses whose terms are known only with the loss itself."""
+
+    def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
+        """Nothing yet."""
+
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """The loss in nats, summed over the batch."""
+        with torch.no_grad():
+            return float(torch_item(self.differentiable_loss(model, guide, *args, **kwargs)))
+
+
+class TraceExactKL_ELBO(SurrogateELBO):  # noqa: N801
     """The ELBO with the KL of each latent site by its hand-written closed form.
 
-    It differs from Pyro's ``TraceMeanField_ELBO`` where that one is silent: a site without a
-    closed form raises (or, with ``kl="auto"``, is sampled and listed in ``methods``), and a guide
-    whose sites come in another order than the model's, or are scaled otherwise, is refused.
+    Unlike Pyro's ``TraceMeanField_ELBO`` it is never silent: a site without a closed form raises
+    (or, with ``kl="auto"``, is sampled and listed in ``methods``), and a guide whose sites have
+    another order, scale or mask than the model's is refused.
 
     Args:
         kl: ``exact`` or ``auto``.
@@ -92,39 +112,24 @@ class TraceExactKL_ELBO(Trace_ELBO):  # noqa: N801
         self.divergence = kl
         self.methods: dict[str, str] = {}
 
-    def _remember(self, model_trace: Trace, guide_trace: Trace) -> None:
-        """Nothing yet: the terms are known only with the loss."""
-
-    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
-        """The negative ELBO in nats, summed over the batch."""
-        with torch.no_grad():
-            return float(torch_item(self.differentiable_loss(model, guide, *args, **kwargs)))
-
     def _differentiable_loss_particle(
         self, model_trace: Trace, guide_trace: Trace
     ) -> tuple[Any, Any]:
-        _check_same_latents(model_trace, guide_trace)
-        log_likelihood: Any = torch.zeros(())
-        kl: Any = torch.zeros(())
-        for name, site in _samples(model_trace):
+        log_likelihood = kl = torch.zeros(())
+        pairs = latent_pairs(model_trace, guide_trace, ordered=True, reparameterized=True)
+        for name, site, guide_site in pairs:
+            check_alike(name, site, guide_site, "scale", "mask")
+            self.methods[name] = kl_method(guide_site["fn"], site["fn"], self.divergence)
+            kl = kl + (site_kl(site, guide_site, self.methods[name]) * guide_site["scale"]).sum()
+        for _, site in _samples(model_trace):
             if site["is_observed"]:
                 log_likelihood = log_likelihood + site["log_prob_sum"]
-            else:
-                kl = kl + self._site_kl(name, site, guide_trace.nodes[name])
         self.log_likelihood = self.log_likelihood + log_likelihood.detach() / self.num_particles
         self.kl = self.kl + kl.detach() / self.num_particles
         surrogate = kl - log_likelihood
         loss = torch_item(surrogate.detach())
         _check_finite(loss, model_trace, guide_trace)
         return loss, surrogate
-
-    def _site_kl(self, name: str, model_site: Any, guide_site: Any) -> Tensor:
-        q, p = guide_site["fn"], model_site["fn"]
-        self.methods[name] = kl_method(q, p, self.divergence)
-        if self.methods[name] == "sampled":
-            return guide_site["log_prob_sum"] - model_site["log_prob_sum"]
-        kl = scale_and_mask(kl_exact(q, p), guide_site["scale"], guide_site["mask"])
-        return kl.sum()
 
 
 def _samples(trace: Trace) -> list[tuple[str, Any]]:
@@ -136,30 +141,62 @@ def _samples(trace: Trace) -> list[tuple[str, Any]]:
     ]
 
 
-def _check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
-    in_model = [name for name, site in _samples(model_trace) if not site["is_observed"]]
-    in_guide = [name for name, _ in _samples(guide_trace)]
-    if in_model != in_guide:
+def latent_pairs(
+    model_trace: Trace, guide_trace: Trace, *, ordered: bool, reparameterized: bool
+) -> list[tuple[str, Any, Any]]:
+    """Each latent site's name, and its node in the model's and in the guide's trace.
+
+    Raises:
+        IncompatibleComponents: if the two sample other sites, or a site has no rsample.
+    """
+    model, guide = dict(_samples(model_trace)), dict(_samples(guide_trace))
+    latents = [name for name, site in model.items() if not site["is_observed"]]
+    if latents != list(guide) if ordered else set(latents) != set(guide):
         raise IncompatibleComponents(
-            f"Expected model and guide to sample the same sites in the same order, got "
-            f"{in_model} and {in_guide}; an exact KL would be wrong there: use Trace_ELBO"
+            f"Expected model and guide to sample the same sites"
+            f"{' in the same order' if ordered else ''}, got {latents} and {list(guide)}: use "
+            f"Trace_ELBO"
         )
-    for name in in_model:
-        model_site, guide_site = model_trace.nodes[name], guide_trace.nodes[name]
-        q: Any = guide_site["fn"]
-        if not q.has_rsample:
+    for name, site in guide.items():
+        if reparameterized and not site["fn"].has_rsample:
             raise IncompatibleComponents(
                 f"Site {name!r}: expected a reparameterized guide, got "
-                f"{type(q).__name__}, which has no rsample: use Trace_ELBO"
+                f"{type(site['fn']).__name__}, which has no rsample: choose estimator: "
+                f"score_function, or Trace_ELBO"
             )
-        if not (
-            _same(model_site["scale"], guide_site["scale"])
-            and _same(model_site["mask"], guide_site["mask"])
-        ):
-            raise IncompatibleComponents(
-                f"Site {name!r}: expected one scale and one mask in model and guide, got others "
-                f"in each; a closed-form KL has no meaning there: scale both alike"
-            )
+    return [(name, model[name], guide[name]) for name in latents]
+
+
+def check_alike(name: str, one: Any, other: Any, *attributes: str) -> None:
+    """Refuse two sites that differ in scale or mask.
+
+    Raises:
+        IncompatibleComponents: naming the site and the attributes.
+    """
+    if not all(_same(one[attribute], other[attribute]) for attribute in attributes):
+        raise IncompatibleComponents(
+            f"Site {name!r}: expected one {' and one '.join(attributes)} in model and guide, got "
+            f"different ones, under which the bound has no meaning: scale both alike"
+        )
+
+
+def site_kl(
+    model_site: Any, guide_site: Any, method: str, log_posterior: Tensor | None = None
+) -> Tensor:
+    """KL of a latent site, exact or sampled, in the shape of its log-probability.
+
+    It is masked, but not scaled. ``log_posterior`` takes the place of the sampled log q(z|x).
+    """
+    if method == "exact":
+        return masked(kl_exact(guide_site["fn"], model_site["fn"]), guide_site)
+    if log_posterior is None:
+        log_posterior = masked(guide_site["unscaled_log_prob"], guide_site)
+    return log_posterior - masked(model_site["unscaled_log_prob"], model_site)
+
+
+def masked(values: Tensor, site: Any) -> Tensor:
+    """A site's values under its mask."""
+    return scale_and_mask(values, 1.0, site["mask"])
 
 
 def _same(a: Any, b: Any) -> bool:

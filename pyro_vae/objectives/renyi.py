@@ -17,9 +17,9 @@ class Renyi(Objective):
     .. math:: \frac{1}{1 - \alpha} E \Big[ \log \frac1K \sum_k
               \Big( \frac{p(x, z_k)}{q(z_k \mid x)} \Big)^{1 - \alpha} \Big]
 
-    For alpha from 0 to 1 it lies between the ELBO and IWAE's bound of as many particles; above 1
-    it lies below the ELBO, and seeks the mode. Below 0 its value is no lower bound, and alpha is
-    refused; so is 1, where it is the ELBO itself. The gradient is pathwise.
+    For alpha from 0 to 1 it lies between the ELBO and IWAE's bound with as many particles; above
+    1 it lies below the ELBO, and seeks modes. Below 0 it is no lower bound, and refused, as is 1,
+    where it is the ELBO. The gradient is pathwise.
 
     Args:
         alpha: The order, at least 0, and not 1.

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.objectives.kl import KL, kl_exact, kl_method, kl_sampled
 from pyro_vae.vae import VAE
 
@@ -22,7 +22,7 @@ class Terms:
     Args:
         log_likelihood: E_q[log p(x|z)], ``(N,)``.
         kl: KL(q(z|x) || p(z)), ``(N,)``.
-        kl_method: How the KL was found: ``exact`` or ``sampled``.
+        kl_method: Estimator of the KL: ``exact`` or ``sampled``.
     """
 
     log_likelihood: Tensor
@@ -78,8 +78,7 @@ def elbo_terms_of_data(
 ) -> Terms:
     """The ELBO's terms for each datum of a data set, in evaluation mode and in batches.
 
-    The draws come from ``seed`` alone, so two calls agree; the global generators are left as
-    they were.
+    The draws depend on ``seed`` alone; the global generators keep their state.
 
     Args:
         vae: The model.
@@ -89,9 +88,7 @@ def elbo_terms_of_data(
         batch_size: How many data at a time; it changes the memory used, and the draws.
         seed: Seed of the draws.
     """
-    devices = [x.device] if x.device.type == "cuda" else []
-    with evaluating(vae), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with evaluating(vae), seeded(seed, x.device):
         parts = [
             elbo_terms(vae, batch, kl=kl, particles=particles) for batch in x.split(batch_size)
         ]

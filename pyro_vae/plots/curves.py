@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import BLUE, GREY, INK, ORANGE, Picture, as_array, minus, styled
+from pyro_vae.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    Picture,
+    as_array,
+    axes_or_new,
+    joint_legend,
+    minus,
+    panels,
+    plain_ticks,
+    styled,
+)
 from pyro_vae.report.numbers import nats, number
 
 __all__ = ["elbo_curves", "monte_carlo_error"]
@@ -21,8 +34,8 @@ Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]
 
 _TERMS = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
-_SETTLED = 0.2  # of the run: what came before may be cut off, to show well what came after
-_FEW = 30  # epochs, each of which is shown as a dot
+_SETTLED = 0.2  # of the run, before which values may be cut off
+_FEW = 30  # epochs, each drawn as a dot
 _COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 
 
@@ -30,13 +43,13 @@ _COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
     """The ELBO and its two terms over a training run, in nats per datum.
 
-    Where early epochs lie so far off that they would flatten the rest, the axis shows the rest
-    and says so. The best validation epoch is marked.
+    Early epochs that would flatten the rest are cut off, and reported. The best validation epoch
+    is marked.
 
     Args:
         history: For each epoch a mapping with ``epoch``, ``elbo``, ``log_likelihood`` and ``kl``,
-            and perhaps ``validation_elbo`` and so on. None was not measured, and the line goes
-            on past it; NaN and infinity leave a gap, and are counted.
+            and optionally ``validation_elbo`` and so on. None is skipped; NaN and infinity leave
+            a gap, and are counted.
 
     Raises:
         DataError: if there are no epochs, or one lacks a term.
@@ -52,25 +65,18 @@ def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
         lacking = [key for key in ("epoch", *_TERMS) if key not in row]
         if lacking:
             raise DataError(f"history[{index}]: expected {', '.join(lacking)}, got {list(row)}")
-    picture = Picture(10, 3.4)
-    panels = picture.subplots(1, 3, sharex=True)
-    for axes, (key, name) in zip(panels, _TERMS.items(), strict=True):
-        curves = {
-            "train": _curve(history, key),
-            "validation": _curve(history, f"validation_{key}"),
-        }
-        _term_panel(axes, {who: curve for who, curve in curves.items() if curve[0].size})
+    picture, drawn = panels(3, 3, 10, 2.6, sharex=True)
+    for axes, (key, name) in zip(drawn, _TERMS.items(), strict=True):
+        _term_panel(axes, _curve(history, key), _curve(history, f"validation_{key}"))
         axes.set(title=name, xlabel="epoch", ylabel="nats per datum")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _mark_best(panels, *_curve(history, "validation_elbo"))
-    handles, names = panels[0].get_legend_handles_labels()
-    if len(handles) > 1:
-        picture.legend(handles, names, loc="outside upper left", ncols=len(handles))
+    _mark_best(drawn, *_curve(history, "validation_elbo"))
+    joint_legend(picture, drawn[0], "outside upper left")
     return picture
 
 
 def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
-    """Epochs at which a term was measured, and its values; what is not finite is NaN."""
+    """Epochs at which a term was measured, and its values, NaN if not finite."""
     measured = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
     if not measured:
         return np.empty(0), np.empty(0)
@@ -78,17 +84,15 @@ def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
     return epochs, np.where(np.isfinite(values), values, np.nan)
 
 
-def _term_panel(axes: Axes, curves: Mapping[str, Curve]) -> None:
-    if not curves:
-        axes.set_title("not measured", loc="right", fontsize=7.5, color=GREY)
-        return
-    colours = {"train": BLUE, "validation": ORANGE}
-    for name, (epochs, values) in curves.items():
-        dots = "o" if len(epochs) <= _FEW else ""
-        axes.plot(epochs, values, color=colours[name], label=name, marker=dots, ms=3)
-    epochs, values = (np.concatenate(column) for column in zip(*curves.values(), strict=True))
+def _term_panel(axes: Axes, train: Curve, validation: Curve) -> None:
+    for (epochs, values), name, colour in ((train, "train", BLUE),
+                                           (validation, "validation", ORANGE)):  # fmt: skip
+        if epochs.size:
+            dots = "o" if len(epochs) <= _FEW else ""
+            axes.plot(epochs, values, color=colour, label=name, marker=dots, ms=3)
+    epochs, values = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
     finite = np.isfinite(values)
-    remarks = []
+    remarks = [] if values.size else ["not measured"]
     if finite.any():
         low, high = _limits(epochs[finite], values[finite])
         axes.set_ylim(low, high)
@@ -113,15 +117,15 @@ def _limits(epochs: Floats, values: Floats) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _mark_best(panels: Sequence[Axes], epochs: Floats, validation: Floats) -> None:
+def _mark_best(drawn: Sequence[Axes], epochs: Floats, validation: Floats) -> None:
     if not np.isfinite(validation).any():
         return
     best = int(np.nanargmax(validation))
-    for axes in panels:
+    for axes in drawn:
         axes.axvline(epochs[best], color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
     label = minus(f"best validation: epoch {epochs[best]:g}, ELBO {nats(validation[best])}")
     style: Any = {"color": ORANGE, "markeredgecolor": INK, "ls": "", "zorder": 5}
-    panels[0].plot(epochs[best], validation[best], "o", ms=6, label=label, **style)
+    drawn[0].plot(epochs[best], validation[best], "o", ms=6, label=label, **style)
 
 
 @styled
@@ -135,14 +139,13 @@ def monte_carlo_error(
 
     Args:
         terms: By name: the numbers of particles K, the RMS errors at each, and the fitted slope
-            of log error in log K. A term without any error has no place on a logarithmic axis
-            and is named in the legend alone.
+            of log error in log K. A term without error appears in the legend alone.
         title: Above the plot.
         unit: Of the errors.
         ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are no terms, or a term's K and errors don't pair up.
+        DataError: if there are no terms, or K and errors differ in shape.
 
     Example:
         >>> picture = monte_carlo_error({"ELBO": ([1, 4, 16], [1.0, 0.5, 0.25], -0.5)})
@@ -151,29 +154,20 @@ def monte_carlo_error(
     """
     if not terms:
         raise DataError("terms: nothing to draw, there are none")
-    axes = Picture(7.6, 4.0).subplots() if ax is None else ax
-    picture = cast("Figure", axes.figure)
+    picture, axes = axes_or_new(ax, 7.6, 4.0)
     axes.set(xscale="log", yscale="log")
     for index, (name, (particles, errors, slope)) in enumerate(terms.items()):
         k, rms = _paired(name, particles, errors)
         _error_line(axes, name, k, rms, slope, _COLOURS[index % len(_COLOURS)])
     axes.plot([], [], color=GREY, ls=(0, (4, 3)), lw=1, label=minus("slope -1/2"))
-    _plain_ticks(axes)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.set(title=title, xlabel="particles K", ylabel=f"RMS error ({unit})")
     if ax is None:
         picture.legend(loc="outside right upper")
     else:
         axes.legend()
     return picture
-
-
-def _plain_ticks(axes: Axes) -> None:
-    """Numbers in place of powers of ten; at 1, 2 and 5 where there are few decades."""
-    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        subs = (1.0, 2.0, 5.0) if high < 5e3 * low else (1.0,)
-        axis.set_major_locator(LogLocator(subs=subs))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
 
 
 def _paired(name: str, particles: ArrayLike, errors: ArrayLike) -> tuple[Floats, Floats]:

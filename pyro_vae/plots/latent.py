@@ -1,9 +1,9 @@
-"""Latent codes as points in a plane."""
+"""Latent codes: in the plane, and of MCMC chains beside those of the guide."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,13 +13,26 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import BLUE, Picture, as_array, note, styled
+from pyro_vae.plots.style import (
+    BLUE,
+    ORANGE,
+    Picture,
+    as_array,
+    axes_or_new,
+    heading,
+    joint_legend,
+    note,
+    panels,
+    same_shape,
+    styled,
+)
 
-__all__ = ["latent_scatter"]
+__all__ = ["latent_scatter", "posterior_panels"]
 
 Floats = NDArray[np.float64]
 
 _MOST_CLASSES = 20
+_MOST, _POINTS = 8, 1000  # data, and codes of each, in panels
 _FAINT = "#c9cdd3"
 
 
@@ -33,16 +46,16 @@ def latent_scatter(
     title: str = "Latent codes",
     ax: Axes | None = None,
 ) -> Figure:
-    """Codes in the plane: as they are for M = 2, on two principal components for M > 2.
+    """Codes in the plane for M = 2, on two principal components for M > 2.
 
-    One dimension is drawn as a histogram. Codes that are not finite are left out and counted.
+    For M = 1 they are a histogram. Codes that are not finite are left out and counted.
 
     Args:
         codes: ``(N, M)``.
-        labels: ``(N,)``, one for each code. Up to 20 different ones are classes with a colour
-            and a legend; more, if they are numbers, are a colour scale.
-        names: What to call the classes: by label, or in the labels' sorted order.
-        prior: Draws from p(z), ``(K, M)``, shown faintly beneath in the same projection.
+        labels: ``(N,)``. Up to 20 different ones are classes with a colour and a legend; more
+            numbers than that are a colour scale.
+        names: Of the classes: by label, or in the labels' sorted order.
+        prior: Draws from p(z), ``(K, M)``, shown faintly below in the same projection.
         title: Above the plot.
         ax: Where to draw; a new figure without it.
 
@@ -63,8 +76,7 @@ def latent_scatter(
         raise DataError(f"codes: nothing to draw, none of the {len(z)} codes is finite")
     classes = None if classes is None else classes[known]
     under = None if prior is None else _known(_codes(prior, "prior", z.shape[1]))
-    axes = Picture(6.4, 4.8).subplots() if ax is None else ax
-    picture = cast("Figure", axes.figure)
+    picture, axes = axes_or_new(ax, 6.4, 4.8)
     axes.set_title(title)
     if z.shape[1] == 1:
         _histogram(axes, z[known, 0], classes, names, under)
@@ -121,7 +133,7 @@ def _scatter(
 
 
 def _plane(z: Floats) -> tuple[Callable[[Floats], Floats], tuple[str, str]]:
-    """The projection to the plane, and what to write on its two axes."""
+    """The projection to the plane, and its axis labels."""
     if z.shape[1] == 2:
         return (lambda points: points), ("$z_1$", "$z_2$")
     mean = z.mean(0)
@@ -185,3 +197,57 @@ def _legend(
         axes.figure.legend(handles=dots, loc="outside right upper")
     elif dots:
         axes.legend(handles=dots, loc="upper right")
+
+
+@styled
+def posterior_panels(
+    chains: ArrayLike, guide: ArrayLike, *, title: str = "p(z|x) by NUTS, and q(z|x)"
+) -> Picture:
+    """Both sets of codes: histograms in one dimension, points in two, the two farthest apart.
+
+    Args:
+        chains: Codes of the chains, ``(N, S, M)``.
+        guide: Codes of the guide, ``(N, S, M)``.
+        title: Above the plot.
+
+    Raises:
+        DataError: if the shapes don't fit.
+
+    Example:
+        >>> codes = np.random.default_rng(0).normal(size=(2, 50, 3))
+        >>> len(posterior_panels(codes, 2 * codes).axes)
+        2
+    """
+    true, drawn = same_shape(chains, guide, "codes", "N, S, M")
+    count = min(len(true), _MOST)
+    ncols = min(count, 4)
+    picture, grid = panels(count, ncols, max(2.7 * ncols, 4.6), 2.5)
+    for n, axes in enumerate(grid):
+        (_two_histograms if true.shape[-1] == 1 else _points)(axes, true[n], drawn[n])
+        axes.set_title(f"#{n}", fontsize=8.5)
+    joint_legend(picture, grid[0])
+    heading(picture, title)
+    said = "axes: the two dimensions that differ most" if true.shape[-1] > 2 else ""
+    rest = f"drawn: the first {count} of {len(true)} data" if count < len(true) else ""
+    note(picture, "; ".join(filter(None, (said, rest))))
+    return picture
+
+
+def _two_histograms(axes: Axes, true: Floats, drawn: Floats) -> None:
+    low, high = np.quantile(np.concatenate([true, drawn]), [0.001, 0.999])
+    edges = np.linspace(low, high, 40)
+    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
+        axes.hist(values[:, 0], edges.tolist(), density=True, histtype="step", color=colour,
+                  label=name, lw=1.4)  # fmt: skip
+    axes.set(xlabel="z0", ylabel="density")
+
+
+def _points(axes: Axes, true: Floats, drawn: Floats) -> None:
+    scale = true.std(0)
+    off = np.abs(drawn.mean(0) - true.mean(0)) / scale + np.abs(np.log(drawn.std(0) / scale))
+    first, second = sorted(np.argsort(-off)[:2].tolist())
+    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
+        some = values[:: max(len(values) // _POINTS, 1)]
+        axes.scatter(some[:, first], some[:, second], s=7, color=colour, alpha=0.45, lw=0,
+                     label=name)  # fmt: skip
+    axes.set(xlabel=f"z{first}", ylabel=f"z{second}")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torchvision.utils import make_grid
 
-from pyro_vae.core.errors import DataError
+from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.plots.style import BAD, DPI, GREY, Picture, minus
 
 __all__ = ["MOST_IMAGES", "Limits", "as_pixels", "mosaic"]
@@ -53,7 +53,7 @@ def mosaic(
 ) -> Figure:
     """Draw a grid with a column of images for each datum, one image from each of ``rows``.
 
-    Small images are enlarged by a whole number, so that their pixels stay sharp.
+    Small images are enlarged by a whole factor, so that their pixels stay sharp.
 
     Args:
         rows: Each ``(N, H, W)`` or ``(N, H, W, 3)``.
@@ -67,8 +67,7 @@ def mosaic(
     Raises:
         DataError: if ``ncols`` is less than 1, or ``limits`` are no interval.
     """
-    if ncols < 1:
-        raise DataError(f"ncols: expected at least 1, got {ncols}")
+    at_least(1, ncols=ncols)
     count = min(len(rows[0]), MOST_IMAGES // len(rows))
     shown = np.stack([row[:count] for row in rows])
     low, high = _limits(shown) if limits is None else limits

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.lines import line_panels
 from pyro_vae.plots.mosaic import Limits, as_pixels, mosaic
-from pyro_vae.plots.style import as_array, styled
+from pyro_vae.plots.style import (
+    BLUE,
+    ORANGE,
+    Picture,
+    as_array,
+    heading,
+    joint_legend,
+    panels,
+    styled,
+)
 
 __all__ = ["image_grid", "reconstructions", "samples"]
 
-_ROWS = ("data", "reconstruction")
+MOST_LINES = 24
+_FEW = 40  # values, each drawn as a dot
 
 
 @styled
@@ -58,7 +69,12 @@ def image_grid(
 
 @styled
 def samples(
-    x: ArrayLike, ncols: int = 10, *, limits: Limits | None = None, title: str = "Samples"
+    x: ArrayLike,
+    ncols: int = 10,
+    *,
+    limits: Limits | None = None,
+    title: str = "Samples",
+    ax: Axes | None = None,
 ) -> Figure:
     """Draws from a model: images as a grid, any other event as a line for each datum.
 
@@ -67,19 +83,16 @@ def samples(
         ncols: Images in a row.
         limits: The values that are black and white.
         title: Above the picture.
+        ax: Where to draw images; a new figure without it.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none, or ``ax`` is given for lines, which take several axes.
 
     Example:
         >>> len(samples(np.zeros((3, 20))).axes)
         3
     """
-    data = as_array(x, "x")
-    pixels = as_pixels(data)
-    if pixels is None:
-        return line_panels({"sample": _flat(data)}, heading=title)
-    return mosaic([pixels], ncols=ncols, limits=limits, heading=title)
+    return _drawn({"sample": as_array(x, "x")}, (), None, ncols, limits, title, ax)
 
 
 @styled
@@ -91,6 +104,7 @@ def reconstructions(
     *,
     limits: Limits | None = None,
     title: str = "Reconstructions",
+    ax: Axes | None = None,
 ) -> Figure:
     """Data over their reconstructions: images in bands of two rows, any other event as lines.
 
@@ -101,9 +115,11 @@ def reconstructions(
         ncols: Images in a row.
         limits: The values that are black and white.
         title: Above the picture.
+        ax: Where to draw images; a new figure without it.
 
     Raises:
-        DataError: if there are none, or the shapes differ.
+        DataError: if there are none, the shapes differ, or ``ax`` is given for lines, which take
+            several axes.
 
     Example:
         >>> x = np.zeros((12, 8, 8))
@@ -114,16 +130,57 @@ def reconstructions(
     if data.shape != again.shape:
         raise DataError(f"x_hat: expected the shape of x, {data.shape}, got {again.shape}")
     texts = _titles("labels", labels, len(data))
-    rows = [as_pixels(data), as_pixels(again)]
-    images = [row for row in rows if row is not None]
-    if not images:
-        lines = dict(zip(_ROWS, (_flat(data), _flat(again)), strict=True))
-        return line_panels(lines, titles=texts, heading=title)
-    return mosaic(images, _ROWS, titles=texts, ncols=ncols, limits=limits, heading=title)
+    rows = {"data": data, "reconstruction": again}
+    return _drawn(rows, tuple(rows), texts, ncols, limits, title, ax)
 
 
-def _flat(data: NDArray[np.float64]) -> NDArray[np.float64]:
-    return data.reshape(len(data), -1)
+def _drawn(
+    rows: Mapping[str, NDArray[np.float64]],
+    names: Sequence[str],
+    texts: Sequence[str] | None,
+    ncols: int,
+    limits: Limits | None,
+    title: str,
+    ax: Axes | None,
+) -> Figure:
+    """Images if the events are images, else lines."""
+    images = [image for data in rows.values() if (image := as_pixels(data)) is not None]
+    if images:
+        return mosaic(images, names, titles=texts, ncols=ncols, limits=limits, heading=title,
+                      ax=ax)  # fmt: skip
+    if ax is not None:
+        raise DataError("ax: expected images, which fit on one axes, got other events")
+    flat = {name: data.reshape(len(data), -1) for name, data in rows.items()}
+    return _line_panels(flat, texts, title)
+
+
+def _line_panels(
+    lines: Mapping[str, NDArray[np.float64]], titles: Sequence[str] | None, title: str
+) -> Picture:
+    """A panel for each datum, with a line for each of ``lines``, ``(N, D)``."""
+    count, size = next(iter(lines.values())).shape
+    drawn = min(count, MOST_LINES)
+    ncols = min(4 if drawn <= 8 else 6, drawn)
+    width = max(9.6 * ncols / max(ncols, 4), 4.4)
+    picture, grid = panels(drawn, ncols, width, 1.3, sharex=True, sharey=True)
+    for index, axes in enumerate(grid):
+        for (name, values), colour in zip(lines.items(), (BLUE, ORANGE), strict=False):
+            finite = np.where(np.isfinite(values[index]), values[index], np.nan)
+            dots = "o" if size <= _FEW else ""
+            axes.plot(finite, color=colour, lw=1.1, marker=dots, ms=2.2, label=name)
+        axes.set_title(titles[index] if titles is not None else "", fontsize=8.5)
+        axes.tick_params(labelbottom=index + ncols >= drawn)
+    shown = np.stack([line[:drawn] for line in lines.values()])
+    said = [f"drawn: the first {drawn:,} of {count:,}"] if drawn < count else []
+    lost = np.count_nonzero(~np.isfinite(shown))
+    if lost:
+        said.append(f"{lost:,} of {shown.size:,} values are not finite (gaps)")
+    picture.supxlabel("\n".join(["dimension of the event", *filter(None, ["; ".join(said)])]),
+                      fontsize=9)  # fmt: skip
+    picture.supylabel("value", fontsize=9)
+    heading(picture, title)
+    joint_legend(picture, grid[0])
+    return picture
 
 
 def _titles(name: str, titles: ArrayLike | None, count: int) -> list[str] | None:

@@ -1,18 +1,22 @@
-"""The look of every picture, in one place, and the figure that needs no pyplot."""
+"""The style of every picture, the parts that pictures share, and a figure without pyplot."""
 
 from __future__ import annotations
 
 import functools
 import io
+import math
 import re
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
 
-import matplotlib
+import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from pyro_vae.core.errors import DataError
@@ -26,8 +30,15 @@ __all__ = [
     "ORANGE",
     "Picture",
     "as_array",
+    "axes_or_new",
+    "heading",
+    "joint_legend",
     "minus",
+    "name_rows",
     "note",
+    "panels",
+    "plain_ticks",
+    "same_shape",
     "styled",
 ]
 
@@ -38,23 +49,14 @@ BLUE, ORANGE, GREY, INK, BAD = "#2f6db3", "#d9772b", "#8a8f98", "#2b2f36", "#cc2
 
 DPI = 120
 
+# On top of matplotlib's own defaults, whatever the user's settings:
 _STYLE: Any = {
-    "figure.facecolor": "white",
     "figure.dpi": DPI,
     "figure.titlesize": 11,
-    "savefig.dpi": "figure",
-    "savefig.facecolor": "auto",
-    "savefig.bbox": None,
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
-    "mathtext.fontset": "dejavusans",
-    "text.usetex": False,
     "text.color": INK,
-    "axes.facecolor": "white",
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.labelsize": 9,
@@ -63,8 +65,6 @@ _STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e6e8eb",
-    "grid.linewidth": 0.8,
-    "grid.linestyle": "-",
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
@@ -101,23 +101,23 @@ class Picture(Figure):
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
         """Write the picture; see ``matplotlib.figure.Figure.savefig``."""
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.style.context(["default", _STYLE]):
             super().savefig(*args, **kwargs)
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Draw in this style, whatever the reader's own matplotlib settings are."""
+    """Draw in this style, whatever the user's matplotlib settings."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.style.context(["default", _STYLE]):
             return draw(*args, **kwargs)
 
     return drawn
 
 
 def as_array(values: Any, name: str) -> NDArray[np.float64]:
-    """Convert numbers, or a tensor on any device, to a float array that is not empty.
+    """Convert numbers, or a tensor on any device, to a nonempty float array.
 
     Raises:
         DataError: if there are no values, or if they are not numbers.
@@ -153,3 +153,63 @@ def note(picture: Figure, text: str) -> None:
         engine.set(rect=(0, strip, 1, 1 - strip))
     if text:
         picture.text(0.01, strip / 4, text, fontsize=7.5, color=GREY)
+
+
+def same_shape(one: Any, other: Any, names: str, shape: str) -> list[NDArray[np.float64]]:
+    """Convert two arrays that must have one shape, such as ``(N, M)``."""
+    arrays = [as_array(values, names) for values in (one, other)]
+    first, second = (array.shape for array in arrays)
+    if first != second or len(first) != len(shape.split(",")):
+        raise DataError(
+            f"{names}: expected two arrays of one shape ({shape}), got {first} and {second}"
+        )
+    return arrays
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """The given axes, or those of a new figure of this size in inches; and their figure."""
+    axes = Picture(width, height).subplots() if ax is None else ax
+    return cast("Figure", axes.figure), axes
+
+
+def panels(count: int, ncols: int, width: float, height: float, **options: Any) -> Any:
+    """A figure with ``count`` axes in a grid, and a list of them; a row's height is in inches."""
+    nrows = math.ceil(count / ncols)
+    picture = Picture(width, height * nrows + 0.8)
+    grid = picture.subplots(nrows, ncols, squeeze=False, **options).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    return picture, list(grid[:count])
+
+
+def heading(picture: Figure, title: str) -> None:
+    """Print a title at the top left of the figure."""
+    if title:
+        picture.suptitle(title, x=0.01, ha="left", fontsize=10)
+
+
+def joint_legend(picture: Figure, axes: Axes, loc: Any = "outside upper right") -> None:
+    """One legend for the figure, in one row, from the entries of one axes."""
+    handles, names = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        legend = picture.legend(handles, names, loc=loc, ncols=len(handles))
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1.0)
+
+
+def name_rows(axes: Axes, names: Sequence[str], margin: float = 0.5) -> None:
+    """Make the y axis a list of names, from top to bottom."""
+    axes.set_ylim(len(names) - 1 + margin, -margin)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis: 1, 2 and 5 of each decade if there are few."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 5e3 * low else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scipy import stats
 from torch import Tensor
 
-from pyro_vae.report.numbers import nats
+from pyro_vae.report.numbers import MISSING, nats, number
+from pyro_vae.report.shown import as_json
+from pyro_vae.report.table import Cell, Justify, Table
 
-__all__ = ["Estimate"]
+__all__ = ["Estimate", "estimate_table"]
+
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,14 @@ class Estimate:
     high: float | None = None
 
     @classmethod
-    def of(cls, values: Tensor, monte_carlo: float | None = None) -> Estimate:
+    def of(
+        cls,
+        values: Tensor,
+        monte_carlo: float | None = None,
+        *,
+        unit: str = "nats per datum",
+        estimator: str = "",
+    ) -> Estimate:
         """The mean of independent values, ``(N,)``.
 
         Example:
@@ -49,7 +61,7 @@ class Estimate:
         """
         values = values.detach().double()
         stderr = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return cls(values.mean().item(), stderr, draws=len(values), monte_carlo=monte_carlo)
+        return cls(values.mean().item(), stderr, unit, estimator, len(values), monte_carlo)
 
     def within(self, confidence: float) -> Estimate:
         """The same mean with its interval, by Student's t."""
@@ -75,13 +87,72 @@ class Estimate:
         return Estimate(math.sqrt(max(self.value, 0.0)), unit=self.unit, estimator=self.estimator,
                         draws=self.draws, low=low, high=high)  # fmt: skip
 
+    @property
+    def z(self) -> float:
+        """The value in standard errors; NaN where either is not finite or the error is 0.
+
+        Example:
+            >>> Estimate(0.03, 0.02).z, Estimate(0.0, 0.0).z
+            (1.5, nan)
+        """
+        sound = math.isfinite(self.value) and math.isfinite(self.stderr) and self.stderr > 0
+        return self.value / self.stderr if sound else math.nan
+
+    @property
+    def signed(self) -> str:
+        """A difference in text, with its sign; without the error where that is rounding."""
+        if self.stderr < ROUNDING:
+            return f"{self.value:+.1e}"
+        return f"{'+' if self.value >= 0 else ''}{self}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Its numbers, for JSON, which has no NaN."""
-        stderr = self.stderr if math.isfinite(self.stderr) else None
-        extra: dict[str, Any] = {"monte_carlo_stderr": self.monte_carlo, "low": self.low,
-                                 "high": self.high}  # fmt: skip
-        known = {name: value for name, value in extra.items() if value is not None}
-        return {"value": self.value, "stderr": stderr, **known}
+        """Everything known, for JSON: NaN and infinity are None."""
+        required = ("value", "stderr", "unit", "estimator", "draws")
+        known = {name: value for name, value in vars(self).items()
+                 if name in required or value is not None}  # fmt: skip
+        written: dict[str, Any] = as_json(known)
+        return written
 
     def __str__(self) -> str:
         return nats(self.value, self.stderr)
+
+
+def estimate_table(
+    title: str,
+    estimates: Mapping[str, Estimate | tuple[str, str] | None],
+    caption: str = "",
+    strong: str = "",
+) -> Table:
+    """A row for each estimate: value and error, the Monte Carlo part of it, and its estimator.
+
+    A column that has nothing to say is left out.
+
+    Args:
+        title: Above the table.
+        estimates: By name; a text with its estimator is shown as it is, None is a dash.
+        caption: Below the table.
+        strong: A word that marks the rows to show in bold.
+
+    Example:
+        >>> print(estimate_table("Scores", {"ELBO": Estimate(-93.4, 0.1, estimator="1 particle")}))
+        Scores
+              mean ± standard error  estimator
+        ---------------------------------------
+        ELBO          -93.40 ± 0.10  1 particle
+    """
+    rows: list[list[Cell | str]] = []
+    for name, found in estimates.items():
+        label = Cell(name, "strong" if strong and strong in name else "plain")
+        if isinstance(found, Estimate):
+            part = number(found.monte_carlo, 2) if found.monte_carlo else ""
+            rows.append([label, str(found), part, found.estimator])
+        else:
+            text, estimator = found or (MISSING, "")
+            rows.append([label, text, "", estimator])
+    columns = ["", "mean ± standard error", "of it Monte Carlo", "estimator"]
+    kept = [0, 1, *(i for i in (2, 3) if any(row[i] for row in rows))]
+    justify: list[Justify] = ["left", "right", "right", "left"]
+    table = Table(title, [columns[i] for i in kept], caption, [justify[i] for i in kept])
+    for row in rows:
+        table.add(*(row[i] for i in kept))
+    return table

@@ -39,7 +39,7 @@ def test_a_small_shift_of_all_is_found_by_the_batch():
 
 def test_standard_error_is_that_of_the_mean():
     check = statistical("t", "a", "b", draws(400, 25), torch.zeros(1, 25).double(), 1e-9)
-    assert check.stderr == pytest.approx(1 / math.sqrt(400 * 25), rel=0.1)
+    assert check.difference.stderr == pytest.approx(1 / math.sqrt(400 * 25), rel=0.1)
 
 
 def test_exact_values_are_compared_by_rounding_alone():

@@ -34,8 +34,8 @@ def test_train_writes_a_run_folder(trained):
     assert resolved["train"]["batch_size"] == 128
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["audit"]["passed"]
-    assert metrics["scores"]["unit"] == "nats per datum"
-    assert metrics["scores"]["data"]["name"] == "digits"
+    assert metrics["scores"]["elbo"]["unit"] == "nats per datum"
+    assert metrics["scores"]["identity"]["name"] == "digits"
     assert not list(trained.rglob(".*"))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from pyro_vae import compare_gradients
 from pyro_vae.core.errors import DataError, PyroVAEError
-from pyro_vae.diagnostics.gradient_draws import mean_variance, median
+from pyro_vae.diagnostics.compare_gradients import mean_variance, median
 from pyro_vae.objectives import beta_elbo, importance_elbo
 from tests.small_models import stirred
 

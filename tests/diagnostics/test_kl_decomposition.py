@@ -146,7 +146,7 @@ def test_the_model_and_the_generators_are_left_as_they_were(data):
     assert vae.training
     assert one.to_dict() == kl_decomposition(vae, data, seed=3).to_dict()
     assert one.to_dict() != kl_decomposition(vae, data, seed=4).to_dict()
-    assert json.loads(json.dumps(one.to_dict()))["unit"] == "nats per datum"
+    assert json.loads(json.dumps(one.to_dict()))["kl"]["unit"] == "nats per datum"
     assert one._repr_html_().count("<tr>") == 7
 
 
@@ -154,8 +154,8 @@ def test_the_model_and_the_generators_are_left_as_they_were(data):
     ("options", "message"),
     [
         ({"draws": 1}, "draws: expected at least 2, got 1"),
-        ({"batch_size": 1}, "batch_size: expected at least 2 and at most 7.*got 1"),
-        ({"batch_size": 8}, "batch_size: .*at most 7, the number of data, got 8"),
+        ({"batch_size": 1}, "batch_size: expected 2 to 7.*got 1"),
+        ({"batch_size": 8}, "batch_size: .* 7, the number of data, got 8"),
     ],
 )
 def test_what_is_out_of_range_is_refused(options, message, data):

@@ -12,7 +12,7 @@ from scipy import stats
 
 from pyro_vae import VAE, compare_with_mcmc
 from pyro_vae.core.errors import DataError, IncompatibleComponents
-from pyro_vae.diagnostics.mcmc_result import MCMCComparison, sliced_wasserstein
+from pyro_vae.diagnostics.mcmc import MCMCComparison, sliced_wasserstein
 from pyro_vae.evidence.exact import linear_gaussian
 from tests.variants import small_vae
 
@@ -143,4 +143,4 @@ def test_shown_as_table_picture_and_json(known, data, posterior):
     assert found.table().rows[0][-1].text == "agree"
     assert "q(z|x) against NUTS" in found._repr_html_()
     assert len(found.figure().axes) == 1
-    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["chains"] == 4
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["count"] == 4

@@ -83,7 +83,7 @@ def test_every_component_has_an_evidence_above_its_elbo(vae, x):
 
 
 def test_a_single_sample_is_refused(known, data):
-    with pytest.raises(DataError, match="at least 2 importance samples, got 1"):
+    with pytest.raises(DataError, match="samples: expected at least 2, got 1"):
         importance_sampling(known, data, samples=1)
 
 

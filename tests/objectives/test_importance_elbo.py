@@ -246,7 +246,7 @@ PROGRAMS = {
         "expected every site within one plate over the data",
     ),
     "a scale in the guide": (
-        MODEL, poutine.scale(GUIDE, scale=2.0), "expected one scale for every site"
+        MODEL, poutine.scale(GUIDE, scale=2.0), "expected one scale in model and guide"
     ),
     "a scale of the data": (
         sites("a", "b", data=torch.zeros(4, 2), of_data=2.0), GUIDE, "expected one scale"

@@ -185,3 +185,13 @@ class TestSamples:
             "drawn: the first 24 of 30; 1 of 120 values are not finite (gaps)"
         )
         is_drawn(picture)
+
+    def test_images_into_the_callers_axes_and_lines_not(self):
+        picture = Picture(4, 3)
+        axes = picture.subplots(1, 3)
+        x = np.zeros((5, 4, 4))
+        assert samples(x, ax=axes[1]) is picture
+        assert reconstructions(x, x, ax=axes[2]) is picture
+        assert [len(each.images) for each in axes] == [0, 1, 1]
+        with pytest.raises(DataError, match="ax: expected images"):
+            samples(np.zeros((5, 4)), ax=axes[0])
