@@ -268,4 +268,4 @@ def _built(part: Declared | nn.Module, **known: Any) -> Any:
 
 
 def _declaration_of(part: Any) -> Any:
-    return part.module if isinstance(part, ModuleNetwork) else part.declaration
+    return part.module if isinstance(part, ModuleNetwork) else getattr(part, "declaration", part)

@@ -9,8 +9,9 @@ import torch
 
 from pyro_vae.core.errors import CheckpointError, DeclarationError
 from pyro_vae.experiment.declaration import Experiment
+from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
-from pyro_vae.experiment.yaml_file import read_yaml
+from pyro_vae.experiment.yaml_file import dump, parse_value, read_yaml
 from pyro_vae.vae import FAMILIES, VAE
 
 __all__ = ["load", "load_experiment", "save"]
@@ -19,6 +20,9 @@ __all__ = ["load", "load_experiment", "save"]
 def save(vae: VAE, path: str | Path) -> Path:
     """Write a model's declaration and weights to a new folder, for :func:`load`.
 
+    Before anything is written, the model is built again from both, and must compute the same in
+    the same precision. Whether weights are frozen (``requires_grad``) is not kept.
+
     Args:
         vae: The model.
         path: The folder; it must not exist, or be empty.
@@ -26,6 +30,8 @@ def save(vae: VAE, path: str | Path) -> Path:
     Raises:
         RunFolderError: if the folder is not empty or cannot be written.
         DeclarationError: if a component has no name to rebuild it from.
+        CheckpointError: if the declaration and the weights do not give the model back, because
+            it was changed after it was built.
     """
     declaration = vae.declaration
     nameless = [name for name in FAMILIES if not isinstance(declaration[name], dict)]
@@ -44,6 +50,8 @@ def save(vae: VAE, path: str | Path) -> Path:
         "model": {"event_shape": shape, "latent_dim": vae.latent_dim, **parts},
         "guide": {name: declaration[name] for name in ("posterior", "encoder")},
     }
+    RunFolder.check_new(Path(path))
+    check_rebuilds(vae, Experiment.read(parse_value(dump(mapping))))
     folder = RunFolder.create(Path(path))
     folder.write_declaration(mapping)
     folder.write_weights(vae.state_dict())
@@ -70,7 +78,7 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def load(path: str | Path, device: str = "cpu") -> VAE:
-    """The model of a run folder, in evaluation mode.
+    """The model of a run folder, in evaluation mode and in the precision of its weights.
 
     Args:
         path: A folder written by training or :func:`save`.
@@ -84,10 +92,7 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
         vae = experiment.build()
     state = RunFolder(Path(path)).read_weights()
     try:
-        vae.load_state_dict(state)
-    except RuntimeError as error:
-        problems = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{path}: the weights do not fit the declaration: {problems}"
-        ) from None
+        load_weights(vae, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: the weights do not fit the declaration: {error}") from None
     return vae.to(device).eval()

@@ -23,6 +23,7 @@ from pyro_vae.diagnostics.evaluate import evaluate
 from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
+from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.objectives.objective import Objective
@@ -101,6 +102,7 @@ def run_experiment(
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
     """The folder, with the declaration, the initial weights and space for the rest."""
+    check_rebuilds(vae, experiment)
     folder = RunFolder.create(out)
     try:
         folder.write_declaration(experiment.mapping)
