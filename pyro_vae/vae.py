@@ -17,7 +17,7 @@ from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
-from pyro_vae.core.modes import device_of, evaluating
+from pyro_vae.core.modes import alone, device_of, evaluating
 from pyro_vae.core.network import ModuleNetwork, Network, network_for
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -75,6 +75,7 @@ class VAE(UniqueModule):
         {'kind': 'diagonal_normal'}
     """
 
+    @alone()
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -138,6 +139,7 @@ class VAE(UniqueModule):
         self.prior.initialize(self._data(x))
         self.likelihood.initialize(self._data(x))
 
+    @alone()
     def encode(self, x: Tensor) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``."""
         q: TorchDistribution = self.posterior(self.encoder(self._data(x)))

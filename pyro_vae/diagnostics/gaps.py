@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.modes import alone
 from pyro_vae.diagnostics.gap_result import InferenceGaps
 from pyro_vae.diagnostics.refine import Refined, exact_elbo, refine, sampled_elbo
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
@@ -23,6 +24,7 @@ Evidence = Literal["auto", "exact", "quadrature", "ais", "importance"]
 CHUNK = 100
 
 
+@alone()
 def inference_gaps(
     vae: VAE,
     x: Tensor,

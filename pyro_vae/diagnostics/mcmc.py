@@ -13,6 +13,7 @@ from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.modes import alone
 from pyro_vae.diagnostics.mcmc_result import MCMCComparison
 from pyro_vae.evidence.hmc import check_real_codes
 from pyro_vae.report.progress import Progress, progress
@@ -21,6 +22,7 @@ from pyro_vae.vae import VAE
 __all__ = ["compare_with_mcmc"]
 
 
+@alone()
 def compare_with_mcmc(
     vae: VAE,
     x: Tensor,

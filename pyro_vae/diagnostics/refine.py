@@ -12,6 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, NonFiniteLoss
+from pyro_vae.core.modes import alone
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact, kl_method
 from pyro_vae.report.progress import Progress, progress
@@ -40,6 +41,7 @@ class Refined:
     method: str
 
 
+@alone()
 def refine(
     vae: VAE,
     x: Tensor,

@@ -14,6 +14,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.core.modes import alone
 from pyro_vae.core.supports import same_support, support_name
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.cubature import Nodes, integrate
@@ -85,6 +86,7 @@ class Quadrature(ShownAsTable):
 
 
 @torch.no_grad()
+@alone()
 def quadrature(
     vae: VAE,
     x: Tensor,

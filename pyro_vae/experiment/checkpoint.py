@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from pyro_vae.core.errors import CheckpointError, DeclarationError
+from pyro_vae.core.modes import alone
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
@@ -17,6 +18,7 @@ from pyro_vae.vae import FAMILIES, VAE
 __all__ = ["load", "load_experiment", "save"]
 
 
+@alone()
 def save(vae: VAE, path: str | Path) -> Path:
     """Write a model's declaration and weights to a new folder, for :func:`load`.
 
@@ -77,6 +79,7 @@ def load_experiment(path: str | Path) -> Experiment:
         ) from None
 
 
+@alone()
 def load(path: str | Path, device: str = "cpu") -> VAE:
     """The model of a run folder, in evaluation mode and in the precision of its weights.
 

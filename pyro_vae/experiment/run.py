@@ -17,6 +17,7 @@ from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import PyroVAEError
+from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.evaluate import evaluate
@@ -56,6 +57,7 @@ class Run:
     pictures: dict[str, Path]
 
 
+@alone()
 def run_experiment(
     experiment: Experiment,
     out: Path,

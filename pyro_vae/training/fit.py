@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
-from pyro_vae.core.modes import seeded
+from pyro_vae.core.modes import alone, seeded
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.data.loading import load_data
@@ -42,6 +42,7 @@ ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
 
 
+@alone()
 def fit(
     vae: VAE,
     data: DataSet | Source | str | Mapping[str, Any] | Tensor | Any,
@@ -64,7 +65,8 @@ def fit(
     """Train a VAE in place with Pyro's ``SVI``.
 
     Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
-    result so far is returned.
+    result so far is returned. Two threads train, score and draw one after the other: the second
+    waits, so ``on_epoch`` must not wait for another thread that does.
 
     Args:
         vae: The model.
