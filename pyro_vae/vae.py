@@ -90,6 +90,7 @@ class VAE(UniqueModule):
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
         parts = _read(event_shape, latent_dim, given)
         super().__init__()
+        self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}

@@ -56,6 +56,7 @@ def importance_sampling(
         raise DataError(f"samples: expected at least 2 importance samples, got {samples}")
     x = vae._data(x)
     means: list[LogMean] = []
+    total, done = torch.zeros((), dtype=torch.float64, device=x.device), 0
     with (
         evaluating(vae),
         pyro.validation_enabled(False),
@@ -70,7 +71,8 @@ def importance_sampling(
                 count = min(codes, samples - start)
                 mean.add(log_weights(vae, batch, q, count))
             means.append(mean)
-            bar.advance(len(batch), nll=-mean.value.mean())
+            total, done = total + mean.value.sum(), done + len(batch)
+            bar.advance(len(batch), nll=-total / done)
     drawn = means[0].count
     return EvidenceEstimate.of(means, f"importance sampling from q, K = {drawn:,}, seed {seed}")
 

@@ -98,4 +98,5 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
         load_weights(vae, state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: the weights do not fit the declaration: {error}") from None
+    vae._trained = True
     return vae.to(device).eval()

@@ -39,6 +39,10 @@ from pyro_vae.vae import VAE
 __all__ = ["fit"]
 
 ONE_THREAD = 10_000_000
+AGAIN = (
+    "The model was trained or loaded before. It keeps its weights; Adam, the epochs, schedules and "
+    "patience start anew, which may cost nats. To train longer, build it again and fit all epochs"
+)
 TERMS = ("elbo", "log_likelihood", "kl")
 
 
@@ -65,8 +69,8 @@ def fit(
     """Train a VAE in place with Pyro's ``SVI``.
 
     Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
-    result so far is returned. Two threads train, score and draw one after the other: the second
-    waits, so ``on_epoch`` must not wait for another thread that does.
+    result so far is returned. A model that was trained or loaded keeps its weights, and a warning
+    says what starts anew. Threads take turns (:func:`~pyro_vae.alone`).
 
     Args:
         vae: The model.
@@ -121,7 +125,10 @@ def fit(
     _check_fits(vae, data, settings)
     vae.to(where)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
+    if vae._trained:
+        warnings.warn(AGAIN, stacklevel=3)
     with seeded(settings.seed, where):
+        vae._trained = True
         vae.initialize(_all_of(data).to(where))
         _Loop(data, maximized, result, where, on_epoch).run(show_progress)
     vae.eval()
