@@ -40,7 +40,7 @@ __all__ = ["fit"]
 
 ONE_THREAD = 10_000_000
 AGAIN = (
-    "The model was trained or loaded before. It keeps its weights; Adam, the epochs, schedules and "
+    "The model was trained or loaded before. It keeps its weights; Adam, epochs, schedules and "
     "patience start anew, which may cost nats. To train longer, build it again and fit all epochs"
 )
 TERMS = ("elbo", "log_likelihood", "kl")
