@@ -23,6 +23,7 @@ from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
+from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
 
 __all__ = ["VAE"]
@@ -133,12 +134,15 @@ class VAE(UniqueModule):
 
         ``fit`` calls it before its first step; in a loop of your own, call it before you create
         the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
-        likelihoods with ``offset: data_mean``.
+        likelihoods with ``offset: data_mean`` or in units of the data's own, by which the encoder
+        divides, unless it is a plain ``nn.Module``.
         """
-        if isinstance(self.encoder, Lookup):
-            self.encoder.initialize(self._data(x))
-        self.prior.initialize(self._data(x))
         self.likelihood.initialize(self._data(x))
+        if isinstance(self.encoder, Lookup):
+            self.encoder.initialize(x)
+        elif isinstance(self.encoder, Network) and isinstance(self.likelihood, OwnUnits):
+            self.encoder.input_unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        self.prior.initialize(x)
 
     @alone()
     def encode(self, x: Tensor) -> TorchDistribution:
