@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from pyro_vae.core.likelihood import Likelihood
 __all__ = ["OwnUnits"]
 
 FIXED = (0.03, 30.0)
-OFFSET, SPREAD = 100.0, 1000.0
+OFFSET, SPREAD, LOST, ROWS = 100.0, 1000.0, 0.5, 1000
 REMEDY = (
     "standardize the data, (x - mean) / standard deviation, which adds the sum of the logarithms "
     "of the standard deviations to each log-density"
@@ -51,8 +52,9 @@ class OwnUnits(Likelihood):
         largest = x.abs().max()
         magnitude = largest * (x / largest).abs().pow(self.power).mean() ** (1 / self.power)
         free = "unit" in self._buffers
-        if not self.support.is_discrete and (problem := _problem(x, magnitude.item(), free)):
-            warnings.warn(f"{problem}; {REMEDY}", stacklevel=2)
+        problem = _of_counts(x) if self.support.is_discrete else _of_values(x, magnitude, free)
+        if problem:
+            warnings.warn(problem, stacklevel=2)
         if free and not self.measured:
             self.unit.copy_(magnitude)
             self.measured.fill_(True)
@@ -69,25 +71,42 @@ class OwnUnits(Likelihood):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def _problem(x: Tensor, magnitude: float, free: bool) -> str:
+def _of_counts(x: Tensor) -> str:
+    """Why log-densities of the counts are inexact, if they are."""
+    largest = x.max().item()
+    lost = largest * math.log(max(largest, 1.0)) * torch.finfo(x.dtype).eps
+    if lost < LOST:
+        return ""
+    return (
+        f"Expected counts that {x.dtype} resolves, got {largest:.3g}: rounding takes about "
+        f"{lost:.2g} nats from the log-density of one; model the counts' logarithms, with "
+        f"likelihood: gaussian"
+    )
+
+
+def _of_values(x: Tensor, magnitude: Tensor, free: bool) -> str:
     """Why the networks cannot resolve the data, if they cannot."""
     if not free and not FIXED[0] < magnitude < FIXED[1]:
         return (
             f"Expected data of about 1 beside a scale that is a given number, got a magnitude of "
-            f"{magnitude:.3g}; choose scale: learned, which takes the data's own"
+            f"{magnitude.item():.3g}; choose scale: learned, which takes the data's own, or "
+            f"{REMEDY}"
         )
+    if x.dim() != 2:  # a picture, whose pixels have one unit
+        return ""
+    x = x[:: len(x) // ROWS + 1]
     deviation, middle = x.std(0, correction=0), x.mean(0).abs()
     varied = deviation > 1e-6 * middle
-    if x.dim() != 2 or not varied.any():
-        return ""
-    ratio = (middle / deviation)[varied].max().item()
+    ratio = max((middle / deviation)[varied].tolist(), default=0.0)
     if ratio > OFFSET:
         return (
             f"Expected columns about 0, got one whose mean is {ratio:.3g} times its standard "
-            f"deviation"
+            f"deviation; {REMEDY}"
         )
-    largest = x[:, varied].abs().amax(0)
-    low, high = largest.min().item(), largest.max().item()
-    if high > SPREAD * low:
-        return f"Expected columns in like units, got magnitudes from {low:.3g} to {high:.3g}"
+    sizes = [size for size in x[:, varied].abs().median(0).values.tolist() if size]
+    if sizes and max(sizes) > SPREAD * min(sizes):
+        return (
+            f"Expected columns in like units, got magnitudes from {min(sizes):.3g} to "
+            f"{max(sizes):.3g}; {REMEDY}"
+        )
     return ""
