@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +17,7 @@ import torch
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import PyroVAEError
+from pyro_vae.core.errors import CheckpointError, PyroVAEError
 from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
@@ -99,7 +100,7 @@ def run_experiment(
             folder.discard()
         raise
     say(_ending(result))
-    return _finish(result, data, folder, audit)
+    return _finish(experiment, result, data, folder, audit)
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
@@ -134,9 +135,15 @@ def _train(
                **settings)  # fmt: skip
 
 
-def _finish(result: FitResult, data: DataSet, folder: RunFolder, audit: bool) -> Run:
+def _finish(
+    experiment: Experiment, result: FitResult, data: DataSet, folder: RunFolder, audit: bool
+) -> Run:
     folder.release()
     folder.write_weights(result.vae.state_dict())
+    try:
+        check_rebuilds(result.vae, experiment)
+    except CheckpointError as error:  # training changed what is neither declared nor a weight
+        warnings.warn(f"{folder.path} loads as another model. {error}", stacklevel=4)
     folder.write_history(result.history)
     scores = evaluate(result.vae, data, split=scored_split(result.vae, data))
     audited = None

@@ -163,6 +163,29 @@ def test_the_generators_and_the_modes_are_left_alone(tmp_path):
     assert not vae.decoder.training
 
 
+class AnnealedPrior(Prior):
+    """Its scale is a plain number that training changes."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("loc", torch.zeros(latent_dim))
+        self.temperature = 1.0
+
+    def forward(self):
+        if self.training:
+            self.temperature *= 0.99
+        return dist.Normal(self.loc, self.temperature).to_event(1)
+
+
+def test_a_run_whose_training_changes_a_plain_number_says_so(tmp_path):
+    experiment = Experiment.read(
+        {"model": {"prior": "annealed_prior"}, "train": {"epochs": 1, "step": "pyro"}}
+    )
+    with pytest.warns(UserWarning, match=r"prior.temperature: expected 1.0, as declared, got"):
+        run_experiment(experiment, tmp_path / "run", audit=False, show_progress=False)
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
 class ForgetfulPrior(Prior):
     """Its mean is drawn when it is built, and not kept."""
 
