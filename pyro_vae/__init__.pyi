@@ -4,6 +4,7 @@ from pyro_vae.audit.result import ELBOAudit as ELBOAudit
 from pyro_vae.compiled import CompiledSVI as CompiledSVI
 from pyro_vae.core.errors import PyroVAEError as PyroVAEError
 from pyro_vae.core.likelihood import Likelihood as Likelihood
+from pyro_vae.core.modes import alone as alone
 from pyro_vae.core.network import Network as Network
 from pyro_vae.core.posterior import Posterior as Posterior
 from pyro_vae.core.prior import Prior as Prior

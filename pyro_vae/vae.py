@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
-from pyro_vae.core.modes import device_of, evaluating
-from pyro_vae.core.network import network_for
+from pyro_vae.core.modes import alone, device_of, evaluating
+from pyro_vae.core.network import Network, network_for
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -23,6 +23,7 @@ from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
 from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
 from pyro_vae.data.standardization import Standardization
+from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
 
 __all__ = ["VAE"]
@@ -65,6 +66,7 @@ class VAE(UniqueModule):
         {'kind': 'diagonal_normal'}
     """
 
+    @alone()
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -79,6 +81,7 @@ class VAE(UniqueModule):
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
         parts = read_parts(event_shape, latent_dim, given)
         super().__init__()
+        self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(event_shape)
         self.latent_dim = latent_dim
         self.standardization: Standardization | None = None
@@ -123,13 +126,18 @@ class VAE(UniqueModule):
 
         ``fit`` calls it before its first step; in a loop of your own, call it before you create
         the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
-        likelihoods with ``offset: data_mean``.
+        likelihoods with ``offset: data_mean`` or in units of the data's own, by which the encoder
+        divides, unless it is a plain ``nn.Module``.
         """
+        x = self._data(x)
+        self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
-            self.encoder.initialize(self._data(x))
-        self.prior.initialize(self._data(x))
-        self.likelihood.initialize(self._data(x))
+            self.encoder.initialize(x)
+        elif isinstance(self.encoder, Network) and isinstance(self.likelihood, OwnUnits):
+            self.encoder.input_unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        self.prior.initialize(x)
 
+    @alone()
     def encode(self, x: AnyArray) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``.
 

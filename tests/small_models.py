@@ -62,7 +62,9 @@ def near_exact(model, weights, shift=0.1, wider=1.3):
     x = torch.cat([torch.zeros(1, data), torch.eye(data)]).double().reshape(-1, *model.event_shape)
     q = exact.posterior(x)
     raw = (wider * q.variance[0].sqrt()).log() / math.log(MAX_SCALE)
-    affine.bias.copy_(torch.cat([q.mean[0] + shift, math.log(MAX_SCALE) * raw.atanh()]))
+    affine.bias.copy_(
+        torch.cat([q.mean[0] + shift, math.log(MAX_SCALE) * raw / (1 - raw**2).sqrt()])
+    )
     affine.weight.zero_()
     affine.weight[: model.latent_dim] = (q.mean[1:] - q.mean[0]).mT
     return model

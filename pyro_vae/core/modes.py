@@ -1,8 +1,10 @@
-"""Context managers: a model's mode, its precision, an isolated copy, and random generators."""
+"""Context managers: threads, a model's mode, its precision, an isolated copy, and generators."""
 
 from __future__ import annotations
 
 import copy
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,7 +15,9 @@ from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
 
-__all__ = ["device_of", "evaluating", "isolated_copy", "multiplying", "seeded"]
+__all__ = ["alone", "device_of", "evaluating", "isolated_copy", "multiplying", "seeded"]
+
+_process = threading.RLock()
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -22,15 +26,32 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """One thread at a time: within the block, or the decorated function, every other one waits.
+
+    Pyro's handlers, parameters and validation, the random generators and a model's mode belong to
+    the whole process. Whatever uses them here takes this one lock, which a thread may take again
+    within its block. Two trainings in two threads therefore run one after the other, each as if
+    alone. A thread's own draws and Pyro programs take it too if they are to be kept apart::
+
+        with alone():
+            svi.step(x)
+    """
+    with _process:
+        yield
+
+
+@contextmanager
 def evaluating(root: nn.Module) -> Iterator[None]:
     """Evaluation mode within the block; afterwards each module has its former mode."""
-    modes = {module: module.training for module in root.modules()}
-    root.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with alone():
+        modes = {module: module.training for module in root.modules()}
+        root.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
 
 
 @contextmanager
@@ -50,6 +71,7 @@ def isolated_copy(
     device = device_of(module)
     devices = [device] if device.type == "cuda" else []
     with (
+        alone(),
         torch.random.fork_rng(devices=devices),
         pyro.validation_enabled(validate),
         torch.no_grad(),
@@ -66,11 +88,18 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         seed: From 0 to 2**32 - 1.
         device: The device whose generator is seeded too.
     """
-    before = pyro.util.get_rng_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with alone(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        before = pyro.util.get_rng_state()
         pyro.set_rng_seed(seed)
         try:
             yield
+            if torch.initial_seed() != seed:
+                warnings.warn(
+                    f"Expected draws from seed {seed} alone, but PyTorch's generator was seeded "
+                    f"again meanwhile, by a callback or another thread, so the result depends on "
+                    f"that too; seed within pyro_vae.alone(), or before the threads start",
+                    stacklevel=5,
+                )
         finally:
             pyro.util.set_rng_state(before)
 
@@ -81,11 +110,13 @@ def multiplying(*, tf32: bool) -> Iterator[None]:
 
     PyTorch's default forbids it for products and allows it for convolutions.
     """
-    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(products)
-        torch.backends.cudnn.allow_tf32 = convolutions
+    with alone():
+        products = torch.get_float32_matmul_precision()
+        convolutions = torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(products)
+            torch.backends.cudnn.allow_tf32 = convolutions

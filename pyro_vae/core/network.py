@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
@@ -65,6 +67,9 @@ class BatchedNetwork(nn.Module, ABC):
 class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
     """An encoder or a decoder: a plain map between tensors, with no probability in it.
 
+    The input is divided by ``input_unit``, which is 1 but for an encoder whose likelihood works in
+    units of the data's own.
+
     How to write one:
         1. One class in one file of ``pyro_vae/networks``, or in a notebook cell. Its name in
            snake case is its ``kind``, and the name of the file.
@@ -78,6 +83,21 @@ class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
         input_shape: Shape of one input.
         output_shape: Shape of one output.
     """
+
+    input_unit: Tensor
+
+    def __init__(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        super().__init__(input_shape, output_shape)
+        self.register_buffer("input_unit", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(*batch, *input_shape)`` to ``(*batch, *output_shape)``."""
+        return super().forward(x / self.input_unit)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Take weights without a unit for those of unit 1."""
+        state_dict.setdefault(f"{prefix}input_unit", torch.ones_like(self.input_unit))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class ModuleNetwork(BatchedNetwork):

@@ -69,4 +69,4 @@ def built(part: Declared | nn.Module, **known: Any) -> Any:
 
 def declaration_of(part: Any) -> Any:
     """What rebuilds a part: its declaration, or a plain module itself."""
-    return part.module if isinstance(part, ModuleNetwork) else part.declaration
+    return part.module if isinstance(part, ModuleNetwork) else getattr(part, "declaration", part)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, at_least
-from pyro_vae.core.modes import device_of, isolated_copy, seeded
+from pyro_vae.core.modes import alone, device_of, isolated_copy, seeded
 from pyro_vae.diagnostics.refine import Refined, exact_elbo, refine, sampled_elbo
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.estimate import error_of_mean
@@ -151,6 +151,7 @@ class InferenceGaps(ShownAsTable):
         return {"count": len(self.elbo), "seed": self.seed, **as_json(self.estimates)}
 
 
+@alone()
 def inference_gaps(
     vae: VAE,
     x: Tensor,

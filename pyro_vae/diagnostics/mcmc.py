@@ -16,7 +16,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, at_least
-from pyro_vae.core.modes import isolated_copy
+from pyro_vae.core.modes import alone, isolated_copy
 from pyro_vae.evidence.hmc import check_real_codes
 from pyro_vae.report.numbers import number
 from pyro_vae.report.progress import Progress, progress
@@ -185,6 +185,7 @@ def sliced_wasserstein(one: Tensor, other: Tensor, seed: int = 0) -> Tensor:
     return gaps.square().mean((1, 2)).sqrt()
 
 
+@alone()
 def compare_with_mcmc(
     vae: VAE,
     x: Tensor,

@@ -10,7 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import NonFiniteLoss, at_least
-from pyro_vae.core.modes import isolated_copy
+from pyro_vae.core.modes import alone, isolated_copy
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact, kl_method
 from pyro_vae.report.progress import Progress, progress
@@ -39,6 +39,7 @@ class Refined:
     method: str
 
 
+@alone()
 def refine(
     vae: VAE,
     x: Tensor,

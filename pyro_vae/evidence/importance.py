@@ -55,6 +55,7 @@ def importance_sampling(
     at_least(2, samples=samples)
     x = vae._data(x)
     means: list[LogMean] = []
+    total, done = torch.zeros((), dtype=torch.float64, device=x.device), 0
     with (
         evaluating(vae),
         pyro.validation_enabled(False),
@@ -68,7 +69,8 @@ def importance_sampling(
                 count = min(codes, samples - start)
                 mean.add(log_weights(vae, batch, q, count))
             means.append(mean)
-            bar.advance(len(batch), nll=-mean.value.mean())
+            total, done = total + mean.value.sum(), done + len(batch)
+            bar.advance(len(batch), nll=-total / done)
     drawn = means[0].count
     return EvidenceEstimate.of(means, f"importance sampling from q, K = {drawn:,}, seed {seed}")
 

@@ -13,7 +13,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
-from pyro_vae.core.modes import isolated_copy
+from pyro_vae.core.modes import alone, isolated_copy
 from pyro_vae.core.supports import same_support, support_name
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.cubature import Nodes, integrate
@@ -79,6 +79,8 @@ class Quadrature(ShownAsTable):
         return table
 
 
+@torch.no_grad()
+@alone()
 def quadrature(
     vae: VAE,
     x: Tensor,

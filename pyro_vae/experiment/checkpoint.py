@@ -8,17 +8,23 @@ from typing import Any
 import torch
 
 from pyro_vae.core.errors import CheckpointError, DeclarationError
+from pyro_vae.core.modes import alone
 from pyro_vae.core.parts import FAMILIES
 from pyro_vae.experiment.declaration import Experiment
+from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
-from pyro_vae.experiment.yaml_file import read_yaml
+from pyro_vae.experiment.yaml_file import dump, parse_value, read_yaml
 from pyro_vae.vae import VAE
 
 __all__ = ["load", "load_experiment", "save"]
 
 
+@alone()
 def save(vae: VAE, path: str | Path) -> Path:
     """Write a model's declaration and weights to a new folder, for :func:`load`.
+
+    Before anything is written, the model is built again from both, and must compute the same in
+    the same precision. Whether weights are frozen (``requires_grad``) is not kept.
 
     Args:
         vae: The model.
@@ -27,6 +33,8 @@ def save(vae: VAE, path: str | Path) -> Path:
     Raises:
         RunFolderError: if the folder is not empty or cannot be written.
         DeclarationError: if a component has no name to rebuild it from.
+        CheckpointError: if the declaration and the weights do not give the model back, because
+            it was changed after it was built.
     """
     declaration = vae.declaration
     nameless = [name for name in FAMILIES if not isinstance(declaration[name], dict)]
@@ -45,6 +53,8 @@ def save(vae: VAE, path: str | Path) -> Path:
         "model": {"event_shape": shape, "latent_dim": vae.latent_dim, **parts},
         "guide": {name: declaration[name] for name in ("posterior", "encoder")},
     }
+    RunFolder.check_new(Path(path))
+    check_rebuilds(vae, Experiment.read(parse_value(dump(mapping))))
     folder = RunFolder.create(Path(path))
     folder.write_declaration(mapping)
     folder.write_weights(vae.state_dict())
@@ -71,8 +81,9 @@ def load_experiment(path: str | Path) -> Experiment:
         ) from None
 
 
+@alone()
 def load(path: str | Path, device: str = "cpu") -> VAE:
-    """The model of a run folder, in evaluation mode.
+    """The model of a run folder, in evaluation mode and in the precision of its weights.
 
     Args:
         path: A folder written by training or :func:`save`.
@@ -88,10 +99,8 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
     state = folder.read_weights()
     vae.standardization = folder.read_standardization()
     try:
-        vae.load_state_dict(state)
-    except RuntimeError as error:
-        problems = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{path}: the weights do not fit the declaration: {problems}"
-        ) from None
+        load_weights(vae, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: the weights do not fit the declaration: {error}") from None
+    vae._trained = True
     return vae.to(device).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,12 +17,14 @@ import torch
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import PyroVAEError
+from pyro_vae.core.errors import CheckpointError, PyroVAEError
+from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
+from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.objectives.objective import Objective
@@ -54,6 +57,7 @@ class Run:
     pictures: dict[str, Path]
 
 
+@alone()
 def run_experiment(
     experiment: Experiment,
     out: Path,
@@ -96,11 +100,12 @@ def run_experiment(
             folder.discard()
         raise
     say(_ending(result))
-    return _finish(result, data, folder, audit)
+    return _finish(experiment, result, data, folder, audit)
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
     """The folder, with the declaration, the initial weights and space for the rest."""
+    check_rebuilds(vae, experiment)
     folder = RunFolder.create(out)
     try:
         folder.write_declaration(experiment.mapping)
@@ -131,9 +136,15 @@ def _train(
                **settings)  # fmt: skip
 
 
-def _finish(result: FitResult, data: DataSet, folder: RunFolder, audit: bool) -> Run:
+def _finish(
+    experiment: Experiment, result: FitResult, data: DataSet, folder: RunFolder, audit: bool
+) -> Run:
     folder.release()
     folder.write_weights(result.vae.state_dict())
+    try:
+        check_rebuilds(result.vae, experiment)
+    except CheckpointError as error:  # training changed what is neither declared nor a weight
+        warnings.warn(f"{folder.path} loads as another model. {error}", stacklevel=4)
     folder.write_history(result.history)
     scores = evaluate(result.vae, data, split=scored_split(result.vae, data))
     audited = None

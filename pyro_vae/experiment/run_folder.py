@@ -106,7 +106,9 @@ class RunFolder:
 
     def write_weights(self, state: Mapping[str, Tensor]) -> None:
         """Write the weights as safetensors."""
-        tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        tensors = {  # copied, since safetensors refuses weights that are shared
+            name: value.detach().cpu().contiguous().clone() for name, value in state.items()
+        }
         self.write(WEIGHTS, safetensors.torch.save(tensors))
 
     def write_standardization(self, how: Standardization | None) -> None:

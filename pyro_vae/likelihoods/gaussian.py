@@ -60,8 +60,7 @@ class Gaussian(LocationScale):
         scale: PositiveFloat
         | Literal["learned", "per_dimension", "optimal", "heteroscedastic"] = "learned",
     ) -> None:
-        super().__init__(event_shape, 1.0 if scale == "optimal" else scale)
-        self.scale = scale
+        super().__init__(event_shape, scale)  # type: ignore[arg-type]
         if scale == "optimal":
             self.register_buffer("mean_square", torch.ones(()))
             self.register_buffer("updates", torch.zeros((), dtype=torch.long))
@@ -69,16 +68,25 @@ class Gaussian(LocationScale):
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """N(f(z), diag(sigma^2)); ``x`` sets an optimal sigma while training."""
         if self.scale == "optimal":
-            loc, sigma = parameters, self._optimal_sigma(parameters, x)
+            loc = self.unit * parameters
+            sigma = self._optimal_sigma(loc, x)
         else:
             loc, sigma = self.loc_and_scale(parameters)
         return dist.Normal(loc, sigma).to_event(len(self.event_shape))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Measure the unit; an optimal scale is 1 unit until it is updated."""
+        super().initialize(x)
+        if self.scale == "optimal" and not self.updates:
+            self.mean_square.copy_(self.unit.square())
 
     def _optimal_sigma(self, loc: Tensor, x: Tensor | None) -> Tensor:
         if x is None or not self.training:
             return self.mean_square.sqrt()
         with torch.no_grad():  # at the optimum the gradient through sigma is zero
-            now = (x - loc).square().mean().clamp(MIN_SCALE**2, MAX_SCALE**2)
+            now = (x - loc).square().mean()
+            now = now.clamp((MIN_SCALE * self.unit) ** 2, (MAX_SCALE * self.unit) ** 2)
             self.updates += 1
             weight = (1 / self.updates).clamp(min=MOMENTUM)
             self.mean_square.lerp_(now, weight.to(now))

@@ -40,6 +40,7 @@ class Laplace(LocationScale):
     """
 
     support = constraints.real
+    power = 1
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Double exponentials with this location and scale."""

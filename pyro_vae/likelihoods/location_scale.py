@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import PositiveFloat
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.distributions.bounds import bounded_scale, learned_scale
+from pyro_vae.distributions.bounds import bounded_scale, learned_scale, raw_scale
+from pyro_vae.likelihoods.own_units import OwnUnits
 
 __all__ = ["LocationScale"]
 
 
-class LocationScale(Likelihood):
+class LocationScale(OwnUnits):
     """A likelihood whose location is the decoder's output, with one of these scales.
 
     - a number: a hyper-parameter, the same for every dimension;
-    - ``learned``: one number, learned with the weights. It is 1 initially, and its logarithm has
-      ten times a weight's learning rate;
+    - ``learned``: one number, learned with the weights; its logarithm has ten times a weight's
+      learning rate;
     - ``per_dimension``: one number for each dimension, learned likewise;
     - ``heteroscedastic``: an output of the decoder, for each datum and dimension.
 
-    Every scale but a given number is bounded to [1e-3, 1e3].
+    With any scale but a given number, location and scale are in units of the training data's own
+    (:class:`~pyro_vae.likelihoods.own_units.OwnUnits`): a learned scale is 1 unit initially, and
+    each is bounded to [1e-3, 1e3] units.
 
     How to write one: as any :class:`~pyro_vae.core.likelihood.Likelihood`, with a ``forward``
     that starts with ``loc, scale = self.loc_and_scale(parameters)``.
@@ -40,11 +41,10 @@ class LocationScale(Likelihood):
         event_shape: tuple[int, ...],
         scale: PositiveFloat | Literal["learned", "per_dimension", "heteroscedastic"] = "learned",
     ) -> None:
-        super().__init__(event_shape)
+        super().__init__(event_shape, fixed=not isinstance(scale, str))
         self.scale = scale
         if scale in ("learned", "per_dimension"):
-            shape = self.event_shape if scale == "per_dimension" else ()
-            self.raw_scale = nn.Parameter(torch.zeros(shape))
+            self.raw_scale = raw_scale(self.event_shape if scale == "per_dimension" else ())
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
@@ -54,8 +54,8 @@ class LocationScale(Likelihood):
     def loc_and_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """The location ``(*batch, *event_shape)``, and a scale that broadcasts with it."""
         if self.scale == "heteroscedastic":
-            loc, raw_scale = parameters.unbind(-len(self.event_shape) - 1)
-            return loc, bounded_scale(raw_scale)
+            loc, raw = parameters.unbind(-len(self.event_shape) - 1)
+            return self.unit * loc, self.unit * bounded_scale(raw)
         if isinstance(self.scale, str):
-            return parameters, learned_scale(self.raw_scale)
+            return self.unit * parameters, self.unit * learned_scale(self.raw_scale)
         return parameters, parameters.new_tensor(self.scale)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 import pyro.distributions as dist
-import torch
 from pydantic import PositiveFloat
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.distributions.bounds import bounded_rate, learned_scale
+from pyro_vae.distributions.bounds import bounded_rate, learned_scale, raw_scale
+from pyro_vae.likelihoods.own_units import OwnUnits
 
 __all__ = ["NegativeBinomial"]
 
 
-class NegativeBinomial(Likelihood):
+class NegativeBinomial(OwnUnits):
     r"""Independent overdispersed counts; the decoder returns the logarithm of their means.
 
     .. math:: p(x \mid z) = \prod_d \frac{\Gamma(x_d + r)}{\Gamma(r)\, x_d!}
@@ -26,8 +25,9 @@ class NegativeBinomial(Likelihood):
 
     The variance is m + alpha m^2; the limit of alpha = 0 is a Poisson. The dispersion alpha is a
     number, ``learned`` (one), or ``per_dimension`` (one for each dimension, such as a gene or a
-    neuron). If learned, it is 1 initially, and bounded to [1e-3, 1e3]. Means are smoothly bounded
-    to [1e-6, 1e6].
+    neuron). If learned, it is 1 initially, and bounded to [1e-3, 1e3]. Means are in units of the
+    data's own (:class:`~pyro_vae.likelihoods.own_units.OwnUnits`), and smoothly bounded to
+    [1e-6, 1e6] units.
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -42,6 +42,7 @@ class NegativeBinomial(Likelihood):
         | https://doi.org/10.1038/s41592-018-0229-2
 
     Example:
+        >>> import torch
         >>> d = NegativeBinomial(event_shape=(3,), dispersion=2.0)(torch.zeros(5, 3))
         >>> d.mean.unique(), d.variance.unique()
         (tensor([1.]), tensor([3.]))
@@ -62,11 +63,11 @@ class NegativeBinomial(Likelihood):
         self.dispersion = dispersion
         if isinstance(dispersion, str):
             shape = self.event_shape if dispersion == "per_dimension" else ()
-            self.raw_dispersion = nn.Parameter(torch.zeros(shape))
+            self.raw_dispersion = raw_scale(shape)
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent negative binomial counts with these log-means."""
-        mean = bounded_rate(parameters)
+        mean = self.unit * bounded_rate(parameters)
         if isinstance(self.dispersion, str):
             dispersion = learned_scale(self.raw_dispersion)
         else:

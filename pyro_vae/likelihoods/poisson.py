@@ -7,19 +7,20 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.distributions.bounds import bounded_rate
+from pyro_vae.likelihoods.own_units import OwnUnits
 
 __all__ = ["Poisson"]
 
 
-class Poisson(Likelihood):
+class Poisson(OwnUnits):
     r"""Independent counts, such as spikes in a time bin; the decoder returns their log-rates.
 
     .. math:: p(x \mid z) = \prod_d \frac{\lambda_d^{x_d} e^{-\lambda_d}}{x_d!},
               \quad \log\lambda = f(z)
 
-    Rates are smoothly bounded to [1e-6, 1e6].
+    Rates are in units of the data's own (:class:`~pyro_vae.likelihoods.own_units.OwnUnits`), and
+    smoothly bounded to [1e-6, 1e6] units.
 
     Shapes:
         maps ``(*, *event_shape)`` to batch_shape ``(*,)`` and event_shape ``event_shape``;
@@ -46,4 +47,4 @@ class Poisson(Likelihood):
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent Poisson counts with these log-rates."""
-        return dist.Poisson(bounded_rate(parameters)).to_event(len(self.event_shape))
+        return dist.Poisson(self.unit * bounded_rate(parameters)).to_event(len(self.event_shape))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 import pyro.distributions as dist
-import torch
 from pydantic import Field, PositiveFloat
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.distributions.bounds import SPEED, learned_scale
+from pyro_vae.distributions.bounds import learned_scale, raw_scale
 from pyro_vae.likelihoods.location_scale import LocationScale
 
 __all__ = ["StudentT"]
@@ -46,11 +44,13 @@ class StudentT(LocationScale):
         | https://doi.org/10.1080/01621459.1989.10478852
 
     Example:
+        >>> import torch
         >>> StudentT(event_shape=(1, 8, 8), df=4.0)(torch.zeros(5, 1, 8, 8)).batch_shape
         torch.Size([5])
     """
 
     support = constraints.real
+    power = 1
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class StudentT(LocationScale):
         super().__init__(event_shape, scale)
         self.df = df
         if df == "learned":
-            self.raw_df = nn.Parameter(torch.tensor(math.log(INITIAL_DF - 1) / SPEED))
+            self.raw_df = raw_scale((), INITIAL_DF - 1)
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Student t distributions with this location and scale."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.modes import alone
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.objectives.kl import kl_source
@@ -44,6 +45,7 @@ class Pair:
 
 
 @torch.no_grad()
+@alone()
 def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> Pair:
     """Decide a pair from its declarations alone, without drawing or training.
 

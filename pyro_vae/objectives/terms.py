@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyro_vae.core.modes import evaluating, seeded
+from pyro_vae.core.modes import alone, evaluating, seeded
 from pyro_vae.objectives.kl import KL, kl_exact, kl_method, kl_sampled
 from pyro_vae.vae import VAE
 
@@ -35,6 +35,7 @@ class Terms:
         return self.log_likelihood - self.kl
 
 
+@alone()
 def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> Terms:
     r"""The ELBO's terms for each datum, with z = reparameterized draws from q(z|x).
 

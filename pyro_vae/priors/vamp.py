@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from pydantic import PositiveInt
@@ -77,11 +79,16 @@ class Vamp(Prior):
             return
         wanted = len(self.pseudo_inputs)
         rows = torch.cat([torch.randperm(len(x)) for _ in range(-(-wanted // len(x)))])[:wanted]
-        self.pseudo_inputs.copy_(x[rows.to(x.device)])
+        self.pseudo_inputs.copy_(x[rows.to(x.device)] / self._unit)
         self.initialized.fill_(True)
 
     def forward(self) -> TorchDistribution:
         """The mixture of q(z|u_k) with equal weights."""
         encoder, posterior = self.guide
         weights = dist.Categorical(logits=self.pseudo_inputs.new_zeros(len(self.pseudo_inputs)))
-        return dist.MixtureSameFamily(weights, posterior(encoder(self.pseudo_inputs)))
+        return dist.MixtureSameFamily(weights, posterior(encoder(self._unit * self.pseudo_inputs)))
+
+    @property
+    def _unit(self) -> Any:
+        """What the encoder divides by: pseudo-inputs are learned in its units."""
+        return getattr(self.guide[0], "input_unit", 1.0)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
-from pyro_vae.core.modes import seeded
+from pyro_vae.core.modes import alone, seeded
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.data.loading import load_data
@@ -39,9 +39,14 @@ from pyro_vae.vae import VAE
 __all__ = ["fit"]
 
 ONE_THREAD = 10_000_000
+AGAIN = (
+    "The model was trained or loaded before. It keeps its weights; Adam, epochs, schedules and "
+    "patience start anew, which may cost nats. To train longer, build it again and fit all epochs"
+)
 TERMS = ("elbo", "log_likelihood", "kl")
 
 
+@alone()
 def fit(
     vae: VAE,
     data: DataSet | Source | str | Mapping[str, Any] | Tensor | Any,
@@ -64,7 +69,8 @@ def fit(
     """Train a VAE in place with Pyro's ``SVI``.
 
     Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
-    result so far is returned.
+    result so far is returned. A model that was trained or loaded keeps its weights, and a warning
+    says what starts anew. Threads take turns (:func:`~pyro_vae.alone`).
 
     Args:
         vae: The model.
@@ -121,7 +127,10 @@ def fit(
     vae.standardization = data.standardization
     vae.to(where)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
+    if vae._trained:
+        warnings.warn(AGAIN, stacklevel=3)
     with seeded(settings.seed, where):
+        vae._trained = True
         vae.initialize(_all_of(data).to(where))
         _Loop(data, maximized, result, where, on_epoch).run(show_progress)
     vae.eval()

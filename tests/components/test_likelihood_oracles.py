@@ -45,7 +45,7 @@ def test_student_t(scale, df):
     likelihood = stirred(StudentT(EVENT, scale, df).double())
     parameters, x = double(7, *likelihood.parameter_shape), 5 * double(7, *EVENT)
     loc, sigma = loc_and_scale(likelihood, parameters)
-    nu = 1 + scale_of(10 * likelihood.raw_df) if df == "learned" else df
+    nu = 1 + scale_of(10 * likelihood.raw_df.mean(0)) if df == "learned" else df
     assert agree(likelihood(parameters).log_prob(x), stats.t.logpdf(x, nu, loc, sigma), 2)
 
 
@@ -53,7 +53,7 @@ def loc_and_scale(likelihood, parameters):
     if likelihood.scale == "heteroscedastic":
         return parameters[:, 0], scale_of(parameters[:, 1])
     given = not isinstance(likelihood.scale, str)
-    return parameters, likelihood.scale if given else scale_of(10 * likelihood.raw_scale)
+    return parameters, likelihood.scale if given else scale_of(10 * likelihood.raw_scale.mean(0))
 
 
 def test_a_student_t_begins_near_five_degrees_of_freedom_and_always_has_a_mean():
@@ -77,7 +77,7 @@ def test_negative_binomial(dispersion):
     likelihood = stirred(NegativeBinomial(EVENT, dispersion).double())
     raw, x = double(7, *EVENT), counts(7, *EVENT)
     given = not isinstance(dispersion, str)
-    alpha = dispersion if given else scale_of(10 * likelihood.raw_dispersion)
+    alpha = dispersion if given else scale_of(10 * likelihood.raw_dispersion.mean(0))
     r, m = 1 / alpha, rate_of(raw)
     d = likelihood(raw)
     assert agree(d.log_prob(x), stats.nbinom.logpmf(x, r, r / (r + m)), 2)

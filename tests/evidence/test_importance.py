@@ -10,6 +10,7 @@ from pyro_vae.evidence import chunks, importance
 from pyro_vae.evidence.estimate import LogMean
 from pyro_vae.evidence.importance import importance_sampling
 from pyro_vae.objectives.terms import elbo_terms_of_data
+from pyro_vae.report.numbers import number
 from tests.evidence.common import agrees
 
 SAMPLES = 4000
@@ -138,3 +139,11 @@ def test_fewer_draws_than_asked_for_are_told(known, data, monkeypatch):
     estimate = importance_sampling(known, data, samples=SAMPLES)
     assert estimate.samples == SAMPLES // 2
     assert "K = 2,000" in estimate.estimator
+
+
+def test_the_last_value_of_the_progress_is_that_of_all_data(known, data, capsys, monkeypatch):
+    """In chunks of unequal sizes, of which the last one's mean is another."""
+    monkeypatch.setattr(importance, "chunk_sizes", lambda *args: (len(data) - 1, 20))
+    estimate = importance_sampling(known, data, samples=20, show_progress=True)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert f"nll {number(-estimate.log_evidence.mean().item())} " in last

@@ -48,7 +48,8 @@ def test_training_continues_from_where_it_ended(data):
     fit(vae, data, epochs=20, batch_size=32, **QUIET)
     reached = evaluate(vae, data, split="train", particles=20).elbo.value
     table = vae.encoder.table
-    fit(vae, data, epochs=1, lr=1e-12, **QUIET)
+    with pytest.warns(UserWarning, match="trained or loaded before"):
+        fit(vae, data, epochs=1, lr=1e-12, **QUIET)
     assert vae.encoder.table is table
     again = evaluate(vae, data, split="train", particles=20).elbo.value
     assert again == pytest.approx(reached, rel=1e-5)

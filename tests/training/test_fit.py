@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyro_vae import VAE, as_dataset, evaluate, fit
+from pyro_vae import VAE, as_dataset, evaluate, fit, load, save
 from pyro_vae.core.errors import (
     DataError,
     DeclarationError,
@@ -261,3 +262,20 @@ def test_threads_are_given_back(data):
     finally:
         torch.set_num_threads(before)
     assert seen == [1]
+
+
+def test_a_second_training_says_what_starts_anew(data, tmp_path):
+    vae = a_vae()
+    fit(vae, data, epochs=1, **QUIET)
+    kept = {name: value.clone() for name, value in vae.state_dict().items()}
+    for again in (vae, copy.deepcopy(vae), load(save(vae, tmp_path / "m"))):
+        with pytest.warns(UserWarning, match=r"It keeps its weights; Adam, .* start anew"):
+            fit(again, data, epochs=1, lr=1e-12, **QUIET)
+        for name, value in again.state_dict().items():
+            torch.testing.assert_close(value, kept[name])
+
+
+def test_a_new_model_is_trained_without_a_warning(data):
+    vae = a_vae()
+    fit(vae, data, epochs=1, **QUIET)
+    fit(vae.swap(), data, epochs=1, **QUIET)
