@@ -110,9 +110,7 @@ class _State:
         self.flags = [tensor.requires_grad for tensor in self.tensors]
         facts = zip(tensors, self.addresses, self.flags, strict=True)
         self.facts = {key: (address, flag) for key, address, flag in facts}
-        self.trained = frozenset(
-            x for x in zip(tensors, self.addresses) if tensors[x[0]].requires_grad
-        )
+        self.trained = frozenset((n, address) for n, (address, flag) in self.facts.items() if flag)
         self.empty = [each for each in self.containers if not each]
         places = [p for p in kept.values() if not isinstance(p.owner, FIXED)]
         filled = [each for each in self.containers if each]
@@ -144,9 +142,7 @@ class _State:
     def unlike(self, other: _State) -> str:
         """What differs, in words; empty if nothing does."""
         if self.modes != other.modes:
-            return (
-                f"PyTorch's default dtype or autocast changed from {self.modes} to {other.modes}"
-            )
+            return f"the default dtype or autocast changed from {self.modes} to {other.modes}"
         found = self.changes(other)
         if not found:
             return ""

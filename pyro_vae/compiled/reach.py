@@ -26,9 +26,7 @@ INTERNAL = frozenset(vars(nn.Module())) - {"training"}
 LEAVES = (Tensor, type, ModuleType, Enum)
 LARGE = 256
 MOST = 4096
-PATHS = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
+PATHS = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 OURS = __name__.partition(".")[0]
 
 
@@ -46,10 +44,11 @@ class Place:
 def reached(roots: Mapping[str, Any]) -> tuple[dict[Any, Place], list[Any]]:
     """The places that code may read, nearest first, and the containers among them.
 
-    From a function: its closure, its defaults and the globals that it names. From a method: its
-    object. From a module: its attributes, parameters, buffers, children and hooks. From any other
-    object: its attributes; not an installed class's private ones. From a list, a tuple or a dict of up to 256 entries: these. Functions
-    and classes that are not installed packages' also give their globals and class attributes.
+    From a function: its closure and defaults. From a method: its object. From a module: its
+    attributes, parameters, buffers, children and hooks. From any other object: its attributes.
+    From a list, a tuple or a dict of up to 256 entries: these. From the user's own functions and
+    classes, also the globals that they name and the class attributes; from objects of installed
+    classes, no private attributes.
 
     Args:
         roots: Where to begin, by name.
