@@ -118,7 +118,7 @@ class Rates:
     def places(self) -> list[Place]:
         """What changes when an optimizer's state is loaded."""
         owners = [rule.optimizer for rule in self._rules]
-        return [Place(getattr, each, "param_groups", each.param_groups, "") for each in owners]
+        return [Place.at(getattr, each, "param_groups") for each in owners]
 
     def have_parted(self) -> bool:
         """Whether parameters of one group no longer have the same rate."""

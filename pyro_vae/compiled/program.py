@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.utils.hooks import RemovableHandle
 
 from pyro_vae.compiled.reach import PLAIN, Place, reached
 
@@ -99,6 +101,7 @@ class _State:
     ) -> None:
         self.places, self.containers = reached(roots)
         self.written, self.also, self.modes = written, also, _modes()
+        self.hooks = RemovableHandle.next_id
         self.watch()
 
     def watch(self) -> None:
@@ -106,11 +109,13 @@ class _State:
         kept = {key: place for key, place in self.places.items() if key not in self.written}
         tensors = {id(p.value): p.value for p in kept.values() if _has_memory(p.value)}
         self.tensors = list(tensors.values())
+        self.parameters = [t for t in self.tensors if t.requires_grad or isinstance(t, Parameter)]
         self.addresses = [tensor.data_ptr() for tensor in self.tensors]
-        self.flags = [tensor.requires_grad for tensor in self.tensors]
-        facts = zip(tensors, self.addresses, self.flags, strict=True)
+        flags = [tensor.requires_grad for tensor in self.tensors]
+        facts = zip(tensors, self.addresses, flags, strict=True)
         self.facts = {key: (address, flag) for key, address, flag in facts}
         self.trained = frozenset((n, address) for n, (address, flag) in self.facts.items() if flag)
+        self.trainable = [parameter.requires_grad for parameter in self.parameters]
         self.empty = [each for each in self.containers if not each]
         places = [p for p in kept.values() if not isinstance(p.owner, FIXED)]
         filled = [each for each in self.containers if each]
@@ -122,8 +127,9 @@ class _State:
             return (
                 self._same()
                 and not any(self.empty)
-                and [tensor.requires_grad for tensor in self.tensors] == self.flags
+                and [each.requires_grad for each in self.parameters] == self.trainable
                 and list(map(Tensor.data_ptr, self.tensors)) == self.addresses
+                and RemovableHandle.next_id == self.hooks  # else, a new hook may be anywhere
                 and _modes() == self.modes
             )
         except (AttributeError, LookupError, ValueError):  # something is gone

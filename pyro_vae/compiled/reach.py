@@ -18,10 +18,8 @@ from torch import Tensor, nn
 __all__ = ["PLAIN", "Place", "reached"]
 
 PLAIN = frozenset((int, float, complex, str, bytes, bool, type(None)))
-HELD = (
-    "_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks",
-    "_backward_hooks", "_backward_pre_hooks",
-)  # fmt: skip
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HELD = ("_parameters", "_buffers", "_modules", *HOOKS)
 INTERNAL = frozenset(vars(nn.Module())) - {"training"}
 LEAVES = (Tensor, type, ModuleType, Enum)
 LARGE = 256
@@ -39,6 +37,19 @@ class Place:
     key: Any
     value: Any
     path: str
+
+    @classmethod
+    def at(cls, read: Any, owner: Any, key: Any, path: str = "") -> Place:
+        """The place, with the value that it has now."""
+        return cls(read, owner, key, read(owner, key), path)
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the value was replaced."""
+        try:
+            return self.read(self.owner, self.key) is not self.value
+        except (AttributeError, LookupError):
+            return True
 
 
 def reached(roots: Mapping[str, Any]) -> tuple[dict[Any, Place], list[Any]]:
@@ -69,11 +80,10 @@ def reached(roots: Mapping[str, Any]) -> tuple[dict[Any, Place], list[Any]]:
             if len(places) == MOST:
                 return places, list(containers.values())
             with suppress(AttributeError, ValueError):  # a slot or a cell that is empty
-                found = read(owner, key)
                 own = path if key in SILENT else f"{path}.{key}"
-                places[id(owner), key] = Place(read, owner, key, found, own)
-                if not isinstance(found, LEAVES):
-                    waiting.append((found, own))
+                place = places[id(owner), key] = Place.at(read, owner, key, own)
+                if not isinstance(place.value, LEAVES):
+                    waiting.append((place.value, own))
     return places, list(containers.values())
 
 
@@ -81,9 +91,10 @@ SILENT = frozenset(("__self__", "__func__", "__wrapped__", "cell_contents", "fun
 
 
 def _containers(value: Any) -> Iterator[Any]:
-    """What may gain an entry."""
+    """What may gain an entry; no empty hooks, since PyTorch counts all that are added."""
     if isinstance(value, nn.Module):
-        yield from (vars(value)[name] for name in HELD if name in vars(value))
+        held = {name: vars(value)[name] for name in HELD if name in vars(value)}
+        yield from (each for name, each in held.items() if each or name not in HOOKS)
         yield vars(value)
     elif isinstance(value, list | dict | set):
         yield value

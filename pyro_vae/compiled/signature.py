@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from operator import getitem, is_
 from typing import Any
 
-import pyro
 from torch import Tensor
 
 from pyro_vae.compiled.private import pytree
-from pyro_vae.compiled.reach import PLAIN, Place
+from pyro_vae.compiled.reach import PLAIN
 
-__all__ = ["Stored", "signature"]
+__all__ = ["signature"]
 
 ONLY_TENSORS = frozenset((Tensor,))
-
-
-class Stored:
-    """The parameters in Pyro's store.
-
-    Args:
-        parameters: The store's unconstrained parameters.
-    """
-
-    def __init__(self, parameters: list[Tensor]) -> None:
-        self.parameters = parameters
-        self.names = [str(pyro.get_param_store().param_name(p)) for p in parameters]
-
-    @property
-    def places(self) -> list[Place]:
-        """Where the store holds them."""
-        store = pyro.get_param_store()
-        held = zip(self.names, self.parameters, strict=True)
-        found = [Place(getitem, store._params, name, value, name) for name, value in held]
-        return [Place(getattr, store, "_params", store._params, ""), *found]
-
-    def have_changed(self) -> bool:
-        """Whether a parameter was replaced."""
-        stored = map(pyro.get_param_store()._params.get, self.names)
-        return not all(map(is_, stored, self.parameters))
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import is_
+from operator import getitem
 from typing import Any
 
+import pyro
 import torch
 from pyro.infer.elbo import ELBO
 from pyro.infer.util import zero_grads
@@ -20,7 +21,8 @@ from pyro_vae.compiled.finite import FiniteSVI, all_finite, buffers_of
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.private import pytree
 from pyro_vae.compiled.program import Program
-from pyro_vae.compiled.signature import Stored, signature
+from pyro_vae.compiled.reach import Place
+from pyro_vae.compiled.signature import signature
 from pyro_vae.compiled.update_rules import rule_of
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 
@@ -96,11 +98,10 @@ class CompiledSVI(FiniteSVI):
         self.outside: set[str] = set()
         self._loss = loss
         self._program = Program({})
-        self._given: list[Any] = []
+        self._fixed: list[Place] = []
         self._variants: dict[Any, _Variant] = {}
         self._step: Step | None = None
         self._trained: set[int] = set()
-        self._stored = Stored([])
         self._rates = Rates([])
         self._steps = self._checked = 0
 
@@ -177,21 +178,15 @@ class CompiledSVI(FiniteSVI):
 
     def _is_new(self, as_handed: bool) -> bool:
         """Whether what is trained, or by what, is no longer what was prepared."""
-        if self._step is None or not all(map(is_, self._parts(), self._given)):
-            return True
-        if not as_handed and self._rates.have_changed():
+        if self._step is None or (not as_handed and self._rates.have_changed()):
             return True
         if self._program.is_as_before():
             return False
-        if self._stored.have_changed() or self._rates.have_changed():
+        if any(place.is_other for place in self._fixed) or self._rates.have_changed():
             return True
         before = self._program.trained
         self._program.look()
         return self._program.trained != before
-
-    def _parts(self) -> list[Any]:
-        optimizers = self.optim.optim_objs
-        return [self.model, self.guide, self.loss_and_grads, self.optim, self.batch, optimizers]
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step, which creates the parameters and their optimizers."""
@@ -211,7 +206,6 @@ class CompiledSVI(FiniteSVI):
         clips = [self.optim.grad_clip[p] for p in parameters]
         groups = parameter_groups(parameters, rules, clips, self._trained)
         device = parameters[0].device if parameters else torch.device("cpu")
-        self._stored = Stored(parameters)
         self._rates = Rates(groups, device, self.optim.optim_objs)
         self._step = Step(
             self._loss, parameters, groups, outside, self._rates.numbers,
@@ -219,11 +213,20 @@ class CompiledSVI(FiniteSVI):
             made=torch.zeros((), dtype=torch.int64, device=device),
             buffers=buffers_of(self.model, self.guide),
         )  # fmt: skip
-        self._checked, self._given = self._steps, self._parts()
+        self._checked = self._steps
         roots = {"model": self.model, "guide": self.guide, "loss": self.loss_and_grads,
                  "batch": self.batch}  # fmt: skip
-        named = dict(zip(self._stored.names, parameters, strict=True))
-        self._program = Program(roots, named, [*self._stored.places, *self._rates.places])
+        store = pyro.get_param_store()
+        named = {str(store.param_name(parameter)): parameter for parameter in parameters}
+        own = ("model", "guide", "loss_and_grads", "batch", "optim")
+        self._fixed = [
+            *(Place.at(getattr, self, name) for name in own),
+            Place.at(getattr, self.optim, "optim_objs"),
+            Place.at(getattr, store, "_params"),
+            *(Place.at(getitem, store._params, name) for name in named),
+            *self._rates.places,
+        ]
+        self._program = Program(roots, named, self._fixed)
 
     def _variant(self, key: Any) -> _Variant:
         variant = self._variants.get(key)
