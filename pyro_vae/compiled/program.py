@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.utils.hooks import RemovableHandle
 
+from pyro_vae.compiled.private import is_autocast_on
 from pyro_vae.compiled.reach import PLAIN, Place, reached
 
 __all__ = ["Program"]
@@ -101,6 +102,7 @@ class _State:
     ) -> None:
         self.places, self.containers = reached(roots)
         self.written, self.also, self.modes = written, also, _modes()
+        self.parameters_given = roots["parameters"]
         self.hooks = RemovableHandle.next_id
         self.watch()
 
@@ -117,8 +119,12 @@ class _State:
         self.trained = frozenset((n, address) for n, (address, flag) in self.facts.items() if flag)
         self.trainable = [parameter.requires_grad for parameter in self.parameters]
         self.empty = [each for each in self.containers if not each]
-        places = [p for p in kept.values() if not isinstance(p.owner, FIXED)]
-        filled = [each for each in self.containers if each]
+        ours = self.parameters_given
+        places = [
+            place for place in kept.values()
+            if not isinstance(place.owner, FIXED) and place.owner is not ours
+        ]  # fmt: skip
+        filled = [each for each in self.containers if each and each is not ours]
         self._same = _conjunction([*self.also, *places], filled)
 
     def holds(self) -> bool:
@@ -193,5 +199,4 @@ def _has_memory(value: Any) -> bool:
 
 def _modes() -> tuple[Any, ...]:
     """What a capture fixes of PyTorch's own state."""
-    on = torch.is_autocast_enabled
-    return torch.get_default_dtype(), on("cpu"), on("cuda")
+    return torch.get_default_dtype(), is_autocast_on()

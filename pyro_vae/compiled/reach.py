@@ -96,8 +96,9 @@ def _containers(value: Any) -> Iterator[Any]:
         held = {name: vars(value)[name] for name in HELD if name in vars(value)}
         yield from (each for name, each in held.items() if each or name not in HOOKS)
         yield vars(value)
-    elif isinstance(value, list | dict | set):
-        yield value
+    elif isinstance(value, list | dict):
+        if len(value) <= LARGE:
+            yield value
     elif _has_attributes(value):
         yield vars(value)
 
@@ -118,7 +119,8 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any, Any]]:
         yield from ((getattr, value, name) for name in ("func", "args", "keywords"))
     elif isinstance(value, FunctionType):
         yield from ((getattr, cell, "cell_contents") for cell in value.__closure__ or ())
-        yield from ((getattr, value, name) for name in ("__defaults__", "__kwdefaults__"))
+        defaults = ("__defaults__", "__kwdefaults__")
+        yield from ((getattr, value, name) for name in defaults if getattr(value, name))
         yield from ((getitem, vars(value), key) for key in vars(value))
         if _is_users(value.__module__):
             yield from ((getitem, value.__globals__, name) for name in _globals(value))

@@ -49,7 +49,7 @@ class CompiledSVI(FiniteSVI):
       globals that a function names, attributes, lists and dicts; so are the optimizers' settings
       and state, and PyTorch's default dtype and autocast.
     - Not watched: globals and class attributes of installed packages, objects of the standard
-      library, containers of more than 256 entries, the contents of NumPy arrays, files, what
+      library, sets, containers of more than 256 entries, the contents of NumPy arrays, files, what
       lies beyond the nearest 4,096 values, and what the program itself changes as it runs.
 
     The optimizers ``Adam``, ``AdamW``, ``SGD`` and ``ClippedAdam``, with their schedules, are

@@ -16,7 +16,7 @@ import torch
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import PyroVAEError
+from pyro_vae.core.errors import NonFiniteLoss, PyroVAEError
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.evaluate import evaluate
@@ -66,7 +66,7 @@ def run_experiment(
     """Train as declared, and write the run's folder.
 
     The folder is created, and disk space for its files reserved, before training starts. During
-    training, the weights and the history are saved every half minute.
+    training, the weights and the history are saved every half minute, and when an error ends it.
 
     Args:
         experiment: The declaration.
@@ -89,12 +89,7 @@ def run_experiment(
         vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     folder = _prepared(experiment, vae, out)
-    try:
-        result = _train(experiment, vae, data, folder, show_progress)
-    except PyroVAEError:
-        if not (folder.path / "history.csv").exists():
-            folder.discard()
-        raise
+    result = _train(experiment, vae, data, folder, show_progress)
     say(_ending(result))
     return _finish(result, data, folder, audit)
 
@@ -115,19 +110,35 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 def _train(
     experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool
 ) -> FitResult:
+    """Train; whatever ends it, keep what was trained."""
     saved = time.monotonic()
+    history: list[dict[str, float]] = []
 
     def save(result: FitResult) -> None:
-        nonlocal saved
+        nonlocal saved, history
+        history = result.history
         if time.monotonic() - saved > SAVE_EVERY:
             folder.write_weights(result.vae.state_dict())
-            folder.write_history(result.history)
+            folder.write_history(history)
             saved = time.monotonic()
 
     objective: Objective = experiment.objective.build()
     settings = experiment.train.model_dump()
-    return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
-               **settings)  # fmt: skip
+    try:
+        return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
+                   **settings)  # fmt: skip
+    except PyroVAEError as error:
+        if not history and not isinstance(error, NonFiniteLoss):
+            folder.discard()
+            raise
+        folder.release()
+        folder.write_weights(vae.state_dict())
+        folder.write_history(history)
+        error.args = (
+            f"{error}. The weights of the last good step, and the history of {len(history)} whole "
+            f"epochs, are in {folder.path}",
+        )
+        raise
 
 
 def _finish(result: FitResult, data: DataSet, folder: RunFolder, audit: bool) -> Run:
