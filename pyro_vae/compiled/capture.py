@@ -34,7 +34,7 @@ class Step:
         rates: The number that each group needs at this step, ``(G,)`` float64.
         good: Whether every step so far was finite, a tensor that the graph changes.
         made: How many good steps there were, likewise.
-        buffers: The program's buffers, which a step that is not finite leaves as they were.
+        buffers: Those that steps change, which a step that is not finite leaves as they were.
     """
 
     loss: Any
@@ -138,13 +138,12 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
     real: list[Tensor] = []
 
     def traced(*tensors: Tensor) -> list[Tensor]:
-        buffers = [(buffer, buffer._version, buffer.clone()) for buffer in step.buffers]
+        buffers = [(buffer, buffer.clone()) for buffer in step.buffers]
         with ValuesKept():
             loss = loss_and_grads()
         left = _update_all(step, loss)
-        for buffer, version, before_it in buffers:
-            if buffer._version != version:
-                buffer.copy_(torch.where(step.good, buffer, before_it))
+        for buffer, value in buffers:
+            buffer.copy_(torch.where(step.good, buffer, value))
         now = _tensors_of(step.loss).items()
         kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
         leaves, spec = pytree.tree_flatten(loss)

@@ -35,6 +35,10 @@ class FiniteSVI(SVI):
         loss_and_grads: As for Pyro.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.changed: set[int] = set()  # the ``id`` of each buffer that a step has changed
+
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Make one gradient step on the loss, as Pyro does.
 
@@ -45,8 +49,8 @@ class FiniteSVI(SVI):
 
     def _stepped(self, args: Any, kwargs: Any) -> tuple[Any, list[Tensor]]:
         """The loss, and the parameters that the step saw."""
-        buffers = buffers_of(self.model, self.guide)
-        kept = [buffer.clone() for buffer in buffers]
+        changing = buffers_of(self.model, self.guide)
+        buffers, kept = list(changing), [buffer.clone() for buffer in changing]
         parameters: list[Tensor] = []
         try:
             with poutine.trace(param_only=True) as seen:
@@ -60,15 +64,16 @@ class FiniteSVI(SVI):
             loss = pytree.tree_map(torch_item, loss)
             self._check(loss, parameters)
             kept += [parameter.detach().clone() for parameter in parameters]
-            buffers += [parameter.detach() for parameter in parameters]
+            buffers += parameters  # from here on they are restored too
             self.optim(parameters)
             _check_each(
                 "weight", parameters, lambda parameter: parameter,
                 "after the update, though the gradients are finite: lower the learning rate",
             )  # fmt: skip
-        except NonFiniteLoss:
+            self.changed |= {id(b) for b, k in zip(changing, kept, strict=False) if not b.equal(k)}
+        except BaseException:  # Pyro's validation and Ctrl-C included
             for tensor, value in zip(buffers, kept, strict=True):
-                tensor.copy_(value)
+                tensor.detach().copy_(value)
             raise
         finally:
             zero_grads(parameters)

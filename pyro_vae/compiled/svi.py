@@ -211,7 +211,7 @@ class CompiledSVI(FiniteSVI):
             self._loss, parameters, groups, outside, self._rates.numbers,
             good=torch.ones((), dtype=torch.bool, device=device),
             made=torch.zeros((), dtype=torch.int64, device=device),
-            buffers=buffers_of(self.model, self.guide),
+            buffers=[],
         )  # fmt: skip
         self._checked = self._steps
         roots = {"model": self.model, "guide": self.guide, "loss": self.loss_and_grads,
@@ -272,6 +272,8 @@ class CompiledSVI(FiniteSVI):
         def loss_and_grads() -> Any:
             return self.loss_and_grads(self.model, self.guide, *self._arguments(args), **kwargs)
 
+        buffers = buffers_of(self.model, self.guide)
+        self._step.buffers = [buffer for buffer in buffers if id(buffer) in self.changed]
         began = time.perf_counter()
         rules = [rule for group in self._step.groups for rule in group.rules]
         before = [rule.plain_state() for rule in rules]

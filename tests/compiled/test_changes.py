@@ -5,7 +5,7 @@ import pytest
 import torch
 from pyro import distributions as dist
 from pyro.infer import SVI, Trace_ELBO
-from pyro.nn import PyroModule
+from pyro.nn import PyroModule, pyro_method
 from torch import nn
 
 from pyro_vae.compiled import CompiledSVI, backends
@@ -32,6 +32,7 @@ class Net(PyroModule):
         self.register_buffer("shift", torch.zeros(()))
         self.scale, self.schedule, self.calls = 1.0, {"weights": [1.0]}, 0
 
+    @pyro_method
     def model(self, x):
         self.calls += 1
         loc = self.layers(x)[:, 0] * self.schedule["weights"][0] + self.shift
