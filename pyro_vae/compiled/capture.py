@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.fx import Graph, GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
 
+from pyro_vae.compiled.finite import all_finite
 from pyro_vae.compiled.parameter_groups import ParameterGroup
 from pyro_vae.compiled.private import pytree
 from pyro_vae.compiled.watch import ValuesKept, capturing
@@ -30,7 +32,9 @@ class Step:
         groups: Those that are updated in the graph.
         outside: Positions of the parameters whose optimizers run outside the graph.
         rates: The number that each group needs at this step, ``(G,)`` float64.
-        good: Whether every loss so far was finite, a tensor that the graph changes.
+        good: Whether every step so far was finite, a tensor that the graph changes.
+        made: How many good steps there were, likewise.
+        buffers: Those that steps change, which a step that is not finite leaves as they were.
     """
 
     loss: Any
@@ -39,13 +43,15 @@ class Step:
     outside: list[int]
     rates: Tensor
     good: Tensor
+    made: Tensor
+    buffers: list[Tensor]
 
     @property
     def tensors(self) -> list[Tensor]:
         """Every tensor that the step reads or changes, except the program's own."""
         vectors = [group.whole for group in self.groups if group.is_vector]
         state = [tensor for group in self.groups for tensor in group.state]
-        return [*self.parameters, *vectors, *state, self.good, self.rates]
+        return [*self.parameters, *vectors, *state, self.good, self.made, self.rates]
 
 
 @dataclass
@@ -132,9 +138,12 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
     real: list[Tensor] = []
 
     def traced(*tensors: Tensor) -> list[Tensor]:
+        buffers = [(buffer, buffer.clone()) for buffer in step.buffers]
         with ValuesKept():
             loss = loss_and_grads()
         left = _update_all(step, loss)
+        for buffer, value in buffers:
+            buffer.copy_(torch.where(step.good, buffer, value))
         now = _tensors_of(step.loss).items()
         kept = {name: tensor for name, tensor in now if tensor is not before.get(name)}
         leaves, spec = pytree.tree_flatten(loss)
@@ -173,14 +182,18 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
 
 def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
     """Update the parameters that have a rule; return the gradients of the rest, by position."""
+    gradients = {position: step.parameters[position].grad for position in step.outside}
+    left = {position: found for position, found in gradients.items() if found is not None}
     with torch.no_grad():
         leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
-        good = torch.stack([step.good, *(leaf.isfinite().all() for leaf in leaves)]).all()
-        step.good.copy_(good)
-        for group, rate in zip(step.groups, step.rates.unbind(), strict=True):
-            group.update(rate, good)
-    gradients = {position: step.parameters[position].grad for position in step.outside}
-    return {position: found for position, found in gradients.items() if found is not None}
+        pairs = zip(step.groups, step.rates.unbind(), strict=True)
+        updates = [group.update(rate) for group, rate in pairs]
+        weights = [of_group[0][1] for of_group in updates]
+        step.good.logical_and_(all_finite([*leaves, *left.values(), *weights]))
+        step.made.add_(step.good)
+        for tensor, value in chain.from_iterable(updates):
+            tensor.copy_(torch.where(step.good, value, tensor))
+    return left
 
 
 def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Callable, Mapping
+from operator import is_, itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_vae.compiled.reach import Place
 from pyro_vae.compiled.update_rules import Rule
 
 __all__ = ["ParameterGroup", "Rates", "parameter_groups"]
@@ -49,8 +50,8 @@ class ParameterGroup:
         numbers = {rule.advance() for rule in self.rules}
         return numbers.pop() if len(numbers) == 1 else None
 
-    def update(self, rate: Tensor, good: Tensor) -> None:
-        """Update parameters and state in place, unless a loss was not finite."""
+    def update(self, rate: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The parameters as one tensor, and the optimizer's state, each with its new value."""
         for parameter, clip in zip(self.parameters, self.clips, strict=True):
             if clip is not None:
                 clip(parameter)
@@ -59,9 +60,7 @@ class ParameterGroup:
         if self.is_vector:
             gradient = torch.cat([part.reshape(-1) for part in gradients])
         new, state = self.rules[0].updated(self.whole.detach(), gradient, self.state, rate)
-        self.whole.copy_(torch.where(good, new, self.whole))
-        for tensor, value in zip(self.state, state, strict=True):
-            tensor.copy_(torch.where(good, value, tensor))
+        return [(self.whole, new), *zip(self.state, state, strict=True)]
 
     def _joined(self, tensors: list[Tensor]) -> Tensor:
         """Concatenate tensors, and turn each into a view of the result."""
@@ -78,23 +77,48 @@ class Rates:
     Args:
         groups: The groups.
         device: Their device.
+        optimizers: Pyro's optimizers by parameter, which must stay as they are but for rates.
 
     Attributes:
         numbers: One for each group, ``(G,)`` float64.
     """
 
-    def __init__(self, groups: list[ParameterGroup], device: torch.device | None = None) -> None:
-        self.groups = groups
+    def __init__(
+        self,
+        groups: list[ParameterGroup],
+        device: torch.device | None = None,
+        optimizers: Mapping[Tensor, Any] | None = None,
+    ) -> None:
+        self.groups, self.optimizers = groups, optimizers or {}
+        self._objects = list(self.optimizers.values())
         self.numbers = torch.zeros(len(groups), dtype=torch.float64, device=device)
         self._handed: list[float | None] = [0.0] * len(groups)
         self._seen: list[Any] = []
         rules = [rule for group in groups for rule in group.rules]
-        self._groups = [rule.group for rule in rules]
+        self._rules, self._groups = rules, [rule.group for rule in rules]
         self._only_read = all(rule.may_join for rule in rules)
+        self._values = [group.values() for group in self._groups]
+        self._readers = [itemgetter(*(group.keys() - {"lr", "params"})) for group in self._groups]
+        self._fixed = self._fixed_settings()
 
     def are_as_handed(self) -> bool:
-        """Whether every rate is what the device has, as in most steps."""
-        return self._only_read and bool(self._seen) and self._settings() == self._seen
+        """Whether every setting is what the graph and the device have, as in most steps."""
+        return self._only_read and bool(self._seen) and list(map(list, self._values)) == self._seen
+
+    def have_changed(self) -> bool:
+        """Whether an optimizer was replaced, or a setting changed that is no rate."""
+        replaced = len(self._objects) != len(self.optimizers) or not all(
+            map(is_, self.optimizers.values(), self._objects)
+        )
+        of_rules = (rule.optimizer.param_groups[0] for rule in self._rules)
+        loaded = not all(map(is_, of_rules, self._groups))
+        return replaced or loaded or self._fixed_settings() != self._fixed
+
+    @property
+    def places(self) -> list[Place]:
+        """What changes when an optimizer's state is loaded."""
+        owners = [rule.optimizer for rule in self._rules]
+        return [Place.at(getattr, each, "param_groups") for each in owners]
 
     def have_parted(self) -> bool:
         """Whether parameters of one group no longer have the same rate."""
@@ -102,19 +126,15 @@ class Rates:
 
     def advance(self) -> None:
         """Advance the optimizers by a step, and copy the rates that this changes."""
-        seen = self._settings()
         rates = [group.advance() for group in self.groups]
         if rates != self._handed:
             self.numbers.copy_(torch.tensor(rates, dtype=torch.float64))
             self._handed = rates
-        self._seen = seen
+        tensors = any(isinstance(group["lr"], Tensor) for group in self._groups)
+        self._seen = [] if tensors else list(map(list, self._values))
 
-    def _settings(self) -> list[Any]:
-        """All learning rates, as numbers."""
-        rates = list(map(itemgetter("lr"), self._groups))
-        if Tensor in map(type, rates):
-            return [float(rate) for rate in rates]
-        return rates
+    def _fixed_settings(self) -> list[Any]:
+        return [read(group) for read, group in zip(self._readers, self._groups, strict=True)]
 
 
 def parameter_groups(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import getitem
 from typing import Any
 
+import pyro
 import torch
-from pyro import poutine
-from pyro.infer import SVI
 from pyro.infer.elbo import ELBO
 from pyro.infer.util import zero_grads
 from pyro.optim import PyroOptim
@@ -17,9 +17,12 @@ from torch import Tensor
 
 from pyro_vae.compiled.backends import Replay, replay_of
 from pyro_vae.compiled.capture import Capture, Outputs, Step, capture
+from pyro_vae.compiled.finite import FiniteSVI, all_finite, buffers_of
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.private import pytree
-from pyro_vae.compiled.signature import Places, Signature, roots_of
+from pyro_vae.compiled.program import Program
+from pyro_vae.compiled.reach import Place
+from pyro_vae.compiled.signature import signature
 from pyro_vae.compiled.update_rules import rule_of
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 
@@ -28,7 +31,7 @@ __all__ = ["CompiledSVI"]
 MOST_VARIANTS = 8
 
 
-class CompiledSVI(SVI):
+class CompiledSVI(FiniteSVI):
     """``pyro.infer.SVI`` whose step is captured once, compiled and replayed.
 
     The whole step is captured: the batch's gather, model, guide, loss, gradients, their clipping
@@ -37,9 +40,17 @@ class CompiledSVI(SVI):
     the compiled graph is replayed, with Inductor on a CPU and as a CUDA graph on a GPU.
 
     The program must have a static structure: the same operations on the same shapes at every
-    step. Tensors that the program holds (parameters, buffers, data, an annealed weight) may be
-    changed in place; a Python number that changes leads to another capture. Once captured, the
-    program's Python code, hooks included, no longer runs.
+    step. Once captured, its Python code, hooks included, no longer runs. What may change:
+
+    - In place, tensors that the program holds: parameters, buffers, data, an annealed weight.
+    - With another capture, what the program's code can read: numbers, training modes,
+      ``requires_grad``, hooks, and which modules, parameters, buffers and other objects it has.
+      They are watched from model, guide, loss and ``batch`` on, through closures, defaults, the
+      globals that a function names, attributes, lists and dicts; so are the optimizers' settings
+      and state, and PyTorch's default dtype and autocast.
+    - Not watched: globals and class attributes of installed packages, objects of the standard
+      library, sets, containers of more than 256 entries, the contents of NumPy arrays, files, what
+      lies beyond the nearest 4,096 values, and what the program itself changes as it runs.
 
     The optimizers ``Adam``, ``AdamW``, ``SGD`` and ``ClippedAdam``, with their schedules, are
     part of the graph; any other runs as it does in Pyro, on the captured gradients.
@@ -86,12 +97,13 @@ class CompiledSVI(SVI):
         self.capture_seconds = 0.0
         self.outside: set[str] = set()
         self._loss = loss
-        self._signature = Signature(roots_of(model, guide), loss)
+        self._program = Program({})
+        self._fixed: list[Place] = []
         self._variants: dict[Any, _Variant] = {}
         self._step: Step | None = None
         self._trained: set[int] = set()
-        self._places = Places([])
         self._rates = Rates([])
+        self._steps = self._checked = 0
 
     @property
     def compiled(self) -> bool:
@@ -107,50 +119,79 @@ class CompiledSVI(SVI):
 
         Returns:
             The loss before the step, a tensor that stays on its device: ``float(loss)`` waits
-            for it and reads it. A loss of several parts is a tuple of such tensors. After a loss
-            that is not finite, compiled steps change nothing: see :meth:`check`.
+            for it and reads it. A loss of several parts is a tuple of such tensors. After a loss,
+            a gradient or a weight that is not finite, compiled steps change nothing: see
+            :meth:`check`.
 
         Raises:
             NotCapturable: naming the site, if the program has no static graph. This step is then
                 not made, and ``pyro.infer.SVI`` can continue with the same optimizer.
+            NonFiniteLoss: by a step of Pyro's own, or by one that follows compiled steps.
         """
-        if self._step is None or self._places.have_changed():
-            return self._first(args, kwargs)
         as_before = self._rates.are_as_handed()
+        if self._is_new(as_before):
+            self.check()
+            return self._first(args, kwargs)
+        assert self._step is not None
         if not as_before and self._rates.have_parted():
+            self.check()
             self._prepare(self._step.parameters)
-        key, given = self._signature(args, kwargs)
+        layout, given = signature(args, kwargs)
+        key = layout, self._program.number
         variant = self._variants.get(key)
         if variant is not None and variant.replay is not None:
             if not as_before:
                 self._rates.advance()
+            self._steps += 1
             assert variant.outputs is not None
             return self._finished(variant.outputs, variant.replay(given, self._loss))
+        self.check()
         variant = self._variant(key)
-        if self._pays(variant):
-            return self._traced(variant, given, args, kwargs)
-        return self._plain(variant, args, kwargs)
+        try:
+            if self._pays(variant):
+                return self._traced(variant, given, args, kwargs)
+            return self._plain(variant, args, kwargs)
+        finally:
+            self._program.ran()
 
     def check(self) -> None:
-        """Wait for the device, and check that every compiled step's loss was finite.
+        """Wait for the device, and check that every compiled step was finite.
 
         Raises:
-            NonFiniteLoss: if one was not; the parameters are those of the last good step.
+            NonFiniteLoss: if a loss, a gradient or a weight was not. The error's ``step`` is the
+                number of the first such step, and the parameters are those before it.
         """
-        if self._step is not None and not self._step.good:
-            self._step.good.fill_(True)
-            raise NonFiniteLoss(
-                "The loss is not finite in a compiled step; the parameters are those of the last "
-                "good step. Pyro's own step on the same data names the site"
+        if self._step is None:
+            return
+        made, good = int(self._step.made), bool(self._step.good)
+        number, self._checked = self._checked + made, self._steps
+        self._step.made.zero_()
+        self._step.good.fill_(True)
+        if not good:
+            error = NonFiniteLoss(
+                f"The loss, a gradient or an updated weight is not finite in step {number}, "
+                f"counted from 0; the weights are those of the last good step. Pyro's own step "
+                f"on the same data names the site or the parameters"
             )
+            error.step = number
+            raise error
+
+    def _is_new(self, as_handed: bool) -> bool:
+        """Whether what is trained, or by what, is no longer what was prepared."""
+        if self._step is None or (not as_handed and self._rates.have_changed()):
+            return True
+        if self._program.is_as_before():
+            return False
+        if any(place.is_other for place in self._fixed) or self._rates.have_changed():
+            return True
+        before = self._program.trained
+        self._program.look()
+        return self._program.trained != before
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step, which creates the parameters and their optimizers."""
-        with poutine.trace(param_only=True) as seen:
-            loss = super().step(*self._arguments(args), **kwargs)
-        sites: list[Any] = list(seen.trace.nodes.values())
-        found = [site["value"].unconstrained() for site in sites]
-        parameters = list({id(parameter): parameter for parameter in found}.values())
+        loss, parameters = self._stepped(self._arguments(args), kwargs)
+        self._steps += 1
         self._trained = {id(parameter) for parameter in parameters if parameter.grad is not None}
         self._prepare(parameters)
         return pytree.tree_map(torch.as_tensor, loss)
@@ -158,28 +199,46 @@ class CompiledSVI(SVI):
     def _prepare(self, parameters: list[Tensor]) -> None:
         """Find each parameter's update rule, and group those that are updated alike."""
         self._variants.clear()
-        optimizers = [self.optim.optim_objs[p] for p in parameters]
-        optimizers = [getattr(optimizer, "optimizer", optimizer) for optimizer in optimizers]
+        optimizers = [self._optimizer(parameter) for parameter in parameters]
         rules = [rule_of(*pair) for pair in zip(parameters, optimizers, strict=True)]
         outside = [position for position, rule in enumerate(rules) if rule is None]
         self.outside = {type(optimizers[position]).__name__ for position in outside}
         clips = [self.optim.grad_clip[p] for p in parameters]
         groups = parameter_groups(parameters, rules, clips, self._trained)
         device = parameters[0].device if parameters else torch.device("cpu")
-        good = torch.ones((), dtype=torch.bool, device=device)
-        self._places = Places(parameters)
-        self._rates = Rates(groups, device)
-        self._step = Step(self._loss, parameters, groups, outside, self._rates.numbers, good)
+        self._rates = Rates(groups, device, self.optim.optim_objs)
+        self._step = Step(
+            self._loss, parameters, groups, outside, self._rates.numbers,
+            good=torch.ones((), dtype=torch.bool, device=device),
+            made=torch.zeros((), dtype=torch.int64, device=device),
+            buffers=[],
+        )  # fmt: skip
+        self._checked = self._steps
+        roots = {"model": self.model, "guide": self.guide, "loss": self.loss_and_grads,
+                 "batch": self.batch}  # fmt: skip
+        store = pyro.get_param_store()
+        named = {str(store.param_name(parameter)): parameter for parameter in parameters}
+        own = ("model", "guide", "loss_and_grads", "batch", "optim")
+        self._fixed = [
+            *(Place.at(getattr, self, name) for name in own),
+            Place.at(getattr, self.optim, "optim_objs"),
+            Place.at(getattr, store, "_params"),
+            *(Place.at(getitem, store._params, name) for name in named),
+            *self._rates.places,
+        ]
+        self._program = Program(roots, named, self._fixed)
 
     def _variant(self, key: Any) -> _Variant:
         variant = self._variants.get(key)
         if variant is None:
             if len(self._variants) >= MOST_VARIANTS:
-                seen = "; ".join(str(known[0]) for known in [*self._variants][-2:])
+                seen = "; ".join(str(layout) for layout, _ in [*self._variants][-2:])
+                change = f" ({self._program.change})" if self._program.change else ""
                 raise NotCapturable(
-                    f"Expected arguments of static shapes and values, got {MOST_VARIANTS + 1} "
-                    f"combinations so far, among them {seen}; give numbers that change as "
-                    f"tensors, and data in batches of one size, or train with Pyro's step"
+                    f"Expected arguments of static shapes and values, and a program whose numbers "
+                    f"stay, got {MOST_VARIANTS + 1} combinations so far, among them {seen}"
+                    f"{change}; give numbers that change as tensors, and data in batches of one "
+                    f"size, or train with Pyro's step"
                 )
             variant = self._variants[key] = _Variant(first=not self._variants)
         if variant.refused:
@@ -198,7 +257,9 @@ class CompiledSVI(SVI):
     def _plain(self, variant: _Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step."""
         began = time.perf_counter()
-        loss = super().step(*self._arguments(args), **kwargs)
+        loss, _ = self._stepped(self._arguments(args), kwargs)
+        self._steps += 1
+        self._checked = self._steps
         variant.seconds += time.perf_counter() - began
         return pytree.tree_map(torch.as_tensor, loss)
 
@@ -211,6 +272,8 @@ class CompiledSVI(SVI):
         def loss_and_grads() -> Any:
             return self.loss_and_grads(self.model, self.guide, *self._arguments(args), **kwargs)
 
+        buffers = buffers_of(self.model, self.guide)
+        self._step.buffers = [buffer for buffer in buffers if id(buffer) in self.changed]
         began = time.perf_counter()
         rules = [rule for group in self._step.groups for rule in group.rules]
         before = [rule.plain_state() for rule in rules]
@@ -221,6 +284,7 @@ class CompiledSVI(SVI):
             for rule, plain in zip(rules, before, strict=True):
                 rule.restore(plain)
             raise
+        self._steps += 1
         variant.outputs = traced.outputs
         loss = self._finished(traced.outputs, traced.values)
         if variant.traced is None:
@@ -256,9 +320,29 @@ class CompiledSVI(SVI):
             left = [self._step.parameters[position] for position in outputs.left]
             for position, parameter in enumerate(left, count + len(outputs.kept)):
                 parameter.grad = values[position].clone()
-            self.optim(left)
-            zero_grads(left)
+            self._update_outside(left)
         return values[0] if outputs.single else outputs.unflatten(values[:count])
+
+    def _update_outside(self, parameters: list[Tensor]) -> None:
+        """Let optimizers outside the graph make their step, and undo one that is not finite."""
+        assert self._step is not None
+        changed = [
+            value.detach()
+            for parameter in parameters
+            for value in (parameter, *self._optimizer(parameter).state[parameter].values())
+            if isinstance(value, Tensor)
+        ]
+        before = [tensor.clone() for tensor in changed]
+        self.optim(parameters)
+        self._step.good.logical_and_(all_finite(parameters))
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(torch.where(self._step.good, tensor, value))
+        zero_grads(parameters)
+
+    def _optimizer(self, parameter: Tensor) -> Any:
+        """A parameter's optimizer, or that which its schedule holds."""
+        found = self.optim.optim_objs[parameter]
+        return getattr(found, "optimizer", found)
 
     def _arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self.batch is None else self.batch(*args)

@@ -63,7 +63,13 @@ class RunFolderError(PyroVAEError):
 
 
 class NonFiniteLoss(PyroVAEError):
-    """The loss became NaN or infinite; the message names the site, the term and the batch."""
+    """A loss, a gradient or a weight became NaN or infinite; the message says which, and where.
+
+    Attributes:
+        step: The number of the step, from 0, where it is not the one that has just been made.
+    """
+
+    step: int | None = None
 
 
 class NotCapturable(PyroVAEError):

@@ -17,7 +17,7 @@ import torch
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import CheckpointError, PyroVAEError
+from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError
 from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
@@ -69,7 +69,7 @@ def run_experiment(
     """Train as declared, and write the run's folder.
 
     The folder is created, and disk space for its files reserved, before training starts. During
-    training, the weights and the history are saved every half minute.
+    training, the weights and the history are saved every half minute, and when an error ends it.
 
     Args:
         experiment: The declaration.
@@ -93,12 +93,7 @@ def run_experiment(
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     vae.standardization = data.standardization
     folder = _prepared(experiment, vae, out)
-    try:
-        result = _train(experiment, vae, data, folder, show_progress)
-    except PyroVAEError:
-        if not (folder.path / "history.csv").exists():
-            folder.discard()
-        raise
+    result = _train(experiment, vae, data, folder, show_progress)
     say(_ending(result))
     return _finish(experiment, result, data, folder, audit)
 
@@ -121,19 +116,35 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 def _train(
     experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool
 ) -> FitResult:
+    """Train; whatever ends it, keep what was trained."""
     saved = time.monotonic()
+    history: list[dict[str, float]] = []
 
     def save(result: FitResult) -> None:
-        nonlocal saved
+        nonlocal saved, history
+        history = result.history
         if time.monotonic() - saved > SAVE_EVERY:
             folder.write_weights(result.vae.state_dict())
-            folder.write_history(result.history)
+            folder.write_history(history)
             saved = time.monotonic()
 
     objective: Objective = experiment.objective.build()
     settings = experiment.train.model_dump()
-    return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
-               **settings)  # fmt: skip
+    try:
+        return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
+                   **settings)  # fmt: skip
+    except PyroVAEError as error:
+        if not history and not isinstance(error, NonFiniteLoss):
+            folder.discard()
+            raise
+        folder.release()
+        folder.write_weights(vae.state_dict())
+        folder.write_history(history)
+        error.args = (
+            f"{error}. The weights of the last good step, and the history of {len(history)} whole "
+            f"epochs, are in {folder.path}",
+        )
+        raise
 
 
 def _finish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import secrets
 import time
 import warnings
@@ -102,7 +103,8 @@ def fit(
         DeclarationError: if a setting is not valid, or a warm-up is longer than the run.
         IncompatibleComponents: if the data do not match the model.
         NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
-        NonFiniteLoss: if the loss becomes NaN or infinite; the weights are those before that
+        NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
+            site or the parameters, the epoch and the batch; the weights are those before that
             step.
 
     Example:
@@ -248,15 +250,19 @@ class _Loop:
         self.vae.train()
         self.loss.begin_epoch(epoch)
         sums = Sums(self.loss)
+        order = self.order.get_state()
         for batch, given in enumerate(self.data.epoch(self.settings.batch_size, self.order)):
             try:
                 self.stepper.step(given)
             except NonFiniteLoss as error:
-                raise NonFiniteLoss(f"{error} (epoch {epoch}, batch {batch})") from None
+                raise self._named(error, epoch, batch, order) from None
             sums.add(len(given))
             bar.advance(len(given), **sums.live)
         self.optimizer.step()
-        self._check_finite(epoch)
+        try:
+            self.stepper.check()
+        except NonFiniteLoss as error:
+            raise self._named(error, epoch, batch, order) from None
         record: dict[str, float] = {"epoch": epoch, **sums.means()}
         record |= self._validate()
         record["seconds"] = time.perf_counter() - began
@@ -265,20 +271,17 @@ class _Loop:
         if self.on_epoch is not None:
             self.on_epoch(self.result)
 
-    def _check_finite(self, epoch: int) -> None:
-        """If a compiled step's loss was not finite, find the site with Pyro's own step."""
-        try:
-            self.stepper.check()
-        except NonFiniteLoss as error:
-            with torch.no_grad():
-                for given in self.data.epoch(self.settings.batch_size, self.order):
-                    try:
-                        self.loss.loss_and_grads(
-                            self.vae.model, self.vae.guide, self.data.batch(given)
-                        )
-                    except NonFiniteLoss as named:
-                        raise NonFiniteLoss(f"{named} (epoch {epoch})") from None
-            raise NonFiniteLoss(f"{error} (epoch {epoch})") from None
+    def _named(self, error: NonFiniteLoss, epoch: int, batch: int, order: Tensor) -> NonFiniteLoss:
+        """The error with its place; that of a compiled step with its reason, by Pyro's step."""
+        if error.step is not None:
+            batch = error.step - (epoch - 1) * -(-self.size // self.settings.batch_size)
+            self.order.set_state(order)
+            batches = self.data.epoch(self.settings.batch_size, self.order)
+            try:
+                self.stepper.explain(next(itertools.islice(batches, batch, None)))
+            except NonFiniteLoss as reason:
+                error = reason
+        return NonFiniteLoss(f"{error} (epoch {epoch}, batch {batch})")
 
     def _validate(self) -> dict[str, float]:
         if not len(self.validation):

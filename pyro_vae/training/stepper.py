@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pyro.infer import SVI
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from pyro_vae.compiled import CompiledSVI
+from pyro_vae.compiled import CompiledSVI, FiniteSVI
 from pyro_vae.core.errors import NotCapturable
 from pyro_vae.data.feed import Resident, Streamed
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
@@ -52,11 +52,11 @@ class Stepper:
     ) -> None:
         self.kind, self.data, self.say = kind, data, say
         self.parts: Any = (vae.model, vae.guide, optimizer, loss)
-        self.svi: SVI
+        self.svi: FiniteSVI
         if kind == "compiled" or (kind == "auto" and steps >= WORTHWHILE):
             self.svi = CompiledSVI(*self.parts, batch=lambda given: (data.batch(given),))
         else:
-            self.svi = SVI(*self.parts)
+            self.svi = FiniteSVI(*self.parts)
         why = {
             ("compiled", True): "compiled, as declared",
             ("auto", True): f"compiled, which pays in {steps:,} steps",
@@ -85,15 +85,27 @@ class Stepper:
         except NotCapturable as error:
             if self.kind == "compiled":
                 raise
-            self.svi = SVI(*self.parts)
+            self.svi = FiniteSVI(*self.parts)
             self.say(f"Step: Pyro's own, since this one cannot be captured. {error}")
             self.step(given)
 
     def check(self) -> None:
-        """Wait for the device, and say whether every loss so far was finite.
+        """Wait for the device, and say whether every step so far was finite.
 
         Raises:
-            NonFiniteLoss: if one was not.
+            NonFiniteLoss: if one was not; its ``step`` counts all steps of this run from 0.
         """
         if isinstance(self.svi, CompiledSVI):
             self.svi.check()
+
+    def explain(self, given: Tensor) -> None:
+        """Repeat a batch by Pyro's own step, which names what is not finite; the model stays.
+
+        Raises:
+            NonFiniteLoss: unless this time, with other draws, everything is finite.
+        """
+        vae, before = self.parts[0].__self__, copy.deepcopy(self.parts[0].__self__.state_dict())
+        try:
+            FiniteSVI(*self.parts).step(self.data.batch(given))
+        finally:
+            vae.load_state_dict(before)
