@@ -11,7 +11,7 @@ from pyro_vae import VAE, as_dataset, fit
 from pyro_vae.compiled import backends
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.experiment.declaration import Experiment
-from pyro_vae.training.fit import _adam
+from pyro_vae.training.loop import _adam
 from pyro_vae.training.schedules.constant import Constant
 from pyro_vae.training.schedules.cosine import Cosine
 from pyro_vae.training.schedules.piecewise_constant import PiecewiseConstant
