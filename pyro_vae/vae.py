@@ -82,8 +82,8 @@ class VAE(UniqueModule):
         parts = read_parts(event_shape, latent_dim, given)
         super().__init__()
         self._trained = False  # fit and load set it
-        shape = self.event_shape = tuple(event_shape)
-        self.latent_dim = latent_dim
+        shape = self.event_shape = tuple(map(int, event_shape))
+        self.latent_dim = latent_dim = int(latent_dim)
         self.standardization: Standardization | None = None
         """By which the data that it was trained on became z-scores; ``fit`` sets it."""
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
@@ -240,12 +240,22 @@ class VAE(UniqueModule):
         if not isinstance(x, Tensor) and hasattr(x, "shape"):
             x = self.transform(x)
         event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
-        if event != self.event_shape:
+        if event == self.event_shape:
+            self._check_precision(x)
+        else:
             got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
             want = ", ".join(["N", *map(str, self.event_shape)])
             raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
         data: Tensor = x
         return data
+
+    def _check_precision(self, x: Tensor) -> None:
+        weight = next(self.parameters(), x)
+        if x.is_floating_point() and x.dtype != weight.dtype:
+            raise DataError(
+                f"Expected x in the precision of the model's weights, {weight.dtype}, got "
+                f"{x.dtype}; convert one of them: x.to({weight.dtype}), or vae.to({x.dtype})"
+            )
 
     @torch.no_grad()
     def _check_shapes(self) -> None:

@@ -27,7 +27,9 @@ DataCount = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every draw.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Root = Annotated[str | None, typer.Option(help="Folder of the data, if moved (data.root).")]
+Root = Annotated[
+    str | None, typer.Option(help="Where the data are, if moved: their folder, or the file.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]

@@ -34,10 +34,15 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
     """
     experiment = load_experiment(path)
     if root is not None:
-        if "root" not in experiment.data.arguments:
+        known = experiment.data.arguments
+        if "root" in known:
+            arguments = known | {"root": root}
+        elif "path" in known:
+            inside = Path(root, Path(known["path"]).name)
+            arguments = known | {"path": str(inside if inside.exists() else root)}
+        else:
             kind = experiment.data.mapping["kind"]
-            raise DataError(f"--root: expected data that are read from a folder, got {kind}")
-        arguments = experiment.data.arguments | {"root": root}
+            raise DataError(f"--root: expected data that are read from files, got {kind}")
         experiment = replace(experiment, data=replace(experiment.data, arguments=arguments))
     run = OpenRun(RunFolder(path), load(path), experiment, experiment.load_data())
     _check_same_data(run)

@@ -127,7 +127,10 @@ class ModuleNetwork(BatchedNetwork):
         if not isinstance(y, Tensor):
             raise IncompatibleComponents(
                 f"{self.label}: expected the module to return one tensor of shape "
-                f"{_with_batch(self.output_shape)}, got {type(y).__name__}"
+                f"{_with_batch(self.output_shape)}, got {type(y).__name__}; return "
+                f"torch.stack(parts, dim=1) or torch.cat(parts, dim=1). A diagonal normal takes "
+                f"(mean, log of the scale), so halve a log-variance: torch.stack((mean, "
+                f"log_variance / 2), dim=1)"
             )
         return y
 

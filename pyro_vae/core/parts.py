@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -35,11 +36,11 @@ def read_parts(
     """Check the whole declaration, and raise all problems at once."""
     problems: list[str] = []
     sizes = event_shape if isinstance(event_shape, (tuple, list)) else [None]
-    if not all(type(n) is int and n > 0 for n in sizes):
+    if not all(is_whole(n) for n in sizes):
         problems.append(
             f"event_shape: must be the sizes of one datum, each > 0, got {shown(event_shape)}"
         )
-    if type(latent_dim) is not int or latent_dim < 1:
+    if not is_whole(latent_dim):
         problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
     parts: dict[str, Any] = {}
     for name, value in given.items():
@@ -60,6 +61,11 @@ def read_parts(
     if problems:
         raise DeclarationError(problems, "The VAE's declaration")
     return parts
+
+
+def is_whole(number: Any) -> bool:
+    """Whether it is a whole number above 0, Python's or NumPy's."""
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) > 0
 
 
 def built(part: Declared | nn.Module, **known: Any) -> Any:

@@ -99,11 +99,20 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
 def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:
     """Labels as a tensor on the CPU, one for each row; integers become int64.
 
+    Texts are numbered in alphabetical order.
+
     Raises:
-        DataError: if they are not numbers, or not as many as there are rows.
+        DataError: if they are neither numbers nor texts, or not as many as there are rows.
+
+    Example:
+        >>> as_labels(np.array(["b", "a", "b"]), 3)
+        tensor([1, 0, 1])
     """
     if labels is None:
         return None
+    texts: Any = labels
+    if not isinstance(labels, Tensor) and all(isinstance(text, str) for text in texts):
+        labels = np.unique(np.asarray(texts, dtype=str), return_inverse=True)[1]
     tensor = _on_cpu(labels, name)
     if tensor.dim() == 0 or len(tensor) != rows:
         raise DataError(
@@ -147,7 +156,7 @@ def _on_cpu(x: AnyArray, name: str) -> Tensor:
             raise DataError(
                 f"{name}: expected a dense tensor of real numbers, got {x.layout} of {x.dtype}"
             )
-        return x.detach().cpu()
+        return x.detach().cpu().clone()  # the caller's may change
     x = as_numpy(x, name)
     if not isinstance(x, np.ndarray):
         raise DataError(

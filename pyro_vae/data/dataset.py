@@ -68,11 +68,11 @@ class Split:
             )
         return draw(x, generator)
 
-    def to(self, device: torch.device | str) -> Split:
-        """The same split, on a device."""
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
+        """The same split on a device, and in a precision."""
         labels = None if self.labels is None else self.labels.to(device)
         rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, x=self.x.to(device), labels=labels, rows=rows)
+        return replace(self, x=self.x.to(device, dtype), labels=labels, rows=rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,9 +112,9 @@ class DataSet:
         """The three splits, by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
-    def to(self, device: torch.device | str) -> DataSet:
-        """The same data, on a device."""
-        train, validation, test = (split.to(device) for split in self.splits.values())
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> DataSet:
+        """The same data on a device, and in a precision."""
+        train, validation, test = (split.to(device, dtype) for split in self.splits.values())
         return replace(self, train=train, validation=validation, test=test)
 
     def transform(self, x: AnyArray) -> Tensor:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch.utils.data import DataLoader, Dataset
+
 from pyro_vae.core.declaration import parse
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import as_dataset
 from pyro_vae.data.source import Source
 from pyro_vae.data.standardization import Standardization
+from pyro_vae.data.torch_datasets import arrays_of
 
 __all__ = ["load_data"]
 
@@ -44,5 +47,8 @@ def load_data(
         return given.load()
     if isinstance(given, DataSet):
         return given
+    labels = None
+    if isinstance(given, DataLoader | Dataset):
+        given, labels = arrays_of(given)
     array: Any = given
-    return as_dataset(array, standardize=standardization or "none")
+    return as_dataset(array, labels, standardize=standardization or "none")

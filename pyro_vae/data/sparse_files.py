@@ -26,7 +26,7 @@ def read_counts(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     matrix = _read(path)
     check_room(matrix.shape, str(path), "bring fewer rows or columns")
     _check_counts(path, matrix)
-    dense: np.ndarray[Any, np.dtype[np.float32]] = matrix.toarray().astype(np.float32, copy=False)
+    dense: np.ndarray[Any, np.dtype[np.float32]] = matrix.astype(np.float32).toarray()
     return dense
 
 

@@ -95,7 +95,7 @@ def _column(table: Any, name: str, path: Path) -> Any:
 
 
 def parsed(cells: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The numbers that cells say; NaN where one says none.
+    """The numbers that cells say, 1 and 0 where all are true or false; NaN where one says none.
 
     Example:
         >>> parsed(["1e3", "?", "1_000"])
@@ -103,7 +103,10 @@ def parsed(cells: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """
     import pandas
 
-    numbers = pandas.to_numeric(pandas.Series(cells), errors="coerce")
+    column = pandas.Series(cells)
+    truths = column.astype(str).str.lower().map({"true": 1, "false": 0})
+    column = truths if len(column) and truths.notna().all() else column
+    numbers = pandas.to_numeric(column, errors="coerce")
     return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
-from pyro_vae.core.modes import device_of, multiplying
+from pyro_vae.core.modes import multiplying
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import Identity, digest
@@ -220,7 +220,8 @@ def evaluate(
     check_support(vae.likelihood, data)
     chosen = getattr(data, split)
     scored = _chosen(chosen, split, data_count, seed)
-    x = scored.to(device_of(vae))
+    weight = next(vae.parameters(), scored)
+    x = scored.to(weight.device, weight.dtype)
     with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
         terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
     units = latent_units(vae, x, seed=seed)

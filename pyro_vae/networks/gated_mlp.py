@@ -66,7 +66,7 @@ class GatedMLP(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""
-        h = x.reshape(len(x), math.prod(self.input_shape))
+        h = x.reshape(x.shape[0], math.prod(self.input_shape))
         for layer in self.gated:
             h = glu(layer(h), -1)  # first half times the sigmoid of the second
         y: Tensor = self.last(h)

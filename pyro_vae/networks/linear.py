@@ -45,5 +45,5 @@ class Linear(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """W x + b, on the flattened input."""
-        y: Tensor = self.affine(x.reshape(len(x), math.prod(self.input_shape)))
+        y: Tensor = self.affine(x.reshape(x.shape[0], math.prod(self.input_shape)))
         return y

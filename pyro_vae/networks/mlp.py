@@ -76,5 +76,5 @@ class MLP(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """The layers in order."""
-        y: Tensor = self.layers(x.reshape(len(x), math.prod(self.input_shape)))
+        y: Tensor = self.layers(x.reshape(x.shape[0], math.prod(self.input_shape)))
         return y

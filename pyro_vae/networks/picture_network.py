@@ -79,13 +79,13 @@ class PictureNetwork(Network):
     def transform(self, x: Tensor) -> Tensor:
         """Apply the levels, after or before the affine map."""
         if self.encodes:
-            h = x.reshape(len(x), self.widths[0][0], *self.sizes[0])
+            h = x.reshape(x.shape[0], self.widths[0][0], *self.sizes[0])
             for level in self.levels:
                 h = level(h)
             y: Tensor = self.affine(h.flatten(1))
             return y
-        h = self.affine(x.reshape(len(x), math.prod(self.input_shape)))
-        h = h.reshape(len(x), *self.inner_shape)
+        h = self.affine(x.reshape(x.shape[0], math.prod(self.input_shape)))
+        h = h.reshape(x.shape[0], *self.inner_shape)
         for level, (height, width) in zip(self.levels, reversed(self.sizes[:-1]), strict=True):
             h = level(h)[..., :height, :width]
         return h

@@ -60,6 +60,6 @@ class TopicDecoder(Network):
 
     def transform(self, x: Tensor) -> Tensor:
         """Softmax, dropout, the topics, and the normalization."""
-        shares = x.reshape(len(x), math.prod(self.input_shape)).softmax(-1)
+        shares = x.reshape(x.shape[0], math.prod(self.input_shape)).softmax(-1)
         y: Tensor = self.norm(self.topics(self.dropout(shares)))
         return y

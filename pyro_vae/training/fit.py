@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents
@@ -116,6 +116,8 @@ def fit(
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
     vae.to(where)
+    data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
+    _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
     if vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
@@ -138,6 +140,15 @@ def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
         return given
     built: Objective = parse(Objective, given, "objective").build()
     return built
+
+
+def _check_last_batch(vae: VAE, size: int) -> None:
+    """Refuse a last batch of one datum, of which batch normalization has no variance."""
+    if size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in vae.modules()):
+        raise IncompatibleComponents(
+            "Batch normalization: expected at least 2 data in each training batch, got a last "
+            "batch of 1; choose another batch size (train.batch_size)"
+        )
 
 
 def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
