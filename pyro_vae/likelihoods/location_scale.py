@@ -41,8 +41,10 @@ class LocationScale(OwnUnits):
         event_shape: tuple[int, ...],
         scale: PositiveFloat | Literal["learned", "per_dimension", "heteroscedastic"] = "learned",
     ) -> None:
-        super().__init__(event_shape, fixed=not isinstance(scale, str))
+        super().__init__(event_shape)
         self.scale = scale
+        if not isinstance(scale, str):
+            del self.unit, self.measured  # a given scale is in the data's units
         if scale in ("learned", "per_dimension"):
             self.raw_scale = raw_scale(self.event_shape if scale == "per_dimension" else ())
 

@@ -29,7 +29,6 @@ class OwnUnits(Likelihood):
 
     Args:
         event_shape: Shape of one datum.
-        fixed: Whether the unit stays 1, for a scale that is given in the data's units.
     """
 
     unit: Tensor
@@ -38,11 +37,10 @@ class OwnUnits(Likelihood):
     """The unit is the root mean square of the data; with 1, where outliers count little, their
     mean absolute value."""
 
-    def __init__(self, event_shape: tuple[int, ...], *, fixed: bool = False) -> None:
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__(event_shape)
-        if not fixed:
-            self.register_buffer("unit", torch.ones(()))
-            self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
