@@ -65,7 +65,7 @@ def read_parts(
 
 def is_whole(number: Any) -> bool:
     """Whether it is a whole number above 0, Python's or NumPy's."""
-    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) > 0
+    return type(number) is not bool and isinstance(number, Integral) and int(number) > 0
 
 
 def built(part: Declared | nn.Module, **known: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tenso
     if labels is None:
         return None
     texts: Any = labels
-    if not isinstance(labels, Tensor) and all(isinstance(text, str) for text in texts):
+    if not isinstance(labels, Tensor) and rows and all(isinstance(t, str) for t in texts):
         labels = np.unique(np.asarray(texts, dtype=str), return_inverse=True)[1]
     tensor = _on_cpu(labels, name)
     if tensor.dim() == 0 or len(tensor) != rows:

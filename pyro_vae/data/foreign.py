@@ -51,9 +51,10 @@ def as_numpy(x: Any, name: str) -> Any:
     sparse, pandas = sys.modules.get("scipy.sparse"), sys.modules.get("pandas")
     if sparse is not None and sparse.issparse(x):
         check_room(x.shape, name, "bring fewer rows or columns")
+        if x.dtype.kind not in NUMERIC:
+            return x.toarray()
         small = x.astype(np.float32)  # dense only once, where that holds every value
-        exact = small.nnz == x.nnz and (small != x).nnz == 0
-        return (small if exact else x).toarray()
+        return (small if (small != x).nnz == 0 else x).toarray()
     if pandas is not None and isinstance(x, pandas.DataFrame):
         return _of_columns(x, name)
     if pandas is not None and isinstance(x, pandas.Series):

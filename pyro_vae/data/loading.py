@@ -25,8 +25,9 @@ def load_data(
 
     Args:
         given: The name of a source or a mapping with ``kind``; a source; an array, tensor, sparse
-            matrix or table ``(N, *event)``, which is split as :func:`~pyro_vae.as_dataset` does by
-            default; or a data set, which comes back as it is.
+            matrix, table or ``torch.utils.data`` data set or loader ``(N, *event)``, which is
+            split as :func:`~pyro_vae.as_dataset` does by default; or a data set of ours, which
+            comes back as it is.
         standardization: Of an array, which is then in the units of other data.
 
     Raises:

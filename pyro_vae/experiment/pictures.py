@@ -46,8 +46,9 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     title = "Samples: mean of p(x|z), z ~ p(z)"
     found["samples"] = samples(_array(drawn), limits=limits, title=title)
     x = _batch(vae, split, torch.arange(min(2000, len(split))))
-    one_each = split.labels is not None and split.labels.dim() == 1  # a color is one number
-    labels = _array(split.labels[: len(x)]) if one_each else None
+    labels = None
+    if split.labels is not None and split.labels.dim() == 1:  # a color is one number
+        labels = _array(split.labels[: len(x)])
     title = "Point estimates of z over draws from p(z)"
     z = _array(vae.point_estimate(x))
     found["latent"] = latent_scatter(z, labels, prior=_array(prior), title=title)
