@@ -13,6 +13,8 @@ from pyro_vae.core.errors import NotCapturable
 from tests.compiled.common import adam, assert_equal, trained
 from tests.compiled.programs import Program, regression
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*was not registered in the param store")
+
 
 @pytest.fixture(autouse=True)
 def as_captured(monkeypatch):
@@ -27,7 +29,13 @@ def captured_anew_at_once(monkeypatch):
 class Net(PyroModule):
     def __init__(self):
         super().__init__()
-        layers = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Dropout(0.1), nn.Linear(4, 1)
+        layers = (
+            nn.Linear(3, 4, bias=False),
+            nn.BatchNorm1d(4),
+            nn.Sigmoid(),
+            nn.Dropout(0.1),
+            nn.Linear(4, 1),
+        )
         self.layers = nn.Sequential(*layers)
         self.register_buffer("shift", torch.zeros(()))
         self.scale, self.schedule, self.calls = 1.0, {"weights": [1.0]}, 0
