@@ -334,9 +334,11 @@ class CompiledSVI(FiniteSVI):
         ]
         before = [tensor.clone() for tensor in changed]
         self.optim(parameters)
-        self._step.good.logical_and_(all_finite(parameters))
+        good, finite = self._step.good, all_finite(parameters)
+        self._step.made.sub_((good & ~finite).long())  # the graph has counted this step
+        good.logical_and_(finite)
         for tensor, value in zip(changed, before, strict=True):
-            tensor.copy_(torch.where(self._step.good, tensor, value))
+            tensor.copy_(torch.where(good, tensor, value))
         zero_grads(parameters)
 
     def _optimizer(self, parameter: Tensor) -> Any:
