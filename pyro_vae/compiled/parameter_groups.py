@@ -106,19 +106,17 @@ class Rates:
         return (
             self._only_read
             and bool(self._seen)
+            and len(self.optimizers) == len(self._objects)
             and list(map(list, self._values)) == self._seen
-            and not self._are_replaced()
         )
-
-    def _are_replaced(self) -> bool:
-        there = self.optimizers.values()
-        return len(there) != len(self._objects) or not all(map(is_, there, self._objects))
 
     def have_changed(self) -> bool:
         """Whether an optimizer was replaced, or a setting changed that is no rate."""
+        there = self.optimizers.values()
+        replaced = len(there) != len(self._objects) or not all(map(is_, there, self._objects))
         of_rules = (rule.optimizer.param_groups[0] for rule in self._rules)
         loaded = not all(map(is_, of_rules, self._groups))
-        return self._are_replaced() or loaded or self._fixed_settings() != self._fixed
+        return replaced or loaded or self._fixed_settings() != self._fixed
 
     @property
     def places(self) -> list[Place]:
