@@ -160,3 +160,17 @@ def test_a_dtype_by_default_and_autocast_are_followed():
         losses.append(float(svi.step(*made.arguments)))
     assert len(svi._variants) == 2
     assert all(loss == loss for loss in losses)
+
+
+def test_a_schedule_is_no_change_of_a_program_whose_loss_is_a_function():
+    def loss(model, guide, x):
+        return -pyro.poutine.trace(model).get_trace(x).log_prob_sum()
+
+    made = program()
+    settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.5}
+    svi = CompiledSVI(made.model, made.guide, pyro.optim.ExponentialLR(settings), loss)
+    for _ in range(12):
+        svi.step(*made.arguments)
+        svi.optim.step()
+    assert svi.compiled
+    assert len(svi._variants) == 1
