@@ -103,13 +103,17 @@ class Rates:
 
     def are_as_handed(self) -> bool:
         """Whether every setting is what the graph and the device have, as in most steps."""
-        return self._only_read and bool(self._seen) and list(map(list, self._values)) == self._seen
+        return (
+            self._only_read
+            and bool(self._seen)
+            and len(self.optimizers) == len(self._objects)
+            and list(map(list, self._values)) == self._seen
+        )
 
     def have_changed(self) -> bool:
         """Whether an optimizer was replaced, or a setting changed that is no rate."""
-        replaced = len(self._objects) != len(self.optimizers) or not all(
-            map(is_, self.optimizers.values(), self._objects)
-        )
+        there = self.optimizers.values()
+        replaced = len(there) != len(self._objects) or not all(map(is_, there, self._objects))
         of_rules = (rule.optimizer.param_groups[0] for rule in self._rules)
         loaded = not all(map(is_, of_rules, self._groups))
         return replaced or loaded or self._fixed_settings() != self._fixed

@@ -19,6 +19,7 @@ from pyro_vae.compiled.reach import PLAIN, Place, reached
 __all__ = ["Program"]
 
 EMPTY: Mapping[str, Tensor] = {}
+SINGLE = (True, False, None)
 FIXED = (tuple, MethodType, partial)
 
 
@@ -173,9 +174,12 @@ def _conjunction(places: list[Place], containers: list[Any]) -> Callable[[], boo
     names: dict[str, Any] = {"len": len}
     terms = ["True"]
     for n, place in enumerate(places):
-        names |= {f"o{n}": place.owner, f"k{n}": place.key, f"v{n}": place.value}
-        read = f"o{n}[k{n}]" if place.read is getitem else f"o{n}.{place.key}"
-        terms.append(f"{read} is v{n}")
+        owner, key, value = f"o{id(place.owner)}", f"k{n}", f"v{n}"
+        names |= {owner: place.owner, key: place.key, value: place.value}
+        key = repr(place.key) if type(place.key) in (str, int) else key
+        value = repr(place.value) if any(place.value is each for each in SINGLE) else value
+        read = f"{owner}[{key}]" if place.read is getitem else f"{owner}.{place.key}"
+        terms.append(f"{read} is {value}")
     for n, container in enumerate(containers):
         names[f"c{n}"] = container
         terms.append(f"len(c{n}) == {len(container)}")

@@ -13,7 +13,9 @@ from operator import getitem
 from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+from pyro.optim import PyroOptim
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 __all__ = ["PLAIN", "Place", "reached"]
 
@@ -21,7 +23,7 @@ PLAIN = frozenset((int, float, complex, str, bytes, bool, type(None)))
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 HELD = ("_parameters", "_buffers", "_modules", *HOOKS)
 INTERNAL = frozenset(vars(nn.Module())) - {"training"}
-LEAVES = (Tensor, type, ModuleType, Enum)
+LEAVES = (Tensor, type, ModuleType, Enum, Optimizer, PyroOptim)
 LARGE = 256
 MOST = 4096
 PATHS = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
@@ -80,7 +82,8 @@ def reached(roots: Mapping[str, Any]) -> tuple[dict[Any, Place], list[Any]]:
             if len(places) == MOST:
                 return places, list(containers.values())
             with suppress(AttributeError, ValueError):  # a slot or a cell that is empty
-                own = path if key in SILENT else f"{path}.{key}"
+                name = key if isinstance(key, str | int) else type(key).__name__
+                own = path if name in SILENT else f"{path}.{name}"
                 place = places[id(owner), key] = Place.at(read, owner, key, own)
                 if not isinstance(place.value, LEAVES):
                     waiting.append((place.value, own))

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import getitem
 from typing import Any
 
 import pyro
 import torch
 from pyro.infer.elbo import ELBO
-from pyro.infer.util import zero_grads
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from pyro_vae.compiled.backends import Replay, replay_of
-from pyro_vae.compiled.capture import Capture, Outputs, Step, capture
-from pyro_vae.compiled.finite import FiniteSVI, all_finite, buffers_of
+from pyro_vae.compiled.capture import Outputs, Step, capture
+from pyro_vae.compiled.finite import FiniteSVI, buffers_of
+from pyro_vae.compiled.outside import optimizer_of, update_outside
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.private import pytree
 from pyro_vae.compiled.program import Program
 from pyro_vae.compiled.reach import Place
 from pyro_vae.compiled.signature import signature
 from pyro_vae.compiled.update_rules import rule_of
+from pyro_vae.compiled.variants import Variant, Variants
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 
 __all__ = ["CompiledSVI"]
-
-MOST_VARIANTS = 8
 
 
 class CompiledSVI(FiniteSVI):
@@ -99,7 +96,7 @@ class CompiledSVI(FiniteSVI):
         self._loss = loss
         self._program = Program({})
         self._fixed: list[Place] = []
-        self._variants: dict[Any, _Variant] = {}
+        self._variants = Variants()
         self._step: Step | None = None
         self._trained: set[int] = set()
         self._rates = Rates([])
@@ -108,7 +105,7 @@ class CompiledSVI(FiniteSVI):
     @property
     def compiled(self) -> bool:
         """Whether there is a compiled step yet."""
-        return any(variant.replay is not None for variant in self._variants.values())
+        return self._variants.compiled > 0
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Make one gradient step on the loss.
@@ -146,7 +143,7 @@ class CompiledSVI(FiniteSVI):
             assert variant.outputs is not None
             return self._finished(variant.outputs, variant.replay(given, self._loss))
         self.check()
-        variant = self._variant(key)
+        variant = self._variants.find(key, self._program.change)
         try:
             if self._pays(variant):
                 return self._traced(variant, given, args, kwargs)
@@ -199,7 +196,7 @@ class CompiledSVI(FiniteSVI):
     def _prepare(self, parameters: list[Tensor]) -> None:
         """Find each parameter's update rule, and group those that are updated alike."""
         self._variants.clear()
-        optimizers = [self._optimizer(parameter) for parameter in parameters]
+        optimizers = [optimizer_of(self.optim, parameter) for parameter in parameters]
         rules = [rule_of(*pair) for pair in zip(parameters, optimizers, strict=True)]
         outside = [position for position, rule in enumerate(rules) if rule is None]
         self.outside = {type(optimizers[position]).__name__ for position in outside}
@@ -228,33 +225,16 @@ class CompiledSVI(FiniteSVI):
         ]
         self._program = Program(roots, named, self._fixed)
 
-    def _variant(self, key: Any) -> _Variant:
-        variant = self._variants.get(key)
-        if variant is None:
-            if len(self._variants) >= MOST_VARIANTS:
-                seen = "; ".join(str(layout) for layout, _ in [*self._variants][-2:])
-                change = f" ({self._program.change})" if self._program.change else ""
-                raise NotCapturable(
-                    f"Expected arguments of static shapes and values, and a program whose numbers "
-                    f"stay, got {MOST_VARIANTS + 1} combinations so far, among them {seen}"
-                    f"{change}; give numbers that change as tensors, and data in batches of one "
-                    f"size, or train with Pyro's step"
-                )
-            variant = self._variants[key] = _Variant(first=not self._variants)
-        if variant.refused:
-            raise NotCapturable(variant.refused)
-        return variant
-
-    def _pays(self, variant: _Variant) -> bool:
+    def _pays(self, variant: Variant) -> bool:
         """Whether to capture: the first variant at once, another one when it is frequent.
 
         Steps of a rarer variant, such as an epoch's last short batch, are Pyro's until they have
         taken as long as a capture does.
         """
-        done = sum(other.replay is not None for other in self._variants.values())
+        done = self._variants.compiled
         return variant.first or (done > 0 and variant.seconds > self.capture_seconds / done)
 
-    def _plain(self, variant: _Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _plain(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step."""
         began = time.perf_counter()
         loss, _ = self._stepped(self._arguments(args), kwargs)
@@ -264,7 +244,7 @@ class CompiledSVI(FiniteSVI):
         return pytree.tree_map(torch.as_tensor, loss)
 
     def _traced(
-        self, variant: _Variant, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, variant: Variant, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Make a step while tracing it; the second time, compare the traces and compile."""
         assert self._step is not None
@@ -295,20 +275,9 @@ class CompiledSVI(FiniteSVI):
                 f"what changes in tensors, or train with Pyro's step"
             )
         else:
-            self._compile(variant, traced)
+            variant.compile(traced)
         self.capture_seconds += time.perf_counter() - began
         return loss
-
-    def _compile(self, variant: _Variant, traced: Capture) -> None:
-        try:
-            variant.replay, variant.traced = replay_of(traced), None
-        except Exception as error:  # whatever the compiler raises, the step has been made
-            first = next(iter(str(error).splitlines()), "")
-            variant.refused = (
-                f"Expected the captured step to compile, got {type(error).__name__}: {first}; on "
-                f"a CPU a C++ compiler and room in the temporary folder are needed; or train with "
-                f"Pyro's step"
-            )
 
     def _finished(self, outputs: Outputs, values: Any) -> Any:
         """Return the loss, and let the optimizers outside the graph make their step."""
@@ -320,41 +289,8 @@ class CompiledSVI(FiniteSVI):
             left = [self._step.parameters[position] for position in outputs.left]
             for position, parameter in enumerate(left, count + len(outputs.kept)):
                 parameter.grad = values[position].clone()
-            self._update_outside(left)
+            update_outside(self._step, self.optim, left)
         return values[0] if outputs.single else outputs.unflatten(values[:count])
-
-    def _update_outside(self, parameters: list[Tensor]) -> None:
-        """Let optimizers outside the graph make their step, and undo one that is not finite."""
-        assert self._step is not None
-        changed = [
-            value.detach()
-            for parameter in parameters
-            for value in (parameter, *self._optimizer(parameter).state[parameter].values())
-            if isinstance(value, Tensor)
-        ]
-        before = [tensor.clone() for tensor in changed]
-        self.optim(parameters)
-        self._step.good.logical_and_(all_finite(parameters))
-        for tensor, value in zip(changed, before, strict=True):
-            tensor.copy_(torch.where(self._step.good, tensor, value))
-        zero_grads(parameters)
-
-    def _optimizer(self, parameter: Tensor) -> Any:
-        """A parameter's optimizer, or that which its schedule holds."""
-        found = self.optim.optim_objs[parameter]
-        return getattr(found, "optimizer", found)
 
     def _arguments(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return args if self.batch is None else self.batch(*args)
-
-
-@dataclass
-class _Variant:
-    """Steps of one signature: how they are made so far."""
-
-    first: bool = False
-    seconds: float = 0.0
-    refused: str = ""
-    traced: Capture | None = None
-    replay: Replay | None = None
-    outputs: Outputs | None = None

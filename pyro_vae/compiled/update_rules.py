@@ -57,7 +57,9 @@ class Rule(ABC):
         """What two rules must have in common to update one vector."""
         plain = (int, float, bool, tuple, type(None))
         found = (value for name, value in self.group.items() if name != "params")
-        return (type(self.optimizer), *(v if isinstance(v, plain) else id(v) for v in found))
+        made = float(self.memory.get("step") or 0)  # fewer for a parameter that was frozen
+        values = (v if isinstance(v, plain) else id(v) for v in found)
+        return (type(self.optimizer), made, *values)
 
     def plain_state(self) -> tuple[Any, Any]:
         """What ``advance`` changes."""

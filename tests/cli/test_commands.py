@@ -296,3 +296,22 @@ def test_ctrl_c_keeps_the_weights(tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["training"]["ended"] == "interrupted"
     assert {path.stem for path in (folder / "pictures").iterdir()} == PICTURES - {"audit"}
+
+
+@pytest.mark.parametrize("step", ["pyro", "compiled"])
+def test_a_run_that_ends_at_a_bad_step_keeps_its_good_epochs(command, tmp_path, step, monkeypatch):
+    monkeypatch.setattr("pyro_vae.compiled.backends._compiled", lambda capture, _: capture.graph)
+    folder = tmp_path / "r"
+    schedule = (
+        "train.schedule={kind: piecewise_constant, milestones: [2], factors: [1.0, 1.0e+36]}"
+    )
+    arguments = ("train.epochs=4", "train.lr=0.01", schedule, f"train.step={step}")
+    status, _, err = command("train", *SMALL[:-1], *arguments, "--out", folder)
+    assert status == 2
+    said = " ".join(err.split())
+    assert "(epoch 3, batch " in said
+    assert "the history of 2 whole epochs, are in" in said
+    assert all(value.isfinite().all() for value in load(folder).state_dict().values())
+    with (folder / "history.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2"]
+    assert not list(folder.rglob(".*"))

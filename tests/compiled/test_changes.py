@@ -13,6 +13,8 @@ from pyro_vae.core.errors import NotCapturable
 from tests.compiled.common import adam, assert_equal, trained
 from tests.compiled.programs import Program, regression
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*was not registered in the param store")
+
 
 @pytest.fixture(autouse=True)
 def as_captured(monkeypatch):
@@ -27,7 +29,13 @@ def captured_anew_at_once(monkeypatch):
 class Net(PyroModule):
     def __init__(self):
         super().__init__()
-        layers = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Dropout(0.1), nn.Linear(4, 1)
+        layers = (
+            nn.Linear(3, 4, bias=False),
+            nn.BatchNorm1d(4),
+            nn.Sigmoid(),
+            nn.Dropout(0.1),
+            nn.Linear(4, 1),
+        )
         self.layers = nn.Sequential(*layers)
         self.register_buffer("shift", torch.zeros(()))
         self.scale, self.schedule, self.calls = 1.0, {"weights": [1.0]}, 0
@@ -152,3 +160,17 @@ def test_a_dtype_by_default_and_autocast_are_followed():
         losses.append(float(svi.step(*made.arguments)))
     assert len(svi._variants) == 2
     assert all(loss == loss for loss in losses)
+
+
+def test_a_schedule_is_no_change_of_a_program_whose_loss_is_a_function():
+    def loss(model, guide, x):
+        return -pyro.poutine.trace(model).get_trace(x).log_prob_sum()
+
+    made = program()
+    settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.5}
+    svi = CompiledSVI(made.model, made.guide, pyro.optim.ExponentialLR(settings), loss)
+    for _ in range(12):
+        svi.step(*made.arguments)
+        svi.optim.step()
+    assert svi.compiled
+    assert len(svi._variants) == 1

@@ -1,5 +1,7 @@
 """Which form of the step a training takes, and that the forms agree."""
 
+import math
+
 import pyro
 import pytest
 import torch
@@ -109,6 +111,66 @@ def test_a_loss_that_explodes_is_named_and_the_weights_stay_good(as_captured, da
     with pytest.raises(NonFiniteLoss, match=r"at site '.' \(Independent\).*epoch 1"):
         fit(vae, data, epochs=3, lr=1e10, step="compiled", **QUIET)
     assert all(parameter.isfinite().all() for parameter in vae.parameters())
+
+
+class Rooted(torch.nn.Module):
+    """Has a gradient of NaN, and a finite value, where ``k`` is 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.k = torch.nn.Linear(2, 4), torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, z):
+        return self.inner(z) + torch.sqrt(self.k * self.k)
+
+
+@pytest.mark.parametrize("step", ["pyro", "compiled"])
+def test_a_gradient_that_is_not_finite_is_named(as_captured, data, step):
+    vae = a_vae(decoder=Rooted())
+    seen = []
+
+    def spoil(result):
+        if len(result.history) == 3:
+            vae.decoder.module.k.data.zero_()
+            seen.append({name: value.clone() for name, value in vae.state_dict().items()})
+
+    match = r"gradients of 1 of \d+ parameters .*decoder\.module\.k\) .*\(epoch 4, batch 0\)"
+    with pytest.raises(NonFiniteLoss, match=match):
+        fit(vae, data, epochs=9, step=step, on_epoch=spoil, **QUIET)
+    for name, value in vae.state_dict().items():
+        assert torch.equal(value, seen[0][name]), name
+
+
+class Bounded(torch.nn.Module):
+    """Gives NaN for a code that comes from one row of the data, which is marked by its size."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.limit = torch.nn.Linear(4, 4), torch.tensor(math.inf)
+
+    def forward(self, x):
+        far = (x.abs().amax(-1, keepdim=True) > self.limit).to(x.dtype)
+        return self.inner(x) + torch.sqrt(-far)
+
+
+@pytest.mark.parametrize("step", ["pyro", "compiled"])
+def test_the_batch_and_the_rows_are_those_that_failed(as_captured, step):
+    x = torch.randn(96, 4, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
+    x[17] = 5.0
+    vae = a_vae(encoder=Bounded())
+
+    def limit(result):
+        if len(result.history) == 3:
+            vae.encoder.module.limit.fill_(4.0)
+
+    with pytest.raises(NonFiniteLoss) as caught:
+        fit(vae, as_dataset(x, validation=0, test=0), epochs=9, step=step, on_epoch=limit, **QUIET)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        rows = torch.randperm(96, generator=order)
+    place = int((rows == 17).nonzero())
+    assert f"(epoch 4, batch {place // 32})" in str(caught.value)
+    assert f"in 1 of 32 rows of the batch (first: [{place % 32}])" in str(caught.value)
 
 
 @pytest.mark.parametrize("step", ["pyro", "compiled"])
