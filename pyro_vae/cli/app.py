@@ -88,6 +88,7 @@ def explain(error: Exception) -> int:
 
 def fail(message: str, status: int) -> int:
     """Print an error, and return its exit status."""
-    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    color = None if os.environ.get("NO_COLOR") else "red"
+    typer.secho("error: ", fg=color, bold=color is not None, err=True, nl=False)
     typer.echo(message, err=True)
     return status

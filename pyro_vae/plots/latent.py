@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
@@ -34,6 +35,10 @@ Floats = NDArray[np.float64]
 _MOST_CLASSES = 20
 _MOST, _POINTS = 8, 1000  # data, and codes of each, in panels
 _FAINT = "#c9cdd3"
+# Paul Tol's muted scheme, whose colors differ for colour-blind readers too, and a grey:
+# https://sronpersonalpages.nl/~pault
+SAFE = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#aa4499", "#44aa99", "#882255",
+        "#999933", "#777777")  # fmt: skip
 
 
 @styled
@@ -129,6 +134,11 @@ def _scatter(
         return
     colours = {label: colour for label, (_, colour) in classes.items()}
     axes.scatter(x, y, color=[colours[label] for label in labels[order]], alpha=0.8, **style)
+    for label, (name, _) in classes.items():  # by name too, where colors look alike
+        own = labels[order] == label
+        place = (np.median(x[own]), np.median(y[own]))
+        halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
+        axes.annotate(name, place, ha="center", va="center", weight="bold", path_effects=halo)
     _legend(axes, dict(classes.values()), prior)
 
 
@@ -181,10 +191,10 @@ def _classes(labels: NDArray[Any], names: Any) -> dict[Any, tuple[str, Any]] | N
         if np.issubdtype(labels.dtype, np.number):
             return None
         raise DataError(f"labels: expected at most {_MOST_CLASSES} classes, got {len(found)}")
-    colours = matplotlib.colormaps["tab10" if len(found) <= 10 else "tab20"]
+    colours = SAFE if len(found) <= len(SAFE) else matplotlib.color_sequences["tab20"]
     named = names if isinstance(names, Mapping) else dict(zip(found, names or (), strict=False))
     return {
-        label: (str(named.get(label, label)), colours(index)) for index, label in enumerate(found)
+        label: (str(named.get(label, label)), colours[index]) for index, label in enumerate(found)
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyro_vae.report.table import Table
 
 if TYPE_CHECKING:
-    import rich.table
+    pass
 
 __all__ = ["ShownAsTable", "as_json"]
 
@@ -53,8 +53,8 @@ class ShownAsTable:
 
     __repr__ = __str__
 
-    def __rich__(self) -> rich.table.Table:
-        return self.table().__rich__()
+    def __rich__(self) -> Table:
+        return self.table()
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 import numpy as np
 
@@ -39,6 +39,7 @@ _RULE = "1px solid rgba(128,128,128,.45)"
 _MARKED = re.compile(r"([\\`*~|<\[]|(?<![^\W_])_|_(?![^\W_]))")
 _NUMERIC = re.compile(r"[-+]?(\d|inf\b|\.\d)")
 _UNBROKEN = 24  # longest cell, in characters, that is not wrapped: a number with its error
+_GAP = 3  # between two columns of rich's
 _PAD = {"left": str.ljust, "right": str.rjust, "center": str.center}
 _MARKDOWN_RULE = {"left": ":{}-", "right": "-{}:", "center": ":{}:"}
 
@@ -131,7 +132,8 @@ class Table:
 
     __repr__ = __str__
 
-    def __rich__(self) -> rich.table.Table:
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[rich.table.Table]:
+        """As a table whose words stay whole; where that is too wide, one block a row."""
         from rich import box
         from rich.table import Table as RichTable
         from rich.text import Text
@@ -143,11 +145,24 @@ class Table:
             title_justify="left",
             caption_justify="left",
         )
-        for name, side in zip(self.columns, self.justify, strict=True):
-            table.add_column(Text(name), overflow="fold", justify=side)
-        for row in self.rows:
-            table.add_row(*(Text(cell.text, _RICH[cell.style]) for cell in row))
-        return table
+        shown = [[Text(cell.text, _RICH[cell.style]) for cell in row] for row in self.rows]
+        texts = [[n, *column] for n, column in zip(self.columns, self._columns(), strict=True)]
+        widths = _shared(texts, options.max_width - _GAP * len(texts) - 1)
+        if widths:
+            for name, side, width in zip(self.columns, self.justify, widths, strict=True):
+                table.add_column(Text(name), overflow="fold", justify=side, width=width)
+            for row in shown:
+                table.add_row(*row)
+        else:
+            table.show_header = False
+            table.add_column(style="dim", no_wrap=True)
+            table.add_column(overflow="fold")
+            for row in shown:
+                for name, text in zip(self.columns, row, strict=True):
+                    if text.plain:
+                        table.add_row(Text(name), text)
+                table.add_section()
+        yield table
 
     def _repr_html_(self) -> str:
         heads = zip(self.columns, self.justify, strict=True)
@@ -189,6 +204,24 @@ def _side(texts: list[str]) -> Justify:
     """Right for a column of numbers, left for any other."""
     said = [text for text in texts if text not in {MISSING, ""}]
     return "right" if said and all(_NUMERIC.match(text) for text in said) else "left"
+
+
+def _shared(columns: list[list[str]], room: int) -> list[int]:
+    """Widths of columns whose words stay whole; none if there is too little room."""
+    widths = [max(map(_unbroken, texts)) for texts in columns]
+    wanted = [max(map(len, texts)) - width for texts, width in zip(columns, widths, strict=True)]
+    room -= sum(widths)
+    if room < 0:
+        return []
+    for index in sorted(range(len(widths)), key=wanted.__getitem__):
+        widths[index] += min(wanted[index], room)
+        room -= min(wanted[index], room)
+    return widths
+
+
+def _unbroken(text: str) -> int:
+    """Width of a number with its error, or of the longest word of a text."""
+    return len(text) if _NUMERIC.match(text) else max(map(len, text.split()), default=0)
 
 
 def _flat(text: str) -> str:

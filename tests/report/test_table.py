@@ -121,3 +121,19 @@ def test_wrong_number_of_cells():
         table.add("only")
     with pytest.raises(ValueError, match="Expected justify to have 2 entries"):
         Table("", ["a", "b"], justify=["left"])
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 150])
+def test_words_and_numbers_stay_whole_at_any_width(width):
+    table = Table("Audit", ["quantity", "method", "value", "difference", "verdict"])
+    method = "closed form, written by hand beside the particles of Trace_ELBO"
+    table.add("log_likelihood", method, "-23.649 ± 0.029", "+0.028 ± 0.029", Cell("agrees"))
+    table.add("", "TraceMeanField_ELBO", "-23.651 ± 0.030", "", Cell("reference"))
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    shown = console.file.getvalue()
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= width
+    for text in ("log_likelihood", "TraceMeanField_ELBO", "-23.649 ± 0.029", "reference"):
+        assert text in shown
+    for word in method.split():
+        assert word in shown
