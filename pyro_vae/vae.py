@@ -25,6 +25,7 @@ from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
 from pyro_vae.data.standardization import Standardization
 from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
+from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
 
@@ -211,6 +212,28 @@ class VAE(UniqueModule):
             drawn: Tensor = p.sample() if sample else p.mean
             return drawn if standardized else self.inverse(drawn)
 
+    def table(self) -> Table:
+        """Its components: what each one is, and how many parameters it has."""
+        sizes = f"x of shape {self.event_shape}, z of size {self.latent_dim}"
+        title = f"{type(self).__name__}: {sizes}, {_count(self):,} parameters"
+        table = Table(title, ["component", "kind", "arguments", "parameters"])
+        for name in FAMILIES:
+            part = getattr(self, name)
+            declared = declaration_of(part)
+            given = (
+                dict(declared) if isinstance(declared, dict) else {"kind": type(declared).__name__}
+            )
+            kind = given.pop("kind")
+            arguments = ", ".join(f"{key}={value}" for key, value in given.items())
+            table.add(name, kind, arguments, f"{_count(part):,}")
+        return table
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
     @property
     def declaration(self) -> dict[str, Any]:
         """The arguments that rebuild this model: ``VAE(**vae.declaration)``.
@@ -271,3 +294,7 @@ class VAE(UniqueModule):
             check_shapes("posterior(encoder(x))", posterior, (2,), code)
             check_supports(posterior, prior)
             check_shapes("likelihood(decoder(z))", self.decode(z), (2,), data)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

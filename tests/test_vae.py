@@ -215,8 +215,14 @@ def test_weights_come_back_from_a_file(vae, x, tmp_path):
 
 
 def test_repr_shows_the_parts(vae):
+    total = sum(parameter.numel() for parameter in vae.parameters())
+    assert f"{total:,} parameters" in repr(vae)
     for name in ("prior", "likelihood", "posterior", "decoder", "encoder"):
-        assert f"({name}): {type(getattr(vae, name)).__name__}(" in repr(vae)
+        row = next(line for line in repr(vae).splitlines() if line.startswith(name))
+        assert vae.declaration[name]["kind"] in row
+        count = sum(parameter.numel() for parameter in getattr(vae, name).parameters())
+        assert row.endswith(f"{count:,}")
+    assert vae._repr_html_().count("<tr>") == 6
 
 
 def test_a_model_can_be_in_double_precision(vae, x):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,11 +92,6 @@ class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(*batch, *input_shape)`` to ``(*batch, *output_shape)``."""
         return super().forward(x / self.input_unit)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Take weights without a unit for those of unit 1."""
-        state_dict.setdefault(f"{prefix}input_unit", torch.ones_like(self.input_unit))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class ModuleNetwork(BatchedNetwork):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -56,17 +56,6 @@ class OwnUnits(Likelihood):
         if free and not self.measured:
             self.unit.copy_(magnitude)
             self.measured.fill_(True)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Take the weights of a model without a unit for those of one whose unit is 1."""
-        if "unit" in self._buffers and f"{prefix}unit" not in state_dict:
-            state_dict[f"{prefix}unit"] = torch.ones_like(self.unit)
-            state_dict[f"{prefix}measured"] = torch.ones_like(self.measured)
-        for name, parameter in self._parameters.items():
-            old = state_dict.get(prefix + name)
-            if parameter is not None and old is not None and old.dim() == parameter.dim() - 1:
-                state_dict[prefix + name] = old.expand(parameter.shape)  # now in parts
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _of_counts(x: Tensor) -> str:

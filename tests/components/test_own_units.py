@@ -107,20 +107,6 @@ OLD = [{"kind": "gaussian", "scale": "per_dimension"}, "student_t", "negative_bi
 
 
 @pytest.mark.parametrize("likelihood", OLD, ids=str)
-def test_weights_of_before_there_were_units_keep_their_meaning(x, likelihood):
-    vae = a_vae(likelihood)
-    old = {k: v for k, v in vae.state_dict().items() if k.split(".")[-1]
-           not in {"unit", "measured", "input_unit"}}  # fmt: skip
-    for name in [name for name in old if "raw_" in name]:
-        old[name] = torch.full_like(old[name][0], 0.1)
-    vae.load_state_dict(old)
-    before = vae.decode(torch.ones(2)).variance
-    vae.initialize(100 * x.abs().round())
-    assert torch.equal(vae.decode(torch.ones(2)).variance, before)
-    parts = [p for name, p in vae.likelihood.named_parameters()]
-    assert all(torch.equal(p, torch.full_like(p, 0.1)) for p in parts)
-
-
 @pytest.mark.parametrize("cls", [Poisson, NegativeBinomial])
 def test_large_counts_are_not_capped(cls):
     x = torch.tensor([[2e7], [5e7]])
