@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_file", "read_file", "read_text"]
+__all__ = ["open_file", "read_file"]
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -28,12 +28,7 @@ def open_file(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read_file(path: Path) -> bytes:
-    """A regular file's bytes; raises as :func:`open_file` does."""
+def read_file(path: Path, most: int = -1) -> bytes:
+    """A regular file's bytes, or the first of them; raises as :func:`open_file` does."""
     with open_file(path) as file:
-        return file.read()
-
-
-def read_text(path: Path) -> str:
-    """A regular file's text in UTF-8; raises as :func:`open_file` does."""
-    return read_file(path).decode()
+        return file.read(most)

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.files import read_file
 from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.pictures import Bytes, Channels, Fit, decoded, formats, pixels, stacked
 from pyro_vae.data.prepare import Raw
@@ -87,7 +88,7 @@ class ImageFolder(Source):
 
     def _picture(self, path: Path) -> Bytes:
         try:
-            image = decoded(path.read_bytes(), str(path))
+            image = decoded(read_file(path), str(path))
             return pixels(image, self.channels, self.size, self.fit)
         except (OSError, ValueError) as error:
             raise DataError(

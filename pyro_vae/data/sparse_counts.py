@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.files import read_file
 from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -90,7 +91,7 @@ class SparseCounts(Source):
             return ()
         path = expanded(self.vocab)
         try:
-            return tuple(path.read_text(encoding="utf-8").splitlines())
+            return tuple(read_file(path).decode().splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path}: expected a text file with one word a line, got: "

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from pyro_vae.core.errors import DeclarationError
-from pyro_vae.core.files import read_text
+from pyro_vae.core.files import read_file
 from pyro_vae.core.messages import shown
 
 __all__ = ["dump", "override", "parse_value", "read_mapping", "read_yaml"]
@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         DeclarationError: if the file is missing, or is not a YAML mapping.
     """
     try:
-        return read_mapping(read_text(path), str(path))
+        return read_mapping(read_file(path, LONGEST + 1).decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DeclarationError(f"expected a YAML file, but {reason}", str(path)) from None
