@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pyro_vae import VAE
 from pyro_vae.cli.app import app, guarded
 from pyro_vae.core.errors import DeclarationError, PyroVAEError
+from pyro_vae.core.schema import arguments_model
 from pyro_vae.experiment import run
 from pyro_vae.experiment.declaration import FAMILIES, Experiment
 from pyro_vae.experiment.yaml_file import dump, override
@@ -66,12 +67,26 @@ words = st.one_of(
     st.sampled_from(NUMBERS + REALS).map(lambda number: f"{number}"[:400]),
 )  # fmt: skip
 overrides = st.builds("{}={}".format, st.sampled_from(PATHS) | st.text(max_size=6), words)
+ARGUMENTS = [
+    (path, kind, name)
+    for path, family in {
+        "model.prior": "prior", "model.likelihood": "likelihood", "guide.posterior": "posterior",
+        "model.decoder": "network", "guide.encoder": "network", "objective": "objective",
+        "train.schedule": "schedule", "data": "data",
+    }.items()
+    for kind, cls in FAMILIES[family].kinds().items()
+    if kind not in ("huggingface", "torchvision")  # which may download
+    for name in (*arguments_model(cls).model_fields, "kind")
+    if name != "download"
+]  # fmt: skip
 FILES = ["manifest.json", "metrics.json", "experiment.yaml", "weights.safetensors"]
 cases = st.one_of(
     st.tuples(st.just("overrides"), st.lists(overrides, min_size=1, max_size=3)),
     st.tuples(st.just("arguments"), st.lists(words, min_size=1, max_size=3)),
     st.tuples(st.just("file"), st.binary(max_size=60) | st.sampled_from(TEXTS).map(str.encode)),
     st.tuples(st.just("declaration"), st.tuples(st.sampled_from(PATHS), values)),
+    st.tuples(st.just("argument"), st.tuples(
+        st.sampled_from(ARGUMENTS), words)),
     st.tuples(st.just("python"), st.tuples(values, values, values)),
     st.tuples(st.just("settings"), st.dictionaries(
         st.sampled_from([*TrainSettings.model_fields, "other"]), values, max_size=3)),
@@ -137,6 +152,11 @@ class Bench:
     def overrides(self, case, out):
         return self.trained([*self.start, *case], out)
 
+    def argument(self, case, out):
+        (path, kind, name), text = case
+        more = [] if name == "kind" else [f"{path}.{name}={text}"]
+        return self.trained([*self.start, f"{path}.kind={kind}", *more], out)
+
     def arguments(self, case, out):
         plain = [word for word in case if word not in ("digits", "mnist")]
         status, _ = command(*plain, "--out", out)
@@ -164,12 +184,13 @@ class Bench:
 
     def python(self, case, out):
         shape, latent, prior = case
-        try:
-            VAE((4,), 2, prior=prior)
-            VAE(shape, latent)
-        except PyroVAEError:
-            return "refused"
-        return "built"
+        end = "built"
+        for arguments, part in (((4,), 2), prior), ((shape, latent), "standard_normal"):
+            try:
+                VAE(*arguments, prior=part)
+            except PyroVAEError:
+                end = "refused"
+        return end
 
     def settings(self, case, out):
         try:

@@ -60,9 +60,9 @@ class RunFolder:
             RunFolderError: if it exists and is not empty, or cannot be created.
         """
         cls.check_new(path)
-        folder = cls(path)
+        folder, existed = cls(path), path.exists()
         with folder.writing(path):
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=existed)  # of two at once, one is refused
         return folder
 
     @classmethod
