@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import typer
 
 from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, train
+from pyro_vae.core.messages import printable
 
 app = typer.Typer(
     name="pyro-vae",
@@ -75,6 +77,8 @@ def explain(error: Exception) -> int:
 
     if isinstance(error, PyroVAEError):
         return fail(str(error), 2)
+    if (limit := beyond(error)) is not None:
+        return fail(limit, 2)
     if isinstance(error, OSError):
         return fail(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
     if os.environ.get("PYRO_VAE_DEBUG"):
@@ -86,9 +90,27 @@ def explain(error: Exception) -> int:
     )
 
 
+def beyond(error: Exception) -> str | None:
+    """What to say where a setting asks for more than the machine, or a number, can hold."""
+    text = str(error).split("\n")[0]
+    memory = re.search(r"memory|allocate", text) and isinstance(error, RuntimeError)
+    if memory or isinstance(error, MemoryError):
+        return (
+            f"expected settings that fit into memory, got too little: {text or 'none left'}; ask "
+            f"for less: train.batch_size, objective.particles, the networks' sizes, the data"
+        )
+    if isinstance(error, RecursionError):
+        return "expected a declaration of a few levels, got one nested too deeply; flatten it"
+    if isinstance(error, OverflowError) or (
+        isinstance(error, RuntimeError) and re.search(r"overflow|too large", text)
+    ):
+        return f"expected numbers that 64 bits can hold, got a larger one: {text}; lower it"
+    return None
+
+
 def fail(message: str, status: int) -> int:
     """Print an error, and return its exit status."""
     color = None if os.environ.get("NO_COLOR") else "red"
     typer.secho("error: ", fg=color, bold=color is not None, err=True, nl=False)
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
     return status

@@ -14,9 +14,11 @@ from pyro_vae.cli.common import import_components, say, show
 def audit(
     run: options.RunPath,
     particles: Annotated[
-        int, typer.Option(min=100, help="Draws for each datum and method.")
+        int, typer.Option(min=100, max=10**7, help="Draws for each datum and method.")
     ] = 1000,
-    data: Annotated[int, typer.Option(min=1, help="Number of data, from the scored split.")] = 64,
+    data: Annotated[
+        int, typer.Option(min=1, max=10**6, help="Number of data, from the scored split.")
+    ] = 64,
     seed: options.Seed = 0,
     html: Annotated[Path | None, typer.Option(help="Also write the table as HTML.")] = None,
     per_datum: Annotated[

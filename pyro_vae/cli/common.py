@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import sys
@@ -13,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+IMPORTED: set[str] = set()  # modules that came from files of the user's
 
 
 def console() -> Console:
@@ -28,7 +33,7 @@ def console() -> Console:
 
 def say(text: str) -> None:
     """Print a sentence without markup."""
-    console().print(text, markup=False)
+    console().print(printable(text), markup=False)
 
 
 def show(table: Any, *, markdown: bool = False) -> None:
@@ -88,7 +93,7 @@ def import_components(names: Sequence[str] | None) -> None:
             _import(name)
         except DeclarationError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DeclarationError(
                 f"{name}: expected an importable file or module, got {type(error).__name__}: "
                 f"{error}",
@@ -101,9 +106,23 @@ def _import(name: str) -> None:
     if path.suffix != ".py":
         importlib.import_module(name)
         return
+    if path.stem not in IMPORTED and _is_taken(path.stem):
+        raise DeclarationError(
+            f"{name}: expected a name of its own, got that of Python's or a package's module "
+            f"{path.stem}, which it would replace; rename the file",
+            "--import",
+        )
+    IMPORTED.add(path.stem)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a module of this name is loaded, or found anywhere but in the current folder."""
+    places = [place for place in sys.path if Path(place).resolve() != Path.cwd()]
+    found = importlib.machinery.PathFinder.find_spec(name, places)
+    return name in sys.stdlib_module_names or name in sys.modules or found is not None

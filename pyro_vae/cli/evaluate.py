@@ -20,12 +20,18 @@ def evaluate(
     nll: options.Samples = None,
     ais: Annotated[
         int | None,
-        typer.Option(min=2, metavar="T", help="Also by annealing over T temperatures (1000)."),
+        typer.Option(
+            min=2, max=10**7, metavar="T", help="Also by annealing over T temperatures (1000)."
+        ),
     ] = None,
-    chains: Annotated[int, typer.Option(min=2, help="Annealed chains for each datum.")] = 16,
+    chains: Annotated[
+        int, typer.Option(min=2, max=10**6, help="Annealed chains for each datum.")
+    ] = 16,
     sandwich: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Bound annealing's error on N simulated data."),
+        typer.Option(
+            min=2, max=10**7, metavar="N", help="Bound annealing's error on N simulated data."
+        ),
     ] = None,
     data_count: options.DataCount = None,
     seed: options.Seed = 0,

@@ -16,7 +16,9 @@ def generate(
     out: Annotated[
         Path, typer.Option(help="Output file: a picture (.png) or an array (.npy).")
     ] = Path("samples.png"),
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of samples.")] = 60,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=10**7, help="Number of samples.")
+    ] = 60,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw x ~ p(x|z), not the mean of p(x|z).")
     ] = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pyro_vae.core.bounds import LARGEST_SEED, LARGEST_SIZE
+
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Imports = Annotated[
     list[str] | None,
@@ -17,15 +19,20 @@ Imports = Annotated[
     ),
 ]
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="The split to score.")]
-Particles = Annotated[int, typer.Option(min=1, help="Draws from q(z|x) for each datum.")]
+Particles = Annotated[
+    int, typer.Option(min=1, max=10**6, help="Draws from q(z|x) for each datum.")
+]
 Samples = Annotated[
     int | None,
-    typer.Option(min=2, metavar="K", help="Also -log p(x), by K importance samples (5000)."),
+    typer.Option(
+        min=2, max=10**9, metavar="K", help="Also -log p(x), by K importance samples (5000)."
+    ),
 ]
 DataCount = Annotated[
-    int | None, typer.Option(min=1, help="Score only this many data, evenly spaced.")
+    int | None,
+    typer.Option(min=1, max=LARGEST_SIZE, help="Score only this many data, evenly spaced."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every draw.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of every draw.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Root = Annotated[
     str | None, typer.Option(help="Where the data are, if moved: their folder, or the file.")

@@ -29,12 +29,14 @@ def reproduce(
     schedule: Annotated[
         str, typer.Option(help="short (two cores, minutes) or paper (the paper's own).")
     ] = "short",
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, ...")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds: 0, 1, ...")] = 1,
     samples: Annotated[
-        int | None, typer.Option(min=2, metavar="K", help="Importance samples for the NLL.")
+        int | None,
+        typer.Option(min=2, max=10**9, metavar="K", help="Importance samples for the NLL."),
     ] = None,
     data_count: Annotated[
-        int | None, typer.Option(min=2, help="Score only this many test data, evenly spaced.")
+        int | None,
+        typer.Option(min=2, max=10**9, help="Score only this many test data, evenly spaced."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the runs; by default a new one in runs/.")
@@ -54,7 +56,7 @@ def reproduce(
       pyro-vae reproduce vamp-dynamic-standard vamp-dynamic-vamp --schedule paper --seeds 3
     """
     arguments = [*(names or ()), *context.args]
-    chosen = list(takewhile(lambda text: "=" not in text and text[0] != "-", arguments))
+    chosen = list(takewhile(lambda text: "=" not in text and not text.startswith("-"), arguments))
     overrides = assignments(arguments[len(chosen) :])
     import_components(imports)
     from pyro_vae.experiment.reproduction import reproduce as runs

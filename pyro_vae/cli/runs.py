@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import typer
+
 from pyro_vae.core.errors import CheckpointError, DataError, RunFolderError
 from pyro_vae.core.messages import listed
 from pyro_vae.data.dataset import DataSet
@@ -50,10 +52,20 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
 
 
 def _check_same_data(run: OpenRun) -> None:
+    if METRICS not in run.folder:
+        typer.echo(
+            f"{run.folder.path}: stopped before it was scored, so that its data cannot be "
+            f"compared with those it was trained on",
+            err=True,
+        )
+        return
     try:
         recorded = Identity.from_dict(run.folder.read_json(METRICS)["scores"]["identity"])
-    except (CheckpointError, KeyError, TypeError):
-        return  # a run that was stopped before it was scored
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{run.folder.path / METRICS}: expected the identity of the data, got {error!r}; "
+            f"train again"
+        ) from None
     if recorded != run.data.identity:
         raise DataError(
             f"Expected the data of the run, {recorded}, got {run.data.identity}; put the same "

@@ -75,9 +75,8 @@ def _is_file(argument: str) -> bool:
 
 
 def new_folder(name: str) -> Path:
-    """A new folder in runs/, named for the time and the data."""
+    """A new folder in runs/, named for the time and the data, and by chance."""
+    import secrets
     from datetime import datetime
 
-    base = Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}")
-    candidates = (base, *(base.with_name(f"{base.name}-{n}") for n in range(2, 1000)))
-    return next(path for path in candidates if not path.exists())
+    return Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(3)}")

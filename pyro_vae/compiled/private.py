@@ -5,7 +5,13 @@ Tried with torch 2.11.0 and 2.14.1. Each name has a reason, and a fallback where
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +29,7 @@ __all__ = [
     "written_arguments",
 ]
 
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
 OpOverload: Any = torch._ops.OpOverload
 
 
@@ -40,10 +47,33 @@ def compile_graph(graph: GraphModule, inputs: Sequence[Tensor], options: dict[st
     ``torch._inductor.compile`` takes the graph as it is, without Dynamo's guards, which would cost
     a small step more than its kernels. Without it, ``torch.compile`` makes the same kernels.
     """
+    _keep_cache_private()
     compiler = getattr(torch._inductor, "compile", None)
     if compiler is None:
         return torch.compile(graph, fullgraph=True, dynamic=False, options=options)
     return compiler(graph, list(inputs), options=options)
+
+
+def _keep_cache_private() -> None:
+    """Give Inductor a cache that only this user can write, unless the user named one.
+
+    Its own is a folder of a known name where everyone can write, and it runs what it finds there.
+    """
+    if CACHE in os.environ or not hasattr(os, "getuid"):
+        return
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "pyro_vae" / "inductor"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.lstat()
+        ours = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid()
+        private = ours and not state.st_mode & 0o077 and os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        private = False
+    if not private:
+        folder = Path(tempfile.mkdtemp(prefix="pyro_vae-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[CACHE] = str(folder)
 
 
 def written_arguments(node: Node) -> Iterator[Any]:

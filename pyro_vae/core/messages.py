@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import typing
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["listed", "nearest", "readable", "shown"]
+__all__ = ["listed", "nearest", "printable", "readable", "shown"]
 
 
 COMPARISONS = {
@@ -59,8 +60,25 @@ def listed(names: Iterable[object], last: str = "or") -> str:
 
 def shown(value: object, width: int = 60) -> str:
     """The ``repr`` of a value, shortened to ``width``."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of a number of 5,000 digits, or a list within itself
+        text = f"a value that is too long to show, of type {type(value).__name__}"
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def printable(text: str) -> str:
+    r"""Text whose control characters, which a terminal would obey, are escaped; lines stay.
+
+    Example:
+        >>> print(printable("a\x1b[31m.npy"))
+        a\x1b[31m.npy
+    """
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"}
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )  # fmt: skip
 
 
 def readable(error: ValidationError, schema: type[BaseModel], path: str = "") -> list[str]:
@@ -105,7 +123,9 @@ def _sentence(details: dict[str, Any], at: Any, where: list[str]) -> str:
         return f"must be {listed(options)}, got {shown(value)}{nearest(value, options)}"
     if problem in COMPARISONS:
         key, sign = COMPARISONS[problem]
-        return f"must be {sign} {context[key]:g}, got {shown(value)}"
+        limit = context[key]
+        text = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+        return f"must be {sign} {text}, got {shown(value)}"
     text = str(details["msg"]).removeprefix("Value error, ")
     text = text.removeprefix("Input should be ").replace("an instance of Sequence", "a list")
     expected = WANTED.get(problem) or text

@@ -10,8 +10,9 @@ from functools import lru_cache
 from textwrap import dedent
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
+from pyro_vae.core.bounds import in_range
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import readable
 
@@ -32,11 +33,12 @@ FILLED_IN = frozenset(
 
 
 class Section(BaseModel):
-    """Base of every schema: strict types, no unknown keys."""
+    """Base of every schema: strict types, no unknown keys, no number out of range."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
     )
+    _in_range = field_validator("*")(in_range)
 
 
 def docstring_summary(cls: type) -> str:

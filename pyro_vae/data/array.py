@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from pyro_vae.data.locations import FilePath
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.numpy_files import read_arrays
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -55,6 +54,6 @@ class Array(Source):
 
     def read(self) -> Raw:
         """The array and its labels, as they are in the file."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         x, labels = read_arrays(path, self.key, self.labels)
         return Raw(x, labels, name=path.name)

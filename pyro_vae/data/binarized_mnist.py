@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import NonNegativeInt
 
+from pyro_vae.core.bounds import Seed
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.locations import FilePath, data_folder, missing_files
@@ -55,7 +55,7 @@ class BinarizedMNIST(Source):
         self,
         root: FilePath | None = None,
         binarization: Binarization = "none",
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__(binarization, validation=0, seed=seed)
         self.root = root

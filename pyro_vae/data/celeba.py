@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
+from pyro_vae.core.bounds import Seed
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
 from pyro_vae.data.binarization import Binarization
@@ -64,7 +65,7 @@ class Celeba(TorchvisionImages):
         root: FilePath | None = None,
         download: bool = False,
         binarization: Binarization = "none",
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__(root, download, 0, binarization=binarization, seed=seed)
         self.size = size

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from pyro_vae.core.files import open_file
 from pyro_vae.data.locations import FilePath
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.splits import Share
 from pyro_vae.data.torchvision_images import TorchvisionImages
-from pyro_vae.data.unpacked import unpack
+from pyro_vae.data.unpacked import Room, unpack
 
 __all__ = ["EMNIST"]
 
@@ -71,12 +72,13 @@ class EMNIST(TorchvisionImages):
         if archive.suffix != ".zip":
             unpack(archive, folder)
             return
-        with zipfile.ZipFile(archive) as packed:
+        room = Room(folder)
+        with open_file(archive) as file_of_all, zipfile.ZipFile(file_of_all) as packed:
             for name in packed.namelist():
                 file = PurePosixPath(name)
                 if file.match(f"gzip/emnist-{self.split}-*.gz"):
-                    content = gzip.decompress(packed.read(name))
-                    (folder / file.stem).write_bytes(content)
+                    with packed.open(name) as member, gzip.open(member) as content:
+                        room.copy(content, folder / file.stem)
 
     def adjusted(self, x: Tensor) -> Tensor:
         """Images that stand upright."""

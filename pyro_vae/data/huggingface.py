@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
-from pyro_vae.data.locations import FilePath
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.pictures import Bytes, Channels, pixels, stacked
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -109,7 +109,7 @@ class Huggingface(Source):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the library's, about itself
-                return datasets.load_dataset(str(Path(self.path).expanduser()), self.name)
+                return datasets.load_dataset(str(expanded(self.path)), self.name)
         except Exception as error:  # of networks, servers, disks, and the library's many readers
             cause = " ".join(str(error).split()) or type(error).__name__
             raise DataError(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import printable
 
 __all__ = ["Identity", "digest"]
 
@@ -74,7 +75,7 @@ binarization none]
     def __str__(self) -> str:
         other = "" if self.preprocessing == "none" else f"; {self.preprocessing}"
         return (
-            f"{self.name} [sha256 {self.sha256}; train {self.train}, validation "
+            f"{printable(self.name)} [sha256 {self.sha256}; train {self.train}, validation "
             f"{self.validation}, test {self.test}; split seed {self.seed}; "
             f"binarization {self.binarization}{other}]"
         )

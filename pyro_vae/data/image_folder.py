@@ -12,7 +12,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.data.locations import FilePath
+from pyro_vae.core.files import read_file
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.pictures import Bytes, Channels, Fit, decoded, formats, pixels, stacked
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -68,7 +69,7 @@ class ImageFolder(Source):
 
     def read(self) -> Raw:
         """Intensities of the images, in the order of their names, and labels if there are any."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         if not path.is_dir():
             what = "a file" if path.is_file() else "no such folder"
             raise DataError(f"{path}: expected a folder of images, got {what}")
@@ -87,7 +88,7 @@ class ImageFolder(Source):
 
     def _picture(self, path: Path) -> Bytes:
         try:
-            image = decoded(path.read_bytes(), str(path))
+            image = decoded(read_file(path), str(path))
             return pixels(image, self.channels, self.size, self.fit)
         except (OSError, ValueError) as error:
             raise DataError(

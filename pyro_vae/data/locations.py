@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 
 from pyro_vae.core.errors import DataError
 
-__all__ = ["FilePath", "data_folder", "missing_files"]
+__all__ = ["FilePath", "data_folder", "expanded", "missing_files"]
 
 
 def _as_text(value: object) -> object:
@@ -29,7 +29,24 @@ def data_folder(root: str | None) -> Path:
         >>> data_folder("/srv/data").as_posix()
         '/srv/data'
     """
-    return Path(root or os.environ.get("PYRO_VAE_DATA") or "data").expanduser()
+    return expanded(root or os.environ.get("PYRO_VAE_DATA") or "data")
+
+
+def expanded(path: str) -> Path:
+    """A path whose ``~`` or ``~name`` is the home folder.
+
+    Raises:
+        DataError: if it is not a path, or nobody has this name here.
+    """
+    if not path or "\0" in path:
+        raise DataError(f"Expected a path, got {path!r}")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"{path}: expected a home folder, got a name that nobody has on this machine; write "
+            f"the whole path"
+        ) from None
 
 
 def missing_files(kind: str, wanted: Sequence[str], where: Path) -> DataError:

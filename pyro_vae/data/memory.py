@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyro_vae.core.errors import DataError
 
-__all__ = ["available_memory", "check_room"]
+__all__ = ["BYTES", "available_memory", "check_room"]
 
 BYTES = 4  # of a float32
 COPIES = 2  # the array as it was read, and its splits

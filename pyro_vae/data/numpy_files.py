@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
+from pyro_vae.data.memory import BYTES, check_room
 
-__all__ = ["read_arrays"]
+__all__ = ["check_claim", "read_arrays"]
 
 Numbers = np.ndarray[Any, Any]
 DEFAULT_KEY = "x"
@@ -37,7 +38,11 @@ def read_arrays(
         raise DataError(f"{path}: expected a .npy or .npz file, got {what}")
     try:
         with path.open("rb") as file:
-            _check_magic(path, file.read(6))
+            head = file.read(6)
+            _check_magic(path, head)
+            file.seek(0)
+            if head.startswith(MAGIC[0]):
+                check_claim(str(path), file)
             file.seek(0)
             return _chosen(path, np.load(file, allow_pickle=False), key, labels)
     except DataError:
@@ -48,6 +53,26 @@ def read_arrays(
             f"{path}: expected a .npy or .npz file of numbers, saved without pickling, got one "
             f"that cannot be read: {cause}; save it again with numpy.save or numpy.savez"
         ) from None
+
+
+def check_claim(name: str, array: IO[bytes]) -> None:
+    """Refuse an array whose header says that it is larger than memory, before it is read.
+
+    Args:
+        name: What to call it in a message.
+        array: A stream of a ``.npy`` file, at its start.
+
+    Raises:
+        DataError: with its shape.
+        ValueError: if the stream is of something else.
+    """
+    version = np.lib.format.read_magic(array)
+    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+        version, np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(array)
+    wide = (dtype.itemsize // BYTES,) if dtype.itemsize > 2 * BYTES else ()  # text, or a record
+    check_room((*shape, *wide), name, "bring fewer rows or columns")
 
 
 def _check_magic(path: Path, head: bytes) -> None:
@@ -84,10 +109,13 @@ def _default_key(path: Path, content: Mapping[str, Numbers], labels: str | None)
     )
 
 
-def _member(path: Path, content: Mapping[str, Numbers], name: str) -> Numbers:
+def _member(path: Path, content: Any, name: str) -> Numbers:
     if name not in content:
         raise DataError(
             f"{path}: expected an array {name!r}, got {', '.join(content) or 'none'}"
             f"{nearest(name, content)}"
         )
-    return content[name]
+    with content.zip.open(name if name in content.zip.namelist() else f"{name}.npy") as array:
+        check_claim(f"{path}: {name}", array)
+    found: Numbers = content[name]
+    return found

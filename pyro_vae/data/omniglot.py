@@ -12,6 +12,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from pyro_vae.core.files import read_file
 from pyro_vae.data.locations import FilePath
 from pyro_vae.data.pictures import decoded
 from pyro_vae.data.prepare import Raw
@@ -75,7 +76,7 @@ class Omniglot(TorchvisionImages):
         """Images in the order of their names, which torchvision leaves to the file system."""
         paths = sorted(Path(path) for path, _ in dataset)
         number = {folder: i for i, folder in enumerate(dict.fromkeys(p.parent for p in paths))}
-        return ((decoded(path.read_bytes(), str(path)), number[path.parent]) for path in paths)
+        return ((decoded(read_file(path), str(path)), number[path.parent]) for path in paths)
 
     def adjusted(self, x: Tensor) -> Tensor:
         """Ink 1, on paper 0."""

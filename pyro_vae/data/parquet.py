@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.data.memory import check_room
 from pyro_vae.data.tables import Table
 
 __all__ = ["Parquet"]
@@ -32,14 +33,20 @@ class Parquet(Table):
         """The file's table, by the number of its rows."""
         try:
             import pandas
-            import pyarrow  # noqa: F401  # pandas' reader
+            import pyarrow.parquet  # pandas' reader
         except ImportError:
             raise DataError(
                 f"{path}: expected pyarrow, which reads Parquet, got no such package; install it "
                 "(pip install pyarrow)"
             ) from None
         try:
+            claim = pyarrow.parquet.read_metadata(path)
+            check_room(
+                (claim.num_rows, claim.num_columns), str(path), "bring fewer rows or columns"
+            )
             cells = pandas.read_parquet(path)
+        except DataError:
+            raise
         except Exception as error:  # damage may surface as any error of pyarrow
             raise DataError(
                 f"{path}: expected a Parquet file, got one that cannot be read: "

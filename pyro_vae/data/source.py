@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
-from pydantic import NonNegativeInt
-
+from pyro_vae.core.bounds import Seed
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.dataset import DataSet
@@ -52,7 +51,7 @@ class Source(Declarable, home="pyro_vae.data"):
         self,
         binarization: Binarization = "none",
         validation: Share = 0.1,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
         standardize: Standardize = "none",
     ) -> None:
         self.binarization = binarization

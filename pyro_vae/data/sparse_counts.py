@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.data.locations import FilePath
+from pyro_vae.core.files import read_file
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.sparse_files import read_counts
@@ -69,12 +70,12 @@ class SparseCounts(Source):
 
     def read(self) -> Raw:
         """The counts, and those to test on if they have a file of their own."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         x, dropped = _filled(path, read_counts(path), self.empty)
         self._check_words(x.shape[1])
         test = None
         if self.test_path is not None:
-            other = Path(self.test_path).expanduser()
+            other = expanded(self.test_path)
             held_out, more = _filled(other, read_counts(other), self.empty)
             test, dropped = (held_out, None), dropped + more
         how = f"{dropped} empty row{'s' if dropped > 1 else ''} dropped" if dropped else ""
@@ -88,9 +89,9 @@ class SparseCounts(Source):
         """
         if self.vocab is None:
             return ()
-        path = Path(self.vocab).expanduser()
+        path = expanded(self.vocab)
         try:
-            return tuple(path.read_text(encoding="utf-8").splitlines())
+            return tuple(read_file(path).decode().splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path}: expected a text file with one word a line, got: "

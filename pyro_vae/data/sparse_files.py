@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.memory import check_room
+from pyro_vae.data.numpy_files import check_claim
 
 __all__ = ["read_counts"]
 
@@ -36,6 +38,11 @@ def _read(path: Path) -> Any:
 
     try:
         with path.open("rb") as file:
+            with zipfile.ZipFile(file) as packed:
+                for name in packed.namelist():
+                    with packed.open(name) as array:
+                        check_claim(f"{path}: {name}", array)
+            file.seek(0)
             matrix = load_npz(file)  # SciPy hands allow_pickle=False to NumPy
         if matrix.ndim != 2:
             raise ValueError(f"it has {matrix.ndim} dimensions")
@@ -44,6 +51,8 @@ def _read(path: Path) -> Any:
         if hasattr(matrix, "check_format"):  # damaged indices would write outside the array
             matrix.check_format(full_check=True)
         return matrix.astype(np.float32 if matrix.dtype.kind == "f" else np.int64).tocsr()
+    except DataError:
+        raise
     except Exception as error:  # damage may surface as any error of scipy, numpy, zipfile or zlib
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(

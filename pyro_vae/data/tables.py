@@ -10,7 +10,7 @@ import numpy as np
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
-from pyro_vae.data.locations import FilePath
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
@@ -57,7 +57,7 @@ class Table(Source):
 
     def read(self) -> Raw:
         """The columns' values ``(N, columns)`` and the labels, as they are in the file."""
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         if not path.is_file():
             what = "a folder" if path.is_dir() else "no such file"
             raise DataError(f"{path}: expected a table in a file, got {what}")

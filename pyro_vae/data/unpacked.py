@@ -2,31 +2,80 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.files import open_file
 
-__all__ = ["unpack", "unpacked"]
+__all__ = ["Room", "unpack", "unpacked"]
 
 Unpack = Callable[[Path, Path], None]
 FORMATS = (".tar.gz", ".tgz", ".zip", ".gz")
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.gz`` of one file, a ``.zip`` or a ``.tar.gz`` into a folder."""
-    if archive.suffix == ".gz" and not archive.name.endswith(".tar.gz"):
-        with gzip.open(archive) as packed, (folder / archive.stem).open("wb") as file:
-            shutil.copyfileobj(packed, file)
-    elif archive.suffix == ".zip":
+    """Unpack a ``.gz`` of one file, a ``.zip`` or a ``.tar.gz`` into a folder.
+
+    Raises:
+        OSError: if it says, or turns out, to hold more than the disk has room for.
+    """
+    room = Room(folder)
+    with open_file(archive) as file:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(file) as packed:  # which unpacks no more than it says
+                room.take(sum(member.file_size for member in packed.infolist()))
+        elif not archive.name.endswith((".tar.gz", ".tgz")):
+            with gzip.open(file) as content:
+                room.copy(content, folder / archive.stem)
+            return
+    if archive.suffix == ".zip":
         shutil.unpack_archive(archive, folder)
-    else:
-        shutil.unpack_archive(archive, folder, filter="data")
+        return
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter=room.measured)
+
+
+class Room:
+    """What archives may take of a folder's disk: nine tenths of what is free.
+
+    Args:
+        folder: Where they are unpacked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.left = shutil.disk_usage(folder).free * 9 // 10
+
+    def take(self, size: int) -> None:
+        """Take a file's bytes.
+
+        Raises:
+            OSError: if there are not as many left.
+        """
+        self.left -= size
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "it unpacks to more than the disk has room for")
+
+    def copy(self, content: IO[bytes] | gzip.GzipFile, path: Path) -> None:
+        """Copy a stream to a file, as long as there is room; raises as :meth:`take` does."""
+        with path.open("wb") as file:
+            while chunk := content.read(2**20):
+                self.take(len(chunk))
+                file.write(chunk)
+
+    def measured(self, member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        """A filter of ``tarfile`` that takes a member's bytes; raises as :meth:`take` does."""
+        self.take(member.size)
+        return tarfile.data_filter(member, path)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pyro_vae.core.parts import FAMILIES
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
-from pyro_vae.experiment.yaml_file import dump, parse_value, read_yaml
+from pyro_vae.experiment.yaml_file import dump, parse_value, read_mapping
 from pyro_vae.vae import VAE
 
 __all__ = ["load", "load_experiment", "save"]
@@ -66,14 +66,15 @@ def load_experiment(path: str | Path) -> Experiment:
     """The declaration of a run folder.
 
     Raises:
-        CheckpointError: if there is none, or it is not valid in this version.
+        CheckpointError: if there is none, it was changed, or it is not valid in this version.
     """
     folder = Path(path)
     if not (folder / DECLARATION).is_file():
         what = "has no " + DECLARATION if folder.is_dir() else "is not a folder"
         raise CheckpointError(f"{folder}: expected a run folder, but it {what}")
     try:
-        return Experiment.read(read_yaml(folder / DECLARATION))
+        text = RunFolder(folder).read(DECLARATION).decode()
+        return Experiment.read(read_mapping(text, str(folder / DECLARATION)))
     except DeclarationError as error:
         raise CheckpointError(
             f"{folder}: its declaration cannot be built here; define your own components first "
@@ -90,7 +91,7 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
         device: Device of the model.
 
     Raises:
-        CheckpointError: if the folder is missing or damaged.
+        CheckpointError: if the folder is missing, damaged or changed, or its weights are NaN.
     """
     experiment = load_experiment(path)
     with torch.random.fork_rng(devices=[]):

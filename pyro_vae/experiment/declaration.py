@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import Field, PositiveInt, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
+from pyro_vae.core.bounds import Size
 from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
@@ -40,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "guide": {"posterior": "diagonal_normal", "encoder": "mlp"},
     "objective": "elbo",
 }
-EventShape = list[PositiveInt] | tuple[PositiveInt, ...]
+EventShape = list[Size] | tuple[Size, ...]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def experiment_schema() -> type[Section]:
             EventShape | None,
             Field(None, description="Shape of one datum; the data's."),
         ),
-        latent_dim=(PositiveInt, Field(20, description="Size of the latent code z.")),
+        latent_dim=(Size, Field(20, description="Size of the latent code z.")),
         prior=component(Prior, "model.prior", "p(z)."),
         likelihood=component(
             Likelihood, "model.likelihood", "p(x|z), given the decoder's output."

@@ -31,8 +31,12 @@ def load_weights(vae: VAE, state: Mapping[str, Tensor]) -> None:
     """Load weights in their own precision, which the model takes.
 
     Raises:
-        CheckpointError: if a name, a shape or a precision does not fit the model.
+        CheckpointError: if a name, a shape or a precision does not fit the model, or a weight is
+            NaN.
     """
+    nan = [name for name, v in state.items() if v.is_floating_point() and v.isnan().any()]
+    if nan:
+        raise CheckpointError(f"expected numbers, got NaN in {', '.join(nan[:3])}; train again")
     kinds = {value.dtype for value in state.values() if value.is_floating_point()}
     if len(kinds) == 1:
         vae.to(dtype=kinds.pop())
@@ -60,6 +64,7 @@ def check_rebuilds(vae: VAE, experiment: Experiment) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         again = experiment.build()
+    again.standardization = vae.standardization  # which has a file of its own
     problems = [*_modules(vae, again)]
     if not problems:
         try:

@@ -107,7 +107,7 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
         folder.write_weights(vae.state_dict())
         folder.write_standardization(vae.standardization)
         folder.reserve()
-    except PyroVAEError:
+    except BaseException:
         folder.discard()
         raise
     return folder
@@ -133,13 +133,15 @@ def _train(
     try:
         return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
                    **settings)  # fmt: skip
-    except PyroVAEError as error:
+    except BaseException as error:
         if not history and not isinstance(error, NonFiniteLoss):
             folder.discard()
             raise
         folder.release()
         folder.write_weights(vae.state_dict())
         folder.write_history(history)
+        if not isinstance(error, PyroVAEError):
+            raise
         error.args = (
             f"{error}. The weights of the last good step, and the history of {len(history)} whole "
             f"epochs, are in {folder.path}",

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.files import read_file
 from pyro_vae.core.messages import shown
 
-__all__ = ["dump", "override", "parse_value", "read_yaml"]
+__all__ = ["dump", "override", "parse_value", "read_mapping", "read_yaml"]
+
+LONGEST = 1_000_000
+DEEPEST = 20
 
 
 def _yaml() -> YAML:
@@ -31,20 +36,58 @@ def read_yaml(path: Path) -> dict[str, Any]:
         DeclarationError: if the file is missing, or is not a YAML mapping.
     """
     try:
-        loaded = _yaml().load(path.read_text(encoding="utf-8"))
+        return read_mapping(read_file(path, LONGEST + 1).decode(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DeclarationError(f"expected a YAML file, but {reason}", str(path)) from None
+
+
+def read_mapping(text: str, name: str) -> dict[str, Any]:
+    """Read a mapping from YAML text.
+
+    Args:
+        text: The text.
+        name: What to call it in a message.
+
+    Raises:
+        DeclarationError: if it is not a YAML mapping.
+    """
+    try:
+        loaded = _loaded(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or str(error).split("\n")[0]
-        raise DeclarationError(f"{where}not valid YAML: {problem}", str(path)) from None
+        raise DeclarationError(f"{where}not valid YAML: {problem}", name) from None
     if not isinstance(loaded, dict):
         got = "an empty file" if loaded is None else shown(loaded)
-        raise DeclarationError(f"expected a mapping of sections (data, model, ...), got {got}",
-                               str(path))  # fmt: skip
+        raise DeclarationError(
+            f"expected a mapping of sections (data, model, ...), got {got}", name
+        )
     return loaded
+
+
+def _loaded(text: str) -> Any:
+    """The value of YAML text that is as short, as flat and as plain as a declaration.
+
+    Raises:
+        YAMLError: if it is not, or it is not valid.
+    """
+    if len(text) > LONGEST:
+        raise YAMLError(f"expected at most {LONGEST:,} characters, got {len(text):,}")
+    depth = 0
+    for event in _yaml().parse(text):  # before anything is made of it
+        if isinstance(event, AliasEvent):
+            problem = f"an alias (*{event.anchor}) is not taken; write out what it stands for"
+            raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            problem = f"expected at most {DEEPEST} levels of nesting"
+            raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    try:
+        return _yaml().load(text)
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        raise YAMLError(f"expected plain values, got one that cannot be read: {error}") from None
 
 
 def parse_value(text: str) -> Any:
@@ -55,7 +98,7 @@ def parse_value(text: str) -> Any:
         [0.001, [64, 32], True, 'mnist', None]
     """
     try:
-        return _yaml().load(text)
+        return _loaded(text)
     except YAMLError:
         return text
 
@@ -84,11 +127,12 @@ def override(
     problems: list[str] = []
     for assignment in sorted(assignments, key=lambda a: ".kind=" not in a):  # kinds first
         path, equals, text = assignment.partition("=")
-        if not equals or not all(path.split(".")):
-            problems.append(f"{assignment}: expected path=value, such as train.epochs=10")
+        steps = path.split(".")
+        if not equals or not all(steps) or len(steps) > DEEPEST:
+            problems.append(f"{shown(assignment)}: expected path=value, such as train.epochs=10")
             continue
-        problem = _assign(changed, path.split("."), parse_value(text))
-        problems += [f"{assignment}: {problem}"] if problem else []
+        problem = _assign(changed, steps, parse_value(text))
+        problems += [f"{shown(assignment)}: {problem}"] if problem else []
     if problems:
         raise DeclarationError(problems, "The command line")
     return changed

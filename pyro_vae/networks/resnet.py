@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.networks.layers import ACTIVATIONS, Activation
 from pyro_vae.networks.picture_network import PictureNetwork
 
@@ -56,7 +57,7 @@ class Resnet(PictureNetwork):
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
         channels: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (32, 64),
-        blocks: PositiveInt = 2,
+        blocks: Layers = 2,
         activation: Activation = "relu",
     ) -> None:
         super().__init__(input_shape, output_shape, channels)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt
 
+from pyro_vae.core.bounds import Particles
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
 from pyro_vae.objectives.estimators import Estimator, refuse
@@ -70,7 +71,7 @@ class ELBO(Objective):
     def __init__(
         self,
         kl: Literal["sampled", "exact", "auto"] = "sampled",
-        particles: PositiveInt = 1,
+        particles: Particles = 1,
         beta: NonNegativeFloat = 1.0,
         warm_up: NonNegativeInt = 0,
         free_bits: NonNegativeFloat = 0.0,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
-
+from pyro_vae.core.bounds import Particles
 from pyro_vae.objectives.estimators import Estimator, refuse
 from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO
 from pyro_vae.objectives.objective import Objective
@@ -47,7 +46,7 @@ class IWAE(Objective):
         'IWAE bound, K = 50'
     """
 
-    def __init__(self, particles: PositiveInt = 5, estimator: Estimator = "pathwise") -> None:
+    def __init__(self, particles: Particles = 5, estimator: Estimator = "pathwise") -> None:
         self.particles, self.estimator = particles, estimator
         refuse("iwae", estimator, particles, MEANINGLESS)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 
+from pyro_vae.core.bounds import Particles
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO
 from pyro_vae.objectives.objective import Objective
@@ -37,7 +38,7 @@ class Renyi(Objective):
         'Renyi bound, alpha = 2, K = 5'
     """
 
-    def __init__(self, alpha: NonNegativeFloat = 0.5, particles: PositiveInt = 5) -> None:
+    def __init__(self, alpha: NonNegativeFloat = 0.5, particles: Particles = 5) -> None:
         self.alpha, self.particles = float(alpha), particles
         if self.alpha == 1:
             raise DeclarationError(

@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.distributions.bounds import bounded_scale
 from pyro_vae.distributions.flow import Flow
 from pyro_vae.posteriors.flow_posterior import FlowPosterior
@@ -43,7 +44,7 @@ class Householder(FlowPosterior):
         torch.Size([5])
     """
 
-    def __init__(self, latent_dim: PositiveInt, transforms: PositiveInt = 1) -> None:
+    def __init__(self, latent_dim: PositiveInt, transforms: Layers = 1) -> None:
         super().__init__()
         self.latent_dim, self.transforms = latent_dim, transforms
         self.context_size = transforms * latent_dim

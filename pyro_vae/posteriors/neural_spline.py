@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.distributions.autoregressive import autoregressive_steps, spline
 from pyro_vae.posteriors.flow_posterior import AutoregressivePosterior
 
@@ -49,7 +50,7 @@ class NeuralSpline(AutoregressivePosterior):
     def __init__(
         self,
         latent_dim: PositiveInt,
-        transforms: PositiveInt = 2,
+        transforms: Layers = 2,
         bins: Annotated[int, Field(ge=2, le=100)] = 8,
         bound: Annotated[float, Field(ge=0.1, le=1000)] = 4.0,
         context: PositiveInt = 16,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from zuko.transforms import AdditiveTransform
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.distributions.autoregressive import autoregressive_steps
 from pyro_vae.posteriors.flow_posterior import AutoregressivePosterior
 
@@ -43,7 +44,7 @@ class NICE(AutoregressivePosterior):
     def __init__(
         self,
         latent_dim: PositiveInt,
-        transforms: PositiveInt = 2,
+        transforms: Layers = 2,
         context: PositiveInt = 16,
         hidden: PositiveInt | None = None,
     ) -> None:

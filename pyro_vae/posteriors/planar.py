@@ -7,6 +7,7 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.distributions import planar
 from pyro_vae.distributions.bounds import bounded
 from pyro_vae.distributions.flow import Flow
@@ -42,7 +43,7 @@ class Planar(FlowPosterior):
         torch.Size([5])
     """
 
-    def __init__(self, latent_dim: PositiveInt, transforms: PositiveInt = 4) -> None:
+    def __init__(self, latent_dim: PositiveInt, transforms: Layers = 4) -> None:
         super().__init__()
         self.latent_dim, self.transforms = latent_dim, transforms
         self.context_size = transforms * (2 * latent_dim + 1)

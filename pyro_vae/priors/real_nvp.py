@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import PositiveInt
 
+from pyro_vae.core.bounds import Layers
 from pyro_vae.distributions.autoregressive import autoregressive_steps
 from pyro_vae.priors.flow_prior import FlowPrior
 
@@ -40,7 +41,7 @@ class RealNVP(FlowPrior):
     def __init__(
         self,
         latent_dim: PositiveInt,
-        transforms: PositiveInt = 2,
+        transforms: Layers = 2,
         hidden: PositiveInt | None = None,
     ) -> None:
         super().__init__(latent_dim)

@@ -8,13 +8,12 @@ import torch
 from pydantic import (
     ConfigDict,
     Field,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     create_model,
 )
 
+from pyro_vae.core.bounds import Seed, Size
 from pyro_vae.core.declaration import family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import readable
@@ -34,11 +33,11 @@ class TrainSettings(Section):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    epochs: PositiveInt = 50
+    epochs: Size = 50
     """Passes over the training data."""
-    batch_size: PositiveInt = 128
+    batch_size: Size = 128
     """Data in one step."""
-    lr: PositiveFloat = 1e-3
+    lr: Annotated[float, Field(gt=0, le=1000)] = 1e-3
     """Adam's learning rate."""
     schedule: Any = Field("constant", validate_default=True)
     """Learning-rate schedule."""
@@ -46,7 +45,7 @@ class TrainSettings(Section):
     """Adam's epsilon, added to the root of its second moment."""
     adam_betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
     """Adam's decay rates of its first and second moment."""
-    patience: PositiveInt | None = None
+    patience: Size | None = None
     """Stop after this many epochs without a better validation ELBO, and keep the best epoch's
     weights; none trains every epoch and keeps the last."""
     step: StepMethod = "auto"
@@ -57,7 +56,7 @@ class TrainSettings(Section):
     autocast."""
     device: str = "auto"
     """auto (CUDA if available), cpu, cuda, cuda:1, ..."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the weights, the order of data and the draws."""
 
     @classmethod

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from pyro_vae.experiment.run_folder import RunFolder
 from tests.commands import SMALL
 
 
@@ -41,9 +42,23 @@ def test_evaluate_refuses_other_data(trained, command, tmp_path):
     shutil.copytree(trained, other)
     text = (other / "experiment.yaml").read_text().replace("validation: 0.1", "validation: 0.2")
     (other / "experiment.yaml").write_text(text)
+    assert "was changed after it was written" in command("evaluate", other)[2]
+    RunFolder(other).accept()
     status, _, err = command("evaluate", other)
     assert status == 2
     assert "Expected the data of the run" in err
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "weights.safetensors", "experiment.yaml"])
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("")])
+def test_every_command_refuses_a_changed_folder(trained, command, tmp_path, name, damage):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    damage(other / name)
+    for arguments in (["evaluate", other], ["audit", other], ["compare", trained, other]):
+        status, _, err = command(*arguments)
+        assert status == 2, err
+        assert name in err
 
 
 @pytest.fixture
@@ -71,6 +86,7 @@ def test_compare_refuses_other_data(trained, other, command):
     text = (other / "experiment.yaml").read_text().replace("validation: 0.1", "validation: 0.2")
     (other / "experiment.yaml").write_text(text)
     (other / "metrics.json").unlink()
+    RunFolder(other).accept()
     status, _, err = command("compare", trained, other)
     assert status == 2
     assert "data.validation: 180 in digits, 359 in other" in " ".join(err.split())

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import shutil
 import tempfile
 import zipfile
 
@@ -13,6 +12,7 @@ from torchvision import datasets
 
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.data import EMNIST, KMNIST, MNIST, FashionMNIST
+from pyro_vae.data.unpacked import Room
 
 from .conftest import idx
 
@@ -77,7 +77,7 @@ def test_a_temporary_folder_that_is_full_is_named(write_root, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(Room, "take", full)
     with pytest.raises(DataError, match=r"\.gz: .*room to unpack.*No space left.*TMPDIR"):
         MNIST(write_root()).load()
 

@@ -104,7 +104,7 @@ def test_what_is_no_count_is_named(save, value, message):
 
 
 def test_what_does_not_fit_is_refused_before_it_is_made(save, monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1500)
     with pytest.raises(DataError, match=r"words.npz: expected an array that fits .*\(30, 8\)"):
         whole(save())
 

@@ -55,7 +55,7 @@ def test_loading_leaves_the_generator_alone(tmp_path):
 def test_nothing_is_pickled(tmp_path):
     save(a_vae(), tmp_path / "m")
     for path in (tmp_path / "m").iterdir():
-        assert path.suffix in {".yaml", ".safetensors"}
+        assert path.suffix in {".yaml", ".safetensors", ".json"}
         assert b"PK\x03\x04" not in path.read_bytes()[:4]
 
 
@@ -95,11 +95,48 @@ def unknown_kind(folder):
     (folder / "experiment.yaml").write_text(text.replace("standard_normal", "my_own"))
 
 
+def flip(name):
+    def flipped(folder):
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 0x40
+        (folder / name).write_bytes(bytes(content))
+
+    return flipped
+
+
+def swap(folder):
+    save(a_vae(), folder.parent / "other")
+    weights = (folder.parent / "other" / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(weights)
+
+
+def poison(folder):
+    RunFolder(folder).write_weights(
+        {name: w * float("nan") for name, w in RunFolder(folder).read_weights().items()}
+    )
+
+
+def accepted(damage):
+    def both(folder):
+        damage(folder)
+        RunFolder(folder).accept()
+
+    return both
+
+
 DAMAGE = [
-    (truncate, "truncated or damaged"),
-    (corrupt, "truncated or damaged"),
-    (other_model, "do not fit the declaration"),
-    (unknown_kind, "unknown prior 'my_own'"),
+    (truncate, "was changed"),
+    (swap, "was changed after it was written"),
+    *((flip(name), "was changed") for name in ("weights.safetensors", "experiment.yaml")),
+    (lambda folder: (folder / "manifest.json").unlink(), r"expected a manifest.json.*accept\(\)"),
+    (lambda folder: (folder / "manifest.json").write_text("[]"), "expected the hashes"),
+    (lambda folder: (folder / "manifest.json").write_text("["), "expected JSON"),
+    (lambda folder: (folder / "standardization.safetensors").write_text(""), "was changed"),
+    (accepted(truncate), "expected tensors"),
+    (accepted(corrupt), "expected tensors"),
+    (accepted(other_model), "do not fit the declaration"),
+    (accepted(unknown_kind), "unknown prior 'my_own'"),
+    (poison, "got NaN"),
     (lambda folder: (folder / "weights.safetensors").unlink(), "No such file"),
     (lambda folder: (folder / "experiment.yaml").unlink(), "has no experiment.yaml"),
 ]
@@ -111,6 +148,23 @@ def test_damaged_folders_are_refused(tmp_path, damage, message):
     damage(tmp_path / "m")
     with pytest.raises(CheckpointError, match=message):
         load(tmp_path / "m")
+
+
+def test_a_kill_between_two_writes_leaves_a_folder_that_loads(tmp_path, monkeypatch):
+    vae = a_vae()
+    save(vae, tmp_path / "m")
+    replace, left = Path.replace, iter([True, False])
+
+    def killed(part, path):
+        if not next(left):
+            raise KeyboardInterrupt
+        return replace(part, path)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        RunFolder(tmp_path / "m").write_weights(a_vae().state_dict())
+    again = load(tmp_path / "m").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in vae.state_dict().items())
 
 
 def test_no_folder_at_all(tmp_path):

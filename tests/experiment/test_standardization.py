@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from pyro_vae import VAE, DataSet, as_dataset, evaluate, fit, load, load_data, save
 from pyro_vae.cli.app import app
 from pyro_vae.core.errors import CheckpointError, DataError, IncompatibleComponents
+from pyro_vae.experiment.run_folder import RunFolder
 
 RNG = np.random.default_rng(0)
 RAW = np.stack([RNG.normal(2459000.5, 2, 300), RNG.normal(-3e-9, 1e-9, 300)], axis=1)
@@ -99,6 +100,7 @@ def test_a_saved_model_keeps_it(trained, tmp_path):
     assert again.standardization == trained.standardization
     assert torch.equal(again.encode(RAW[:5]).mean, trained.encode(RAW[:5]).mean)
     (tmp_path / "model" / "standardization.safetensors").write_bytes(b"damaged")
+    RunFolder(tmp_path / "model").accept()
     with pytest.raises(CheckpointError, match=r"standardization.safetensors: expected tensors"):
         load(tmp_path / "model")
 
