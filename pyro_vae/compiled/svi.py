@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import getitem
 from typing import Any
@@ -63,9 +64,11 @@ class CompiledSVI(FiniteSVI):
         loss_and_grads: As for Pyro.
         batch: Maps the arguments of ``step`` to the program's arguments, a tuple: for example
             ``lambda index: (data[index],)``, which captures the gather too.
+        done: How many steps the optimizer has made before, from which on steps are counted.
 
     Attributes:
         capture_seconds: How long the captures have taken.
+        while_capturing: Gives a context for each capture, which takes seconds.
         outside: Names of the optimizers that run outside the graph.
 
     Example:
@@ -91,10 +94,12 @@ class CompiledSVI(FiniteSVI):
         loss_and_grads: Callable[..., Any] | None = None,
         *,
         batch: Callable[..., tuple[Any, ...]] | None = None,
+        done: int = 0,
     ) -> None:
         super().__init__(model, guide, optim, loss, loss_and_grads)
         self.batch = batch
         self.capture_seconds = 0.0
+        self.while_capturing: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.outside: set[str] = set()
         self._loss = loss
         self._program = Program({})
@@ -103,7 +108,7 @@ class CompiledSVI(FiniteSVI):
         self._step: Step | None = None
         self._trained: set[int] = set()
         self._rates = Rates([])
-        self._steps = self._checked = 0
+        self._steps = self._checked = done
 
     @property
     def compiled(self) -> bool:
@@ -149,7 +154,8 @@ class CompiledSVI(FiniteSVI):
         variant = self._variant(key)
         try:
             if self._pays(variant):
-                return self._traced(variant, given, args, kwargs)
+                with self.while_capturing():
+                    return self._traced(variant, given, args, kwargs)
             return self._plain(variant, args, kwargs)
         finally:
             self._program.ran()
@@ -278,9 +284,13 @@ class CompiledSVI(FiniteSVI):
         rules = [rule for group in self._step.groups for rule in group.rules]
         before = [rule.plain_state() for rule in rules]
         self._rates.advance()
+        tensors = [*self._step.tensors, *self._step.buffers]
+        kept = [tensor.detach().clone() for tensor in tensors]
         try:
             traced = capture(self._step, loss_and_grads, given)
-        except NotCapturable:
+        except BaseException:  # Ctrl-C amid the update included
+            for tensor, value in zip(tensors, kept, strict=True):
+                tensor.detach().copy_(value)
             for rule, plain in zip(rules, before, strict=True):
                 rule.restore(plain)
             raise
