@@ -207,6 +207,8 @@ def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict
             "ended": result.ended,
             "epochs": len(result.history),
             "best_epoch": result.best_epoch,
+            "weights": result.weights,
+            "step": result.step,
             "seconds": round(result.seconds, 3),
             "device": result.device,
         },
@@ -220,6 +222,7 @@ def _ending(result: FitResult) -> str:
     how = {
         "finished": f"Trained {epochs} epochs",
         "early": f"Stopped early after {epochs} epochs, with the weights of {result.best_epoch}",
-        "interrupted": f"Interrupted after {epochs} whole epochs; the weights are kept",
+        "interrupted": f"Interrupted after {epochs} whole epochs; the weights are kept, those "
+        f"{result.weights}",
     }[result.ended]
     return f"{how} in {result.seconds:.1f} s on {result.device}."

@@ -50,8 +50,8 @@ class TrainSettings(Section):
     """Stop after this many epochs without a better validation ELBO, and keep the best epoch's
     weights; none trains every epoch and keeps the last."""
     step: StepMethod = "auto"
-    """compiled (captured once and replayed), pyro (Pyro's own), or auto: compiled if the run is
-    long enough to pay for the capture."""
+    """compiled (captured once and replayed), pyro (Pyro's own), or auto: compiled if, by the time
+    of the first steps, it saves more than the capture costs."""
     precision: Precision = "float32"
     """Of the networks' matrix products in training: float32, tf32 (NVIDIA GPUs), or bfloat16
     autocast."""
