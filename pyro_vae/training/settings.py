@@ -71,11 +71,24 @@ class TrainSettings(Section):
         settings.learning_rate_schedule.check(settings.epochs)
         return settings
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which cannot find the class that ``train_schema`` makes."""
+        return _checked, (self.model_dump(),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrainSettings) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def learning_rate_schedule(self) -> Schedule:
         """The declared schedule."""
         built: Schedule = parsed(Schedule, self.schedule).build()
         return built
+
+
+def _checked(given: dict[str, Any]) -> TrainSettings:
+    return TrainSettings.checked(**given)
 
 
 def train_schema() -> type[TrainSettings]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import random
 
 import numpy as np
@@ -135,6 +136,17 @@ def test_an_interrupt_keeps_the_weights(data):
     assert not torch.equal(vae.decoder.layers[0].weight, before)
     assert "interrupted after 2 whole epochs" in str(result)
     assert "weights of the last step" in str(result)
+
+
+@pytest.mark.parametrize("travel", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_result_travels(data, travel):
+    result = fit(a_vae(), data, epochs=2, schedule="cosine", adam_betas=(0.8, 0.99), **QUIET)
+    again = travel(result)
+    assert str(again) == str(result)
+    assert (again.settings, again.history) == (result.settings, result.history)
+    assert again.settings.learning_rate_schedule.factor(2, 2) < 1
+    x = data.test.x
+    assert torch.equal(again.vae.encode(x).mean, result.vae.encode(x).mean)
 
 
 @pytest.mark.parametrize("at", ["_pays", "_compile"])
