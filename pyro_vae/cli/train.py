@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -75,9 +76,7 @@ def _is_file(argument: str) -> bool:
 
 
 def new_folder(name: str) -> Path:
-    """A new folder in runs/, named for the time and the data."""
+    """A new folder in runs/, named for the time, the data and, as no two may meet, at random."""
     from datetime import datetime
 
-    base = Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}")
-    candidates = (base, *(base.with_name(f"{base.name}-{n}") for n in range(2, 1000)))
-    return next(path for path in candidates if not path.exists())
+    return Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(3)}")

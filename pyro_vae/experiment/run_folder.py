@@ -7,9 +7,8 @@ import errno
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,19 +43,39 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made = False  # the folder itself, by this object
+        self._written: set[Path] = set()
+        self._mark: tuple[int, ...] | None = None  # of the declaration, which claims the folder
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """A new folder.
+        """A new folder, which only one of several processes gets.
 
         Raises:
             RunFolderError: if it exists and is not empty, or cannot be created.
         """
         cls.check_new(path)
         folder = cls(path)
-        with folder.writing(path):
-            path.mkdir(parents=True, exist_ok=True)
+        with folder.writing(path / DECLARATION):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # empty, or another process takes it just now
+                path.mkdir()
+                folder._made = True
+            (path / DECLARATION).open("x").close()
+        folder._mark = folder._found()
         return folder
+
+    def _found(self) -> tuple[int, ...]:
+        try:
+            found = (self.path / DECLARATION).stat()
+        except OSError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether a folder that was created here is still there, and nobody else's."""
+        return self._mark is None or self._mark == self._found()
 
     @classmethod
     def check_new(cls, path: Path) -> None:
@@ -74,8 +93,16 @@ class RunFolder:
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
         """Turn a failure to write into a ``RunFolderError`` that says what to do."""
+        if not self.is_mine:
+            raise RunFolderError(
+                f"{self.path}: expected the folder that this run made, but it was moved, removed, "
+                f"replaced or given another {DECLARATION}. Nothing was overwritten"
+            )
         try:
             yield
+            self._written.add(path)
+            if self._mark and path == self.path / DECLARATION:
+                self._mark = self._found()
         except (OSError, SafetensorError) as error:
             full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)
             reason = getattr(error, "strerror", None) or str(error)
@@ -144,11 +171,17 @@ class RunFolder:
 
     def release(self) -> None:
         """Free the reserved disk space."""
-        (self.path / RESERVE).unlink(missing_ok=True)
+        if self.is_mine:
+            (self.path / RESERVE).unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Delete the folder, if training never started."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete what this object wrote, if training never started."""
+        if self.is_mine:
+            with suppress(OSError):
+                for path in self._written:
+                    path.unlink(missing_ok=True)
+                if self._made:
+                    self.path.rmdir()
 
     def read_weights(self) -> dict[str, Tensor]:
         """Read the weights.
