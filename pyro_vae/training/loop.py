@@ -86,6 +86,7 @@ class Loop:
     def run(self, show_progress: bool) -> None:
         """Train until the last epoch, early stopping or an interrupt."""
         total = self.settings.epochs * self.size
+        self.began = time.perf_counter()
         try:
             with (
                 _threads(self.vae, self.settings.batch_size),
@@ -108,6 +109,7 @@ class Loop:
                 self.result.weights = "of the last step"
             else:  # a few steps to time or to trace are no training
                 self.vae.load_state_dict(self.start)
+        self.result.seconds = time.perf_counter() - self.began
         if self.best is not None:
             self.vae.load_state_dict(self.best[1])
             self.result.weights = f"of epoch {self.result.best_epoch}"
@@ -146,6 +148,7 @@ class Loop:
         record |= self._validate()
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
+        self.result.seconds = time.perf_counter() - self.began
         self._keep(record)
         if self.on_epoch is not None:
             self.on_epoch(self.result)

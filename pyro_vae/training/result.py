@@ -38,6 +38,7 @@ class FitResult:
         step: Which form of the SVI step was used, and why.
         weights: Which weights the model has, such as ``of epoch 12``; after an interrupt ``of
             the last step``, or ``of before the first step``.
+        seconds: Wall-clock time of the training, captures and unfinished epochs included.
     """
 
     vae: VAE
@@ -50,11 +51,7 @@ class FitResult:
     best_epoch: int = 0
     step: str = ""
     weights: str = "of before the first step"
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of the whole epochs, in seconds."""
-        return sum(record["seconds"] for record in self.history)
+    seconds: float = 0.0
 
     @property
     def interrupted(self) -> bool:

@@ -163,6 +163,7 @@ def test_an_interrupt_during_the_capture_leaves_the_model_as_it_was(data, monkey
     assert (result.history, result.best_epoch) == ([], 0)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert "weights of before the first step" in str(result)
+    assert result.seconds > 0
     assert "before the end of the first epoch" in result.figure().get_suptitle()
     again = fit(vae, data, epochs=1, **QUIET)  # as if for the first time: nothing warns
     assert again.history[0]["elbo"] == fit(a_vae(), data, epochs=1, **QUIET).history[0]["elbo"]
