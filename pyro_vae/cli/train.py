@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -76,7 +77,6 @@ def _is_file(argument: str) -> bool:
 
 def new_folder(name: str) -> Path:
     """A new folder in runs/, named for the time and the data, and by chance."""
-    import secrets
     from datetime import datetime
 
     return Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(3)}")

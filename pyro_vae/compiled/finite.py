@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -17,7 +18,7 @@ from torch.linalg import vector_norm
 from pyro_vae.compiled.private import pytree
 from pyro_vae.core.errors import NonFiniteLoss
 
-__all__ = ["FiniteSVI", "all_finite", "buffers_of"]
+__all__ = ["FiniteSVI", "all_finite", "buffers_of", "undone_by_an_exception"]
 
 
 class FiniteSVI(SVI):
@@ -123,3 +124,18 @@ def roots_of(*programs: Callable[..., Any]) -> list[nn.Module]:
     """The modules among the programs, and those whose methods they are."""
     owners = [getattr(program, "__self__", program) for program in programs]
     return [owner for owner in owners if isinstance(owner, nn.Module)]
+
+
+@contextmanager
+def undone_by_an_exception(tensors: Sequence[Tensor], rules: Sequence[Any]) -> Iterator[None]:
+    """Give tensors and update rules their former state if the block fails, or at Ctrl-C."""
+    before = [rule.plain_state() for rule in rules]
+    kept = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    except BaseException:
+        for tensor, value in zip(tensors, kept, strict=True):
+            tensor.detach().copy_(value)
+        for rule, plain in zip(rules, before, strict=True):
+            rule.restore(plain)
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from operator import getitem
 from typing import Any
 
@@ -14,7 +15,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.compiled.capture import Outputs, Step, capture
-from pyro_vae.compiled.finite import FiniteSVI, buffers_of
+from pyro_vae.compiled.finite import FiniteSVI, buffers_of, undone_by_an_exception
 from pyro_vae.compiled.outside import optimizer_of, update_outside
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.private import pytree
@@ -23,7 +24,7 @@ from pyro_vae.compiled.reach import Place
 from pyro_vae.compiled.signature import signature
 from pyro_vae.compiled.update_rules import rule_of
 from pyro_vae.compiled.variants import Variant, Variants
-from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
+from pyro_vae.core.errors import NonFiniteLoss
 
 __all__ = ["CompiledSVI"]
 
@@ -36,15 +37,15 @@ class CompiledSVI(FiniteSVI):
     first step is Pyro's own, the second and third are traced and compared, and from the fourth on
     the compiled graph is replayed, with Inductor on a CPU and as a CUDA graph on a GPU.
 
-    The program must have a static structure: the same operations on the same shapes at every
-    step. Once captured, its Python code, hooks included, no longer runs. What may change:
+    The program must have a static structure: the same operations on the same shapes. Once
+    captured, its Python code and hooks no longer run. What may change:
 
     - In place, tensors that the program holds: parameters, buffers, data, an annealed weight.
     - With another capture, what the program's code can read: numbers, training modes,
-      ``requires_grad``, hooks, and which modules, parameters, buffers and other objects it has.
-      They are watched from model, guide, loss and ``batch`` on, through closures, defaults, the
-      globals that a function names, attributes, lists and dicts; so are the optimizers' settings
-      and state, and PyTorch's default dtype and autocast.
+      ``requires_grad``, hooks, modules, parameters, buffers and other objects, from model, guide,
+      loss and ``batch`` on, through closures, defaults, the globals that a function names,
+      attributes, lists and dicts; also the optimizers' settings and state, and PyTorch's default
+      dtype and autocast.
     - Not watched: globals and class attributes of installed packages, objects of the standard
       library, sets, containers of more than 256 entries, the contents of NumPy arrays, files, what
       lies beyond the nearest 4,096 values, and what the program itself changes as it runs.
@@ -60,9 +61,11 @@ class CompiledSVI(FiniteSVI):
         loss_and_grads: As for Pyro.
         batch: Maps the arguments of ``step`` to the program's arguments, a tuple: for example
             ``lambda index: (data[index],)``, which captures the gather too.
+        done: How many steps the optimizer has made before, from which on steps are counted.
 
     Attributes:
         capture_seconds: How long the captures have taken.
+        while_capturing: Gives a context for each capture, which takes seconds.
         outside: Names of the optimizers that run outside the graph.
 
     Example:
@@ -88,10 +91,12 @@ class CompiledSVI(FiniteSVI):
         loss_and_grads: Callable[..., Any] | None = None,
         *,
         batch: Callable[..., tuple[Any, ...]] | None = None,
+        done: int = 0,
     ) -> None:
         super().__init__(model, guide, optim, loss, loss_and_grads)
         self.batch = batch
         self.capture_seconds = 0.0
+        self.while_capturing: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.outside: set[str] = set()
         self._loss = loss
         self._program = Program({})
@@ -100,7 +105,7 @@ class CompiledSVI(FiniteSVI):
         self._step: Step | None = None
         self._trained: set[int] = set()
         self._rates = Rates([])
-        self._steps = self._checked = 0
+        self._steps = self._checked = done
 
     @property
     def compiled(self) -> bool:
@@ -115,14 +120,13 @@ class CompiledSVI(FiniteSVI):
             **kwargs: Likewise.
 
         Returns:
-            The loss before the step, a tensor that stays on its device: ``float(loss)`` waits
-            for it and reads it. A loss of several parts is a tuple of such tensors. After a loss,
-            a gradient or a weight that is not finite, compiled steps change nothing: see
-            :meth:`check`.
+            The loss before the step, a tensor that stays on its device; several parts are a
+            tuple. After a loss, a gradient or a weight that is not finite, compiled steps change
+            nothing: see :meth:`check`.
 
         Raises:
-            NotCapturable: naming the site, if the program has no static graph. This step is then
-                not made, and ``pyro.infer.SVI`` can continue with the same optimizer.
+            NotCapturable: naming the site, if the program has no static graph. The step is then
+                not made; ``pyro.infer.SVI`` can go on with the same optimizer.
             NonFiniteLoss: by a step of Pyro's own, or by one that follows compiled steps.
         """
         as_before = self._rates.are_as_handed()
@@ -146,7 +150,8 @@ class CompiledSVI(FiniteSVI):
         variant = self._variants.find(key, self._program.change)
         try:
             if self._pays(variant):
-                return self._traced(variant, given, args, kwargs)
+                with self.while_capturing():
+                    return self._traced(variant, given, args, kwargs)
             return self._plain(variant, args, kwargs)
         finally:
             self._program.ran()
@@ -165,13 +170,12 @@ class CompiledSVI(FiniteSVI):
         self._step.made.zero_()
         self._step.good.fill_(True)
         if not good:
-            error = NonFiniteLoss(
+            raise NonFiniteLoss(
                 f"The loss, a gradient or an updated weight is not finite in step {number}, "
                 f"counted from 0; the weights are those of the last good step. Pyro's own step "
-                f"on the same data names the site or the parameters"
+                f"on the same data names the site or the parameters",
+                step=number,
             )
-            error.step = number
-            raise error
 
     def _is_new(self, as_handed: bool) -> bool:
         """Whether what is trained, or by what, is no longer what was prepared."""
@@ -256,14 +260,9 @@ class CompiledSVI(FiniteSVI):
         self._step.buffers = [buffer for buffer in buffers if id(buffer) in self.changed]
         began = time.perf_counter()
         rules = [rule for group in self._step.groups for rule in group.rules]
-        before = [rule.plain_state() for rule in rules]
-        self._rates.advance()
-        try:
+        with undone_by_an_exception([*self._step.tensors, *self._step.buffers], rules):
+            self._rates.advance()
             traced = capture(self._step, loss_and_grads, given)
-        except NotCapturable:
-            for rule, plain in zip(rules, before, strict=True):
-                rule.restore(plain)
-            raise
         self._steps += 1
         variant.outputs = traced.outputs
         loss = self._finished(traced.outputs, traced.values)

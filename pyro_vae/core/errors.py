@@ -65,11 +65,14 @@ class RunFolderError(PyroVAEError):
 class NonFiniteLoss(PyroVAEError):
     """A loss, a gradient or a weight became NaN or infinite; the message says which, and where.
 
-    Attributes:
+    Args:
+        message: What is not finite, and where.
         step: The number of the step, from 0, where it is not the one that has just been made.
     """
 
-    step: int | None = None
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class NotCapturable(PyroVAEError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import time
 import warnings
@@ -17,7 +18,7 @@ import torch
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError
+from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError, RunFolderError
 from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.support import check_support
@@ -70,6 +71,7 @@ def run_experiment(
 
     The folder is created, and disk space for its files reserved, before training starts. During
     training, the weights and the history are saved every half minute, and when an error ends it.
+    A folder that is moved or removed meanwhile is made anew beside its place, with a warning.
 
     Args:
         experiment: The declaration.
@@ -124,8 +126,11 @@ def _train(
         nonlocal saved, history
         history = result.history
         if time.monotonic() - saved > SAVE_EVERY:
-            folder.write_weights(result.vae.state_dict())
-            folder.write_history(history)
+            try:
+                folder.write_weights(result.vae.state_dict())
+                folder.write_history(history)
+            except RunFolderError as error:
+                warnings.warn(f"{error}. Training goes on, and saves at its end", stacklevel=2)
             saved = time.monotonic()
 
     objective: Objective = experiment.objective.build()
@@ -137,33 +142,50 @@ def _train(
         if not history and not isinstance(error, NonFiniteLoss):
             folder.discard()
             raise
-        folder.release()
-        folder.write_weights(vae.state_dict())
-        folder.write_history(history)
-        if not isinstance(error, PyroVAEError):
-            raise
-        error.args = (
-            f"{error}. The weights of the last good step, and the history of {len(history)} whole "
-            f"epochs, are in {folder.path}",
-        )
+        folder = _kept(folder, experiment, vae, history)
+        if isinstance(error, PyroVAEError):
+            error.args = (
+                f"{error}. The weights of the last good step, and the history of {len(history)} "
+                f"whole epochs, are in {folder.path}",
+            )
         raise
+
+
+def _kept(
+    folder: RunFolder, experiment: Experiment, vae: VAE, history: list[dict[str, float]]
+) -> RunFolder:
+    """Save what was trained; beside the folder, if that is no longer this run's."""
+    if not folder.is_mine:
+        lost = folder.path
+        beside = (lost.with_name(f"{lost.name}-kept-{n}") for n in itertools.count(1))
+        folder = RunFolder.create(next(path for path in beside if not path.exists()))
+        folder.write_declaration(experiment.mapping)
+        folder.write_standardization(vae.standardization)
+        warnings.warn(
+            f"{lost} was moved, removed or replaced while this run trained; it is in "
+            f"{folder.path}", stacklevel=5,
+        )  # fmt: skip
+    folder.release()
+    folder.write_weights(vae.state_dict())
+    folder.write_history(history)
+    return folder
 
 
 def _finish(
     experiment: Experiment, result: FitResult, data: DataSet, folder: RunFolder, audit: bool
 ) -> Run:
-    folder.release()
-    folder.write_weights(result.vae.state_dict())
+    folder = _kept(folder, experiment, result.vae, result.history)
     try:
         check_rebuilds(result.vae, experiment)
     except CheckpointError as error:  # training changed what is neither declared nor a weight
         warnings.warn(f"{folder.path} loads as another model. {error}", stacklevel=4)
-    folder.write_history(result.history)
     scores = evaluate(result.vae, data, split=scored_split(result.vae, data))
     audited = None
     if audit and not result.interrupted:
         objective = parse(Objective, result.objective, "objective").build()
         audited = audit_of(result.vae, data, objective)
+    if not folder.is_mine:
+        folder = _kept(folder, experiment, result.vae, result.history)
     folder.write_json(METRICS, _metrics(result, scores, audited))
     drawn = pictures_of(result, data)
     if audited is not None:
@@ -209,6 +231,8 @@ def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict
             "ended": result.ended,
             "epochs": len(result.history),
             "best_epoch": result.best_epoch,
+            "weights": result.weights,
+            "step": result.step,
             "seconds": round(result.seconds, 3),
             "device": result.device,
         },
@@ -222,6 +246,7 @@ def _ending(result: FitResult) -> str:
     how = {
         "finished": f"Trained {epochs} epochs",
         "early": f"Stopped early after {epochs} epochs, with the weights of {result.best_epoch}",
-        "interrupted": f"Interrupted after {epochs} whole epochs; the weights are kept",
+        "interrupted": f"Interrupted after {epochs} whole epochs; the weights are kept, those "
+        f"{result.weights}",
     }[result.ended]
     return f"{how} in {result.seconds:.1f} s on {result.device}."

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any, SupportsFloat
 
 from tqdm.std import tqdm
@@ -29,6 +32,7 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
         self, total: int, label: str, unit: str, enabled: bool = True, **options: Any
     ) -> None:
         self._terms: dict[str, SupportsFloat] = {}
+        self._wait = ""
         options = {"bar_format": "{desc}: {percent:3}%|{bar}|" + _STATE, **options}
         super().__init__(
             desc=label, total=total, unit=unit, disable=not enabled, file=sys.stdout, miniters=1,
@@ -51,6 +55,32 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
         if not self.disable:
             self.write(text, file=self.fp)
 
+    @contextmanager
+    def waiting(self, why: str) -> Iterator[None]:
+        """Show why one step takes long instead of the numbers, and keep the clock going.
+
+        Args:
+            why: What happens, such as ``compiling the step``.
+        """
+        done = Event()
+
+        def tick() -> None:
+            while not done.wait(1.0):
+                self.refresh()
+
+        clock = Thread(target=tick, daemon=True)
+        if not self.disable:
+            self._wait = why  # shown instead of tensors, which only the loop's thread may read
+            self.refresh()
+            clock.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if clock.ident is not None:
+                clock.join()
+            self._wait = ""
+
     @property
     def format_dict(self) -> dict[str, Any]:
         """What the bar's format may show."""
@@ -59,7 +89,8 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
             found["rate"] = None  # closed: the mean over the whole loop
         done, total, elapsed = self.n, self.total, found["elapsed"]
         rate = found["rate"] or (done / elapsed if elapsed > 0 else None)
-        shown = ", ".join(f"{name} {number(float(x))}" for name, x in self._terms.items())
+        numbers = (f"{name} {number(float(x))}" for name, x in self._terms.items())
+        shown = self._wait or ", ".join(numbers)
         return found | {
             "percent": min(100 * done // total, 100) if total else 100,
             "terms": f" {shown}" if shown else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import warnings
 from collections.abc import Callable, Mapping
@@ -58,8 +59,11 @@ def fit(
     """Train a VAE in place with Pyro's ``SVI``.
 
     Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
-    result so far is returned. A model that was trained or loaded keeps its weights, and a warning
-    says what starts anew. Threads take turns (:func:`~pyro_vae.alone`).
+    result so far is returned, with the weights of the last step (of the best epoch, with
+    patience; of before the first step, while the step is captured). One interrupt ends one fit:
+    in a loop of fits write ``if result.interrupted: break``. A model that was trained or loaded
+    keeps its weights, and a warning says what starts anew. Threads take turns
+    (:func:`~pyro_vae.alone`).
 
     Args:
         vae: The model.
@@ -78,8 +82,8 @@ def fit(
             best epoch's weights.
         step: ``compiled`` captures the whole step once and replays it
             (:class:`~pyro_vae.compiled.CompiledSVI`), ``pyro`` uses Pyro's own, and ``auto``
-            compiles if the run is long enough. The steps are equal up to rounding; the result
-            says which was used.
+            times the first steps of Pyro's and compiles if that saves time. The steps are equal
+            up to rounding; the result's ``step`` says which was used and why.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
         device: ``auto`` uses CUDA if available.
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
@@ -122,11 +126,23 @@ def fit(
     if vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
     with seeded(settings.seed, where):
-        vae._trained = True
-        vae.initialize(_all_of(data).to(where))
-        Loop(data, maximized, result, where, on_epoch).run(show_progress)
+        trained, vae._trained = vae._trained, True
+        start = _initialized(vae, _all_of(data).to(where))
+        loop = Loop(data, maximized, result, where, on_epoch, start)
+        loop.run(show_progress)
+        vae._trained = trained or loop.start is None
     vae.eval()
     return result
+
+
+def _initialized(vae: VAE, x: Tensor) -> dict[str, Tensor]:
+    """Initialize from the data; the state before, but for a table that they made."""
+    before = copy.deepcopy(vae.state_dict())
+    vae.initialize(x)
+    for name, value in vae.state_dict().items():
+        if value.shape != before[name].shape:
+            before[name] = value.clone()
+    return before
 
 
 def _all_of(data: DataSet) -> Tensor:

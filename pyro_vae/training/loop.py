@@ -69,8 +69,10 @@ class Loop:
         result: FitResult,
         device: torch.device,
         on_epoch: Callable[[FitResult], None] | None,
+        start: dict[str, Tensor] | None,
     ) -> None:
         self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
+        self.start = start  # the state to go back to, until the form of the step is settled
         self.settings = result.settings
         self.loss: Trace_ELBO = objective.pyro_loss()
         self.data = feed(data.train, device)
@@ -84,6 +86,7 @@ class Loop:
     def run(self, show_progress: bool) -> None:
         """Train until the last epoch, early stopping or an interrupt."""
         total = self.settings.epochs * self.size
+        self.began = time.perf_counter()
         try:
             with (
                 _threads(self.vae, self.settings.batch_size),
@@ -102,8 +105,14 @@ class Loop:
                         break
         except KeyboardInterrupt:
             self.result.ended = "interrupted"
+            if self.start is None:
+                self.result.weights = "of the last step"
+            else:  # a few steps to time or to trace are no training
+                self.vae.load_state_dict(self.start)
+        self.result.seconds = time.perf_counter() - self.began
         if self.best is not None:
             self.vae.load_state_dict(self.best[1])
+            self.result.weights = f"of epoch {self.result.best_epoch}"
 
     def _stepper(self, bar: Progress) -> Stepper:
         def say(choice: str) -> None:
@@ -111,7 +120,9 @@ class Loop:
             bar.note(choice)
 
         method = self.settings.step
-        return Stepper(method, self.steps, self.vae, self.data, self.optimizer, self.loss, say)
+        return Stepper(
+            method, self.steps, self.vae, self.data, self.optimizer, self.loss, say, bar.waiting
+        )
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
@@ -124,6 +135,8 @@ class Loop:
                 self.stepper.step(given)
             except NonFiniteLoss as error:
                 raise self._named(error, epoch, batch, order) from None
+            if self.stepper.settled:
+                self.start = None
             sums.add(len(given))
             bar.advance(len(given), **sums.live)
         self.optimizer.step()
@@ -135,6 +148,7 @@ class Loop:
         record |= self._validate()
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
+        self.result.seconds = time.perf_counter() - self.began
         self._keep(record)
         if self.on_epoch is not None:
             self.on_epoch(self.result)
@@ -164,6 +178,8 @@ class Loop:
         elif self.best is None or record["validation_elbo"] > self.best[0]:
             self.best = (record["validation_elbo"], copy.deepcopy(self.vae.state_dict()))
             self.result.best_epoch = int(record["epoch"])
+        self.result.weights = f"of epoch {self.result.best_epoch}"
+        self.start = None
 
     def _no_better(self) -> bool:
         patience = self.settings.patience

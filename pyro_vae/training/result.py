@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_vae.data.identity import Identity
 from pyro_vae.plots import elbo_curves
+from pyro_vae.plots.style import Picture, heading
 from pyro_vae.report.numbers import MISSING
 from pyro_vae.report.table import Table
 from pyro_vae.training.settings import TrainSettings
@@ -33,8 +34,11 @@ class FitResult:
         identity: The identity of the data.
         device: The device of training.
         ended: Why training ended: ``finished``, ``early`` or ``interrupted``.
-        best_epoch: The epoch whose weights the model has.
+        best_epoch: The last epoch, or with patience the best one; 0 before the first has ended.
         step: Which form of the SVI step was used, and why.
+        weights: Which weights the model has, such as ``of epoch 12``; after an interrupt ``of
+            the last step``, or ``of before the first step``.
+        seconds: Wall-clock time of the training, captures and unfinished epochs included.
     """
 
     vae: VAE
@@ -46,11 +50,8 @@ class FitResult:
     ended: str = "finished"
     best_epoch: int = 0
     step: str = ""
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of the training, in seconds."""
-        return sum(record["seconds"] for record in self.history)
+    weights: str = "of before the first step"
+    seconds: float = 0.0
 
     @property
     def interrupted(self) -> bool:
@@ -58,7 +59,11 @@ class FitResult:
         return self.ended == "interrupted"
 
     def figure(self) -> Figure:
-        """The curves of the ELBO and its terms."""
+        """The curves of the ELBO and its terms; words if no epoch is whole."""
+        if not self.history:
+            picture = Picture(10, 0.5)
+            heading(picture, "Nothing to draw: interrupted before the end of the first epoch")
+            return picture
         return elbo_curves(self.history)
 
     def table(self) -> Table:
@@ -69,8 +74,8 @@ class FitResult:
             "interrupted": f"interrupted after {len(self.history)} whole epochs",
         }
         caption = (
-            f"{endings[self.ended]} in {self.seconds:.1f} s on {self.device}; weights of epoch "
-            f"{self.best_epoch}; {self.identity}"
+            f"{endings[self.ended]} in {self.seconds:.1f} s on {self.device}; weights "
+            f"{self.weights}; {self.identity}"
         )
         columns = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
         if self.history and "objective" in self.history[0]:

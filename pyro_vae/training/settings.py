@@ -49,8 +49,8 @@ class TrainSettings(Section):
     """Stop after this many epochs without a better validation ELBO, and keep the best epoch's
     weights; none trains every epoch and keeps the last."""
     step: StepMethod = "auto"
-    """compiled (captured once and replayed), pyro (Pyro's own), or auto: compiled if the run is
-    long enough to pay for the capture."""
+    """compiled (captured once and replayed), pyro (Pyro's own), or auto: compiled if, by the time
+    of the first steps, it saves more than the capture costs."""
     precision: Precision = "float32"
     """Of the networks' matrix products in training: float32, tf32 (NVIDIA GPUs), or bfloat16
     autocast."""
@@ -70,11 +70,24 @@ class TrainSettings(Section):
         settings.learning_rate_schedule.check(settings.epochs)
         return settings
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which cannot find the class that ``train_schema`` makes."""
+        return _checked, (self.model_dump(),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrainSettings) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def learning_rate_schedule(self) -> Schedule:
         """The declared schedule."""
         built: Schedule = parsed(Schedule, self.schedule).build()
         return built
+
+
+def _checked(given: dict[str, Any]) -> TrainSettings:
+    return TrainSettings.checked(**given)
 
 
 def train_schema() -> type[TrainSettings]:

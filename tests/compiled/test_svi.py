@@ -1,5 +1,7 @@
 """What a captured step holds, run as it was captured, without a compiler."""
 
+import copy
+
 import pyro
 import pytest
 import torch
@@ -391,3 +393,41 @@ def test_training_mode_is_part_of_the_graph():
                 if model.train(training)]  # fmt: skip
 
     assert run(CompiledSVI) == pytest.approx(run(SVI), rel=1e-4)
+
+
+def test_an_interrupt_amid_the_update_undoes_the_step(monkeypatch):
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    program = regression()
+    svi = CompiledSVI(program.model, program.guide, adam(), program.loss)
+    svi.step(*program.arguments)
+    store = pyro.get_param_store()
+    states = [svi._optimizer(store._params[name]).state for name in store]
+    before = copy.deepcopy((dict(store._params), states))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyro_vae.compiled.capture._tensors_of", stop_at_second(stop))
+        with pytest.raises(KeyboardInterrupt):
+            svi.step(*program.arguments)
+    for name, value in before[0].items():
+        assert torch.equal(store._params[name], value)
+    kept = [tensor for state in before[1] for of in state.values() for tensor in of.values()]
+    now = [tensor for state in states for of in state.values() for tensor in of.values()]
+    assert all(map(torch.equal, now, kept))
+    for _ in range(4):
+        svi.step(*program.arguments)
+    assert svi.compiled
+
+
+def stop_at_second(stop):
+    """The first call, before the step, gives nothing; the second, after the update, stops."""
+    calls = []
+
+    def call(loss):
+        calls.append(loss)
+        return stop() if len(calls) == 2 else {}
+
+    return call

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +165,21 @@ class TestLog:
         with progress(2, "training") as bar:
             bar.note("checkpoint written")
             assert capsys.readouterr().out == "checkpoint written\n"
+
+
+def test_while_it_waits_the_clock_goes_on_and_no_number_is_read(terminal, clock, monkeypatch):
+    number = Number()
+    with progress(2, "training") as bar:
+        bar.advance(elbo=number)
+        reads, drawn = number.reads, Event()
+        monkeypatch.setattr(bar, "refresh", lambda: (type(bar).refresh(bar), drawn.set()))
+        with bar.waiting("compiling the step"):
+            drawn.clear()
+            clock.now = 8.0
+            drawn.wait()
+        assert number.reads == reads
+        assert "compiling the step [00:08<" in terminal.getvalue()
+    assert "elbo -95.12" in terminal.getvalue().rpartition("\r")[2]
 
 
 class TestNotebook:

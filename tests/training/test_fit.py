@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import random
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from pyro_vae import VAE, as_dataset, evaluate, fit, load, save
+from pyro_vae.compiled import CompiledSVI
 from pyro_vae.core.errors import (
     DataError,
     DeclarationError,
@@ -23,6 +25,7 @@ from pyro_vae.core.errors import (
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.training.settings import resolve_device
+from pyro_vae.training.sums import Sums
 
 QUIET = {"show_progress": False}
 NET = {"kind": "mlp", "hidden": [8]}
@@ -132,6 +135,55 @@ def test_an_interrupt_keeps_the_weights(data):
     assert len(result.history) == 2
     assert not torch.equal(vae.decoder.layers[0].weight, before)
     assert "interrupted after 2 whole epochs" in str(result)
+    assert "weights of the last step" in str(result)
+
+
+@pytest.mark.parametrize("travel", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_result_travels(data, travel):
+    result = fit(a_vae(), data, epochs=2, schedule="cosine", adam_betas=(0.8, 0.99), **QUIET)
+    again = travel(result)
+    assert str(again) == str(result)
+    assert (again.settings, again.history) == (result.settings, result.history)
+    assert again.settings.learning_rate_schedule.factor(2, 2) < 1
+    x = data.test.x
+    assert torch.equal(again.vae.encode(x).mean, result.vae.encode(x).mean)
+
+
+@pytest.mark.parametrize("at", ["_pays", "_compile"])
+def test_an_interrupt_during_the_capture_leaves_the_model_as_it_was(data, monkeypatch, at):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledSVI, at, stop)
+        vae = a_vae()
+        before = copy.deepcopy(vae.state_dict())
+        result = fit(vae, data, epochs=5, batch_size=32, step="compiled", **QUIET)
+    assert result.interrupted
+    assert (result.history, result.best_epoch) == ([], 0)
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert "weights of before the first step" in str(result)
+    assert result.seconds > 0
+    assert "before the end of the first epoch" in result.figure().get_suptitle()
+    again = fit(vae, data, epochs=1, **QUIET)  # as if for the first time: nothing warns
+    assert again.history[0]["elbo"] == fit(a_vae(), data, epochs=1, **QUIET).history[0]["elbo"]
+
+
+def test_an_interrupt_amid_the_first_epoch_keeps_the_last_step(data, monkeypatch):
+    steps = []
+
+    def stop(self, count):
+        steps.append(copy.deepcopy(vae.state_dict()))
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    vae = a_vae()
+    monkeypatch.setattr(Sums, "add", stop)
+    monkeypatch.setattr("pyro_vae.training.sums._Mean.__float__", lambda _: 0.0)
+    result = fit(vae, data, epochs=2, batch_size=32, step="pyro", **QUIET)
+    assert result.interrupted
+    assert all(torch.equal(value, steps[-1][name]) for name, value in vae.state_dict().items())
+    assert "weights of the last step" in str(result)
 
 
 def test_optimal_scale_follows_the_data(data):

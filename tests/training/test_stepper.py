@@ -1,5 +1,6 @@
 """Which form of the step a training takes, and that the forms agree."""
 
+import itertools
 import math
 
 import pyro
@@ -11,6 +12,7 @@ from pyro_vae.compiled import backends
 from pyro_vae.core.errors import DeclarationError, NonFiniteLoss, NotCapturable
 from pyro_vae.core.prior import Prior
 from pyro_vae.data.binarization import binarized
+from pyro_vae.data.feed import Resident
 from pyro_vae.training import stepper
 
 QUIET = {"show_progress": False, "batch_size": 32}
@@ -63,14 +65,50 @@ def test_dynamic_binarization_is_drawn_alike_in_both_forms(as_captured):
 
 def test_auto_takes_pyros_step_for_a_short_run_and_says_why(data, capsys):
     result = fit(a_vae(), data, epochs=2, **(QUIET | {"show_progress": True}))
-    assert "Pyro's own, since 6 steps are too few for a capture to pay (from 5,000)" in result.step
+    assert "Pyro's own, since a run of 6 steps is too short for a capture" in result.step
     assert result.step in " ".join(capsys.readouterr().out.split())
 
 
-def test_auto_captures_a_long_run(as_captured, data, monkeypatch):
-    monkeypatch.setattr(stepper, "WORTHWHILE", 6)
-    result = fit(a_vae(), data, epochs=2, **QUIET)
-    assert result.step.startswith("Step: compiled, which pays in 6 steps; captured in ")
+@pytest.fixture
+def slow(monkeypatch):
+    """Sets what the clock says that each step takes, in seconds."""
+    return lambda seconds: monkeypatch.setattr(
+        stepper.time, "perf_counter", itertools.count(0, seconds).__next__
+    )
+
+
+@pytest.mark.parametrize(("seconds", "compiled"), [(0.5, False), (2.0, True)])
+def test_auto_decides_by_what_a_step_takes_and_trains_alike(
+    as_captured, data, slow, seconds, compiled
+):
+    plain = fit(a_vae(), data, epochs=7, step="pyro", **QUIET)
+    slow(seconds)
+    result = fit(a_vae(), data, epochs=7, **QUIET)
+    assert result.step.startswith("Step: compiled" if compiled else "Step: Pyro's own")
+    assert f"since Pyro's takes {seconds * 1e3:.1f} ms and 13 are left" in result.step
+    assert ("captured in" in result.step) == compiled
+    for ours, pyros in zip(result.history, plain.history, strict=True):
+        for name in ours.keys() - {"seconds"}:
+            assert ours[name] == pytest.approx(pyros[name], rel=1e-3)
+
+
+def test_a_step_that_is_not_finite_is_counted_from_the_first_that_was_timed(
+    as_captured, data, slow, monkeypatch
+):
+    batches = []
+
+    class Spoiled(Resident):
+        def epoch(self, batch_size, generator):
+            for batch in super().epoch(batch_size, generator):
+                batches.append(batch)
+                if len(batches) == 14:
+                    self.split.x[batch] = torch.nan
+                yield batch
+
+    slow(2.0)
+    monkeypatch.setattr("pyro_vae.training.loop.feed", Spoiled)
+    with pytest.raises(NonFiniteLoss, match=r"\(epoch 5, batch 1\)"):
+        fit(a_vae(), data, epochs=7, **QUIET)
 
 
 @pytest.fixture
@@ -87,14 +125,12 @@ def branching(registries):
     return Branching(2)
 
 
-def test_auto_goes_on_with_pyros_step_where_there_is_no_graph_and_says_so(
-    data, monkeypatch, branching
-):
-    monkeypatch.setattr(stepper, "WORTHWHILE", 6)
+def test_auto_goes_on_with_pyros_step_where_there_is_no_graph_and_says_so(data, slow, branching):
     with torch.random.fork_rng():
-        plain = fit(a_vae(prior=branching), data, epochs=2, step="pyro", **QUIET)
+        plain = fit(a_vae(prior=branching), data, epochs=7, step="pyro", **QUIET)
     branching.loc.data.zero_()
-    result = fit(a_vae(prior=branching), data, epochs=2, **QUIET)
+    slow(2.0)
+    result = fit(a_vae(prior=branching), data, epochs=7, **QUIET)
     assert "Pyro's own, since this one cannot be captured" in result.step
     assert "reads the value of a tensor" in result.step
     for ours, pyros in zip(result.history, plain.history, strict=True):
