@@ -138,6 +138,11 @@ class TorchvisionImages(Source):
     def _read(self, root: Path) -> Raw:
         with unpacked(root, self.folder, self.archives, self.unpack) as readable:
             opened = self._opened(readable)
+            if "train" not in opened:
+                raise DataError(
+                    f"{self.kind}: expected a split to train on, got "
+                    f"{', '.join(opened) or 'none'}; name one (data.options)"
+                )
             counts = [self._count(d) for several in opened.values() for d in several]
             first = next(iter(self.items(opened["train"][0])), None)
             if first is None:
@@ -260,6 +265,11 @@ class TorchvisionImages(Source):
                     f"{self.files or 'them'} there, name the folder that holds them "
                     "(data.root=..., or PYRO_VAE_DATA), or allow the download "
                     "(data.download=true)"
+                ) from None
+            if isinstance(error, TypeError):
+                raise DataError(
+                    f"{self.kind}: expected options that torchvision's {self.dataset} takes, got: "
+                    f"{cause}; see its documentation (data.options)"
                 ) from None
             raise self._damaged(str(place), error) from None
 

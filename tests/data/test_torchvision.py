@@ -352,6 +352,7 @@ def test_what_torchvision_does_not_download_is_told(tmp_path, monkeypatch):
     [
         ("CIFAR1000", r"name of a class of torchvision.datasets, got 'CIFAR1000'; did you mean"),
         ("LSUN", "unpickles a cache"),
+        ("VOCDetection", r"expected the files of|got no|not found"),
         ("Flowers102", r"expected the files of torchvision's Flowers102 in .*data.download=true"),
         ("VisionDataset", "expected the name of a class"),
     ],
@@ -359,6 +360,13 @@ def test_what_torchvision_does_not_download_is_told(tmp_path, monkeypatch):
 def test_what_cannot_be_read_is_refused(name, message, tmp_path):
     with pytest.raises(DataError, match=message):
         Torchvision(name, root=tmp_path).load()
+
+
+def test_options_that_the_class_does_not_take_are_refused():
+    with pytest.raises(
+        DataError, match=r"options that torchvision's FakeData takes.*data.options"
+    ):
+        fake(options={"sise": 3})
 
 
 def test_images_of_several_sizes_ask_for_one(monkeypatch):
