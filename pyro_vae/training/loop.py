@@ -33,6 +33,7 @@ __all__ = ["Loop"]
 
 ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
+VALIDATION = "validation_elbo"
 
 
 def _adam(settings: TrainSettings) -> Any:
@@ -126,6 +127,7 @@ class Loop:
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
+        bar.set_description_str(f"Epoch {epoch}/{self.settings.epochs}", refresh=False)
         self.vae.train()
         self.loss.begin_epoch(epoch)
         sums = Sums(self.loss)
@@ -146,6 +148,7 @@ class Loop:
             raise self._named(error, epoch, batch, order) from None
         record: dict[str, float] = {"epoch": epoch, **sums.means()}
         record |= self._validate()
+        bar.advance(0, **{name: record[name] for name in record if name == VALIDATION})
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
         self.result.seconds = time.perf_counter() - self.began

@@ -331,3 +331,11 @@ def test_a_new_model_is_trained_without_a_warning(data):
     vae = a_vae()
     fit(vae, data, epochs=1, **QUIET)
     fit(vae.swap(), data, epochs=1, **QUIET)
+
+
+def test_the_bar_says_the_epoch_and_the_validation_elbo(capsys):
+    data = as_dataset(torch.randn(100, 3), validation=20)
+    fit(VAE((3,), 2), data, epochs=2)
+    shown = capsys.readouterr().out
+    assert "Epoch 2/2: 100%" in shown
+    assert "validation_elbo" in shown
