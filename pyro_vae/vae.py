@@ -152,10 +152,7 @@ class VAE(UniqueModule):
     def transform(self, x: AnyArray) -> Tensor:
         """Values in the data's own units as the model sees them, ``(N, *event_shape)``.
 
-        They become the z-scores that :attr:`standardization` says, and go to the model's device.
-
-        Raises:
-            DataError: if they are unfit.
+        They become z-scores if :attr:`standardization` says so, and go to the model's device.
         """
         how = self.standardization
         rows = fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
@@ -259,26 +256,26 @@ class VAE(UniqueModule):
         kept = {name: copy.deepcopy(parts[name]) for name in parts if name not in changes}
         return type(self)(**(parts | kept))
 
-    def _data(self, x: Any) -> Tensor:
+    def rows(self, x: Any) -> Tensor:
+        """Data as a tensor ``(N, *event_shape)``, of any precision."""
         if not isinstance(x, Tensor) and hasattr(x, "shape"):
             x = self.transform(x)
         event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
-        if event == self.event_shape:
-            self._check_precision(x)
-        else:
+        if event != self.event_shape:
             got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
             want = ", ".join(["N", *map(str, self.event_shape)])
             raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
         data: Tensor = x
         return data
 
-    def _check_precision(self, x: Tensor) -> None:
-        weight = next(self.parameters(), x)
-        if x.is_floating_point() and x.dtype != weight.dtype:
+    def _data(self, x: Any) -> Tensor:
+        data, weight = self.rows(x), next(self.parameters(), None)
+        if weight is not None and data.is_floating_point() and data.dtype != weight.dtype:
             raise DataError(
                 f"Expected x in the precision of the model's weights, {weight.dtype}, got "
-                f"{x.dtype}; convert one of them: x.to({weight.dtype}), or vae.to({x.dtype})"
+                f"{data.dtype}; convert one of them: x.to({weight.dtype}), or vae.to({data.dtype})"
             )
+        return data
 
     @torch.no_grad()
     def _check_shapes(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from pyro_vae import VAE
 from pyro_vae.distributions.bounds import MAX_SCALE
 from pyro_vae.evidence.exact import linear_gaussian
+from tests.variants import noise_like
 
 NET = {"kind": "mlp", "hidden": [16], "activation": "tanh"}
 
@@ -41,7 +42,7 @@ def stirred(model: VAE) -> VAE:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             size = 0.03 if name.startswith("likelihood") else 0.3
-            parameter.add_(size * torch.randn_like(parameter))
+            parameter.add_(size * noise_like(parameter))
     return model
 
 

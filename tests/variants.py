@@ -12,6 +12,7 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.supports import support_name
+from pyro_vae.distributions.bounds import PARTS
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
 from pyro_vae.vae import VAE
@@ -96,8 +97,15 @@ def small_vae(**changes):
 def stirred(module, size=0.2):
     """The module with every parameter moved away from where it began."""
     for parameter in module.parameters():
-        parameter.add_(torch.randn_like(parameter), alpha=size)
+        parameter.add_(noise_like(parameter), alpha=size)
     return module
+
+
+def noise_like(parameter):
+    """Normal noise, the same for all the parts in which a lone scale is kept."""
+    if parameter.shape == (PARTS,):
+        return torch.randn((), dtype=parameter.dtype).expand(PARTS)
+    return torch.randn_like(parameter)
 
 
 def handed_over(vae, x):

@@ -73,7 +73,7 @@ def audit_elbo(
         if value < least and not (name == "gradients" and value == 0):
             raise DataError(f"{name}: expected at least {least}, got {value}")
     device = next(iter([*vae.parameters(), *vae.buffers()]), x).device
-    x = vae._data(x).detach().to(device=device, dtype=dtype)
+    x = vae.rows(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
     eps = TOLERANCE.get(dtype, 1e-2)

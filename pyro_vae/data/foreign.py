@@ -46,7 +46,7 @@ def as_numpy(x: Any, name: str) -> Any:
     Example:
         >>> import scipy.sparse
         >>> as_numpy(scipy.sparse.csr_array([[0, 2]]), "x")
-        array([[0, 2]])
+        array([[0., 2.]], dtype=float32)
     """
     sparse, pandas = sys.modules.get("scipy.sparse"), sys.modules.get("pandas")
     if sparse is not None and sparse.issparse(x):

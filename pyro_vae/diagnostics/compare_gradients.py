@@ -114,7 +114,7 @@ def compare_gradients(
     at_least(20, draws=draws, reference_draws=reference_draws)
     device = device_of(vae)
     dtype = next(vae.parameters()).dtype
-    x = vae._data(x).detach().to(device=device, dtype=dtype)
+    x = vae.rows(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
     with isolated_copy(vae, dtype, seed, validate=False) as model, torch.enable_grad():

@@ -207,7 +207,7 @@ def inference_gaps(
     """
     at_least(2, draws=draws)
     method = _method(vae, evidence)
-    x = vae._data(x).detach().to(device_of(vae)).double()
+    x = vae.rows(x).detach().to(device_of(vae)).double()
     with isolated_copy(vae, torch.float64, seed) as model:
         log_evidence, error, said = _log_evidence(model, x, method, samples, annealing, seed,
                                                   show_progress)  # fmt: skip

@@ -135,7 +135,7 @@ def kl_decomposition(
         >>> abs(whole - parts.kl.value) < 1e-5
         True
     """
-    x = vae._data(x).detach().to(device_of(vae))
+    x = vae.rows(x).detach().to(device_of(vae))
     size = len(x) if batch_size is None else batch_size
     at_least(2, x=len(x), draws=draws)
     if not 2 <= size <= len(x):

@@ -230,7 +230,7 @@ def compare_with_mcmc(
     at_least(4, samples=samples)
     at_least(10, warmup=warmup)
     at_least(2, chains=chains)
-    x = vae._data(x).detach().cpu().double()
+    x = vae.rows(x).detach().cpu().double()
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
     check_real_codes(vae, "NUTS")

@@ -81,7 +81,7 @@ def refine(
     """
     at_least(10, steps=steps)
     at_least(1, particles=particles)
-    x = vae._data(x).detach().double()
+    x = vae.rows(x).detach().double()
     curve: list[float] = []
     with isolated_copy(vae, torch.float64, seed, validate=False) as model, torch.enable_grad():
         model.requires_grad_(requires_grad=False)

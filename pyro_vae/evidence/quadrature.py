@@ -118,7 +118,7 @@ def quadrature(
         True
     """  # noqa: D403
     space = _space(vae)
-    x = vae._data(x).detach().cpu().double()
+    x = vae.rows(x).detach().cpu().double()
     rows: list[list[Any]] = []
     with (
         isolated_copy(vae, torch.float64, 0, validate=False) as copied,

@@ -61,7 +61,7 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
-    monkeypatch.setattr("pyro_vae.compiled.svi.replay_of", backends._CUDAGraph)
+    monkeypatch.setattr("pyro_vae.compiled.variants.replay_of", backends._CUDAGraph)
     monkeypatch.setattr(backends, "_compiled", compiled)
     fakes = {
         "CUDAGraph": Recorded,

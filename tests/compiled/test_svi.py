@@ -11,6 +11,7 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.compiled import CompiledSVI, backends, parameter_groups
+from pyro_vae.compiled.outside import optimizer_of
 from pyro_vae.core.errors import NonFiniteLoss, NotCapturable
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO as RememberingELBO
 from pyro_vae.objectives.pyro_elbos import TraceExactKL_ELBO
@@ -402,7 +403,7 @@ def test_an_interrupt_amid_the_update_undoes_the_step(monkeypatch):
     svi = CompiledSVI(program.model, program.guide, adam(), program.loss)
     svi.step(*program.arguments)
     store = pyro.get_param_store()
-    states = [svi._optimizer(store._params[name]).state for name in store]
+    states = [optimizer_of(svi.optim, store._params[name]).state for name in store]
     before = copy.deepcopy((dict(store._params), states))
 
     def stop(*_):

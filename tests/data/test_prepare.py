@@ -163,7 +163,7 @@ def test_unfit_arguments_are_refused(argument, message):
 def test_any_shape_is_split_whole_or_refused(shape, validation, test):
     try:
         data = as_dataset(torch.zeros(shape), validation=validation, test=test)
-    except DataError:
+    except (DataError, DeclarationError):  # the latter, of a share below 1e-38
         return
     rows = torch.cat([split.rows for split in data.splits.values()])
     assert len(data.train) > 0

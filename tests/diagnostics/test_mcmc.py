@@ -133,7 +133,7 @@ def test_what_cannot_be_sampled_is_refused(known):
     with pytest.raises(IncompatibleComponents, match="NUTS moves codes through a real space"):
         compare_with_mcmc(sphere, torch.zeros(1, 3))
     with pytest.raises(DataError, match="at least one datum, got none"):
-        compare_with_mcmc(known, torch.zeros(0, 2, 3))
+        compare_with_mcmc(known, torch.zeros(0, 2, 3, dtype=torch.float64))
     with pytest.raises(DataError, match="shape"):
         compare_with_mcmc(VAE((3,), 1), torch.zeros(1, 4))
 

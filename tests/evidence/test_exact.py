@@ -14,6 +14,7 @@ from torch import nn
 from pyro_vae import VAE
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
+from tests.variants import noise_like
 
 SCALES = [0.7, "learned", "per_dimension", "optimal"]
 
@@ -29,7 +30,7 @@ def model(request, linear):
     swapped = linear.swap(likelihood={"kind": "gaussian", "scale": request.param})
     with torch.no_grad():
         for parameter in swapped.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.05 * noise_like(parameter))
     return swapped.double().eval()
 
 

@@ -82,7 +82,7 @@ def test_log_evidence_is_elbo_plus_gap_for_models_of_any_kind(parts):
     assert (found.gap > 0).all()
     assert (found.error < 1e-8).all()
     assert (found.guide_error < 1e-6).all()
-    sampled = importance_sampling(model, x, samples=20_000)
+    sampled = importance_sampling(model, x, samples=100_000)
     z = (sampled.log_evidence - found.log_evidence) / sampled.stderr
     assert z.abs().max() < 5.0
     terms = [elbo_terms_of_data(model, x, particles=5000, seed=seed).elbo for seed in range(8)]

@@ -164,6 +164,12 @@ def test_the_generators_and_the_modes_are_left_alone(tmp_path):
     assert not vae.decoder.training
 
 
+@pytest.fixture(autouse=True)
+def own_kinds(registries):
+    """The kinds of this file, which no other test shall find."""
+    Prior._registry.update(OWN)
+
+
 class AnnealedPrior(Prior):
     """Its scale is a plain number that training changes."""
 
@@ -196,6 +202,9 @@ class ForgetfulPrior(Prior):
 
     def forward(self):
         return dist.Normal(self.loc, 1.0).to_event(1)
+
+
+OWN = {kind: Prior._registry.pop(kind) for kind in ("annealed_prior", "forgetful_prior")}
 
 
 def test_a_component_that_forgets_a_draw_is_refused_before_it_is_trained(tmp_path):

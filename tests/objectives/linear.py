@@ -8,6 +8,7 @@ import torch
 from pyro_vae import VAE
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
+from tests.variants import noise_like
 
 GROUPS = ("prior", "likelihood", "decoder", "encoder")
 
@@ -20,7 +21,7 @@ def tiny(off=0.2, **changes):
     with torch.no_grad():
         for name, parameter in vae.named_parameters():
             size = 0.03 if name.startswith("likelihood") else 0.4
-            parameter.add_(size * torch.randn_like(parameter))
+            parameter.add_(size * noise_like(parameter))
         if linear_gaussian(vae) is not None:
             reach_the_posterior(vae)
         for parameter in vae.encoder.parameters():
