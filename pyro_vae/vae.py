@@ -21,8 +21,8 @@ from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
-from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
-from pyro_vae.data.standardization import Standardization
+from pyro_vae.data.checks import AnyArray
+from pyro_vae.data.standardization import Standardization, transformed
 from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
 from pyro_vae.report.table import Table
@@ -154,10 +154,8 @@ class VAE(UniqueModule):
 
         They become z-scores if :attr:`standardization` says so, and go to the model's device.
         """
-        how = self.standardization
-        rows = fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
         weight = next(self.parameters(), torch.empty(0))
-        return rows.to(device_of(self), weight.dtype)
+        return transformed(x, self.standardization).to(device_of(self), weight.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What the model sees, ``(*batch, *event_shape)``, in the data's own units."""

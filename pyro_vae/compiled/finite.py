@@ -26,14 +26,8 @@ class FiniteSVI(SVI):
 
     Its steps are Pyro's own. Where the loss, a gradient or an updated parameter is NaN or
     infinite, the parameters and the modules' buffers stay those of the step before. A parameter
-    that is frozen (``requires_grad``) stays where it is, whatever gradient it had.
-
-    Args:
-        model: As for Pyro.
-        guide: As for Pyro.
-        optim: As for Pyro.
-        loss: As for Pyro: an ELBO, or a function.
-        loss_and_grads: As for Pyro.
+    that is frozen (``requires_grad``) stays where it is, whatever gradient it had. The arguments
+    are those of ``SVI``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -58,9 +58,8 @@ class Variants(dict[Any, Variant]):
         """
         if key not in self:
             if len(self) >= MOST:
-                seen = "; ".join([*(str(layout) for layout, _ in [*self][-2:]), change]).rstrip(
-                    "; "
-                )
+                layouts = [str(layout) for layout, _ in [*self][-2:]]
+                seen = "; ".join(filter(None, [*layouts, change]))
                 raise NotCapturable(
                     f"Expected arguments of static shapes and values, and a program whose numbers "
                     f"stay, got {MOST + 1} combinations so far, among them {seen}; give numbers "

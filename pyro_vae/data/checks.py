@@ -12,7 +12,15 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
-__all__ = ["AnyArray", "as_event_rows", "as_labels", "first_where", "fits_float32", "locate"]
+__all__ = [
+    "AnyArray",
+    "as_event_rows",
+    "as_labels",
+    "deviation",
+    "first_where",
+    "fits_float32",
+    "locate",
+]
 
 AnyArray = Tensor | np.ndarray | Foreign
 
@@ -80,10 +88,7 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
         return small
     _check_finite(small, name, "standardize them (standardize=zscore)")
     moved = (small.double() - rows).abs().amax(0)
-    center = rows.mean(0)
-    widest = (rows - center).abs().amax(0).clamp_min(torch.finfo(torch.float64).tiny)
-    spread = ((rows - center) / widest).std(0, correction=0) * widest
-    bad = (moved > spread * TOLERANCE) & (rows != rows[0]).any(0)
+    bad = (moved > deviation(rows) * TOLERANCE) & (rows != rows[0]).any(0)
     if bad.any():
         position = tuple(bad.nonzero()[0].tolist())
         values, kept = (r[(slice(None), *position)] for r in (rows, small))
@@ -95,6 +100,18 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
             "which is done in float64), or take off what they share"
         )
     return small
+
+
+def deviation(x: Tensor) -> Tensor:
+    """The standard deviation over the rows ``(N, *event)``, in any unit: no square is extreme.
+
+    Example:
+        >>> deviation(torch.tensor([[-1e-200], [1e-200]], dtype=torch.float64)).item()
+        1e-200
+    """
+    away = x - x.mean(0)
+    widest = away.abs().amax(0).clamp_min(torch.finfo(x.dtype).tiny)
+    return (away / widest).std(0, correction=0) * widest
 
 
 def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.binarization import draw
-from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
+from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.identity import Identity
-from pyro_vae.data.standardization import Standardization
+from pyro_vae.data.standardization import Standardization, transformed
 
 __all__ = ["DataSet", "Split"]
 
@@ -123,8 +123,7 @@ class DataSet:
         Raises:
             DataError: if they are unfit, or of another shape.
         """
-        how = self.standardization
-        return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+        return transformed(x, self.standardization)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What the splits hold, ``(*batch, *event_shape)``, in the data's units."""

@@ -72,7 +72,7 @@ class Huggingface(Source):
         self.path = path
         self.name = name
         self.column = column
-        self.column_of_labels = label
+        self.label = label
         self.size = size
         self.channels = channels
         self.keeps_official = validation is None
@@ -119,7 +119,7 @@ class Huggingface(Source):
             ) from None
 
     def _arrays(self, table: Any, split: str) -> Arrays:
-        known, label = table.column_names, self.column_of_labels
+        known, label = table.column_names, self.label
         others = [name for name in known if name != label]
         column = self.column or (others[0] if len(others) == 1 else "")
         for chosen, argument in ((column, "column"), (label, "label")):

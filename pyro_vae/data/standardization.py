@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.data.checks import AnyArray, as_event_rows, fits_float32
+from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
 
-__all__ = ["Standardization", "Standardize"]
+__all__ = ["Standardization", "Standardize", "transformed"]
 
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
@@ -40,12 +40,9 @@ class Standardization:
     def of(cls, x: Tensor) -> Self:
         """That of training data, ``(N, *event)``."""
         x = x.double()
-        mean = x.mean(0)
-        widest = (x - mean).abs().amax(0)
-        varies = (widest > 0) & ~(x == x[0]).all(0)
-        unit = torch.where(varies, widest, torch.ones_like(widest))  # whose square is no extreme
-        spread = ((x - mean) / unit).std(0, correction=0) * unit
-        return cls(mean, torch.where(varies, spread, torch.ones_like(spread)))
+        spread = deviation(x)
+        varies = (x != x[0]).any(0)
+        return cls(x.mean(0), torch.where(varies, spread, torch.ones_like(spread)))
 
     def transform(self, x: AnyArray) -> Tensor:
         """Values in the data's units as z-scores, ``(N, *event)`` float32 on the CPU.
@@ -72,3 +69,12 @@ class Standardization:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def transformed(x: AnyArray, how: Standardization | None) -> Tensor:
+    """Values in the data's units on the scale of the splits, ``(N, *event)`` float32 on the CPU.
+
+    Raises:
+        DataError: if they are unfit, or of another shape.
+    """
+    return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)

@@ -44,7 +44,7 @@ class Table(Source):
         super().__init__(**preprocessing)
         self.path = path
         self.columns = columns
-        self.column_of_labels = label
+        self.label = label
         self.test = test
 
     @abstractmethod
@@ -64,18 +64,18 @@ class Table(Source):
         table = self.table(path)
         if not len(table):
             raise DataError(f"{path}: expected at least one row of numbers, got none")
-        labels = None if self.column_of_labels is None else self._labels(table, path)
-        chosen = self.columns or [name for name in table if name != self.column_of_labels]
+        labels = None if self.label is None else self._labels(table, path)
+        chosen = self.columns or [name for name in table if name != self.label]
         if not chosen:
             raise DataError(
-                f"{path}: expected a column besides the label {self.column_of_labels!r}, got none"
+                f"{path}: expected a column besides the label {self.label!r}, got none"
             )
         x = np.stack([_numbers(_column(table, name, path), path) for name in chosen], axis=1)
         return Raw(x, labels, name=path.name, columns=chosen)
 
     def _labels(self, table: Any, path: Path) -> np.ndarray[Any, Any]:
         """Numbers as they are; texts by their place in alphabetical order."""
-        column = _column(table, str(self.column_of_labels), path)
+        column = _column(table, str(self.label), path)
         texts = column.astype(str).str.strip()
         if np.isfinite(parsed(column)).any():
             numbers = _numbers(column, path)

@@ -6,12 +6,9 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pyro_vae.report.table import Table
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["ShownAsTable", "as_json"]
 

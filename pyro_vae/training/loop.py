@@ -148,7 +148,8 @@ class Loop:
             raise self._named(error, epoch, batch, order) from None
         record: dict[str, float] = {"epoch": epoch, **sums.means()}
         record |= self._validate()
-        bar.advance(0, **{name: record[name] for name in record if name == VALIDATION})
+        if VALIDATION in record:
+            bar.advance(0, validation_elbo=record[VALIDATION])
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
         self.result.seconds = time.perf_counter() - self.began

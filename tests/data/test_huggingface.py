@@ -94,5 +94,5 @@ def test_what_is_missing_is_named(tmp_path):
 
 def test_rows_must_be_of_one_shape(write):
     ragged = lambda size: {"x": [[1.0] * (1 + i % 2) for i in range(size)]}  # noqa: E731
-    with pytest.raises(DataError, match="x"):
+    with pytest.raises(DataError, match="real numbers, got object"):
         Huggingface(write(ragged)).load()
