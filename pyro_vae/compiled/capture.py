@@ -182,15 +182,17 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
 
 def _update_all(step: Step, loss: Any) -> dict[int, Tensor]:
     """Update the parameters that have a rule; return the gradients of the rest, by position."""
-    gradients = {position: step.parameters[position].grad for position in step.outside}
-    left = {position: found for position, found in gradients.items() if found is not None}
+    of_outside = {position: step.parameters[position].grad for position in step.outside}
+    left = {position: found for position, found in of_outside.items() if found is not None}
     with torch.no_grad():
         leaves = [x for x in pytree.tree_leaves(loss) if isinstance(x, Tensor)]
-        pairs = zip(step.groups, step.rates.unbind(), strict=True)
-        updates = [group.update(rate) for group, rate in pairs]
-        weights = [of_group[0][1] for of_group in updates]
-        step.good.logical_and_(all_finite([*leaves, *left.values(), *weights]))
+        rates = step.rates.unbind()
+        gradients = [group.gradient() for group in step.groups]
+        triples = list(zip(step.groups, gradients, rates, strict=True))
+        magnitudes = [group.magnitude(gradient, rate) for group, gradient, rate in triples]
+        step.good.logical_and_(all_finite([*leaves, *left.values(), *magnitudes]))
         step.made.add_(step.good)
+        updates = (group.update(gradient, rate) for group, gradient, rate in triples)
         for tensor, value in chain.from_iterable(updates):
             tensor.copy_(torch.where(step.good, value, tensor))
     return left

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from operator import is_, itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from pyro_vae.compiled.reach import Place
 from pyro_vae.compiled.update_rules import Rule
@@ -50,15 +52,22 @@ class ParameterGroup:
         numbers = {rule.advance() for rule in self.rules}
         return numbers.pop() if len(numbers) == 1 else None
 
-    def update(self, rate: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def gradient(self) -> Tensor:
+        """The parameters' gradients as one tensor."""
+        found: list[Any] = [parameter.grad for parameter in self.parameters]
+        return torch.cat([part.reshape(-1) for part in found]) if self.is_vector else found[0]
+
+    def magnitude(self, gradient: Tensor, rate: Tensor) -> Tensor:
+        """A number that is not finite if the gradient is not, or if the update may overflow."""
+        return self.rules[0].magnitude(vector_norm(gradient, math.inf), rate.to(gradient.dtype))
+
+    def update(self, gradient: Tensor, rate: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The parameters as one tensor, and the optimizer's state, each with its new value."""
         for parameter, clip in zip(self.parameters, self.clips, strict=True):
             if clip is not None:
                 clip(parameter)
-        gradients: list[Any] = [parameter.grad for parameter in self.parameters]
-        gradient = gradients[0]
-        if self.is_vector:
-            gradient = torch.cat([part.reshape(-1) for part in gradients])
+        if any(self.clips):
+            gradient = self.gradient()
         new, state = self.rules[0].updated(self.whole.detach(), gradient, self.state, rate)
         return [(self.whole, new), *zip(self.state, state, strict=True)]
 

@@ -15,7 +15,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.compiled.capture import Outputs, Step, capture
-from pyro_vae.compiled.finite import FiniteSVI, buffers_of, undone_by_an_exception
+from pyro_vae.compiled.finite import FiniteSVI, all_finite, buffers_of, undone_by_an_exception
 from pyro_vae.compiled.outside import optimizer_of, update_outside
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.private import pytree
@@ -121,8 +121,8 @@ class CompiledSVI(FiniteSVI):
 
         Returns:
             The loss before the step, a tensor that stays on its device; several parts are a
-            tuple. After a loss, a gradient or a weight that is not finite, compiled steps change
-            nothing: see :meth:`check`.
+            tuple. After a loss or a gradient that is not finite, or whose update would overflow,
+            compiled steps change nothing: see :meth:`check`.
 
         Raises:
             NotCapturable: naming the site, if the program has no static graph. The step is then
@@ -160,8 +160,9 @@ class CompiledSVI(FiniteSVI):
         """Wait for the device, and check that every compiled step was finite.
 
         Raises:
-            NonFiniteLoss: if a loss, a gradient or a weight was not. The error's ``step`` is the
-                number of the first such step, and the parameters are those before it.
+            NonFiniteLoss: if a loss or a gradient was not, or its update would have overflowed.
+                The error's ``step`` is the number of the first such step, and the parameters are
+                those before it. Also if a weight is not finite all the same.
         """
         if self._step is None:
             return
@@ -169,11 +170,14 @@ class CompiledSVI(FiniteSVI):
         number, self._checked = self._checked + made, self._steps
         self._step.made.zero_()
         self._step.good.fill_(True)
-        if not good:
+        kept = all_finite(self._step.parameters)
+        if not (good and kept):
+            weights = "the weights are those of the last good step" if kept else (
+                "weights are not finite either: go back to a copy of them"
+            )  # fmt: skip
             raise NonFiniteLoss(
-                f"The loss, a gradient or an updated weight is not finite in step {number}, "
-                f"counted from 0; the weights are those of the last good step. Pyro's own step "
-                f"on the same data names the site or the parameters",
+                f"The loss, a gradient or an update is not finite in step {number}, counted from "
+                f"0; {weights}. Pyro's own step on the same data names the site or the parameters",
                 step=number,
             )
 

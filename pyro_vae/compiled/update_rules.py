@@ -71,6 +71,15 @@ class Rule(ABC):
         if plain[1] is not None:
             self.memory["step"] = plain[1]
 
+    def magnitude(self, largest: Tensor, rate: Tensor) -> Tensor:
+        """Not finite if the update may overflow: here, where the squared gradient does.
+
+        Args:
+            largest: The largest magnitude in the gradient, NaN if that has any.
+            rate: The rate, in the parameter's dtype.
+        """
+        return largest.square() + rate
+
     @abstractmethod
     def updated(
         self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
@@ -152,6 +161,9 @@ class _SGD(Rule):
     def names(self) -> list[str]:
         return ["momentum_buffer"] * bool(self.group["momentum"])
 
+    def magnitude(self, largest: Tensor, rate: Tensor) -> Tensor:
+        return largest * (1 + rate.abs())
+
     def updated(
         self, parameter: Tensor, gradient: Tensor, state: list[Tensor], rate: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
@@ -183,6 +195,7 @@ def rule_of(parameter: Tensor, optimizer: torch.optim.Optimizer) -> Rule | None:
     """
     make = RULES.get(type(optimizer))
     strange = any(optimizer.param_groups[0].get(name) for name in ("maximize", "differentiable"))
+    strange = strange or optimizer.param_groups[0].get("eps") == 0  # 0 / 0 without a gradient
     if make is None or strange or (not optimizer.state[parameter] and make is not _SGD):
         return None
     return make(parameter, optimizer)
