@@ -21,7 +21,6 @@ __all__ = ["Replay", "replay_of"]
 # Random draws come from PyTorch's own generators, in the program's order, so that a compiled step
 # draws what Pyro's would.
 INDUCTOR = {"fallback_random": True}
-WARM_UP = 3
 LARGEST = 2**25
 """Bytes of the largest block that changes how much memory glibc's ``malloc`` keeps."""
 
@@ -93,37 +92,84 @@ def _keep_freed_memory() -> None:
 
 
 class _CUDAGraph:
-    """The compiled graph, recorded once as a CUDA graph with its inputs at fixed addresses."""
+    """The compiled graph, recorded once as a CUDA graph with its inputs at fixed addresses.
+
+    The state, the random generator and the current stream are as before, whatever fails.
+    """
 
     def __init__(self, capture: Capture) -> None:
         self.inputs = list(capture.inputs)
         self.given, self.remembered = capture.given, capture.remembered
-        for position in (*self.given, *self.remembered):
-            self.inputs[position] = self.inputs[position].clone()
-        call = _compiled(capture, INDUCTOR)
-        self.graph = torch.cuda.CUDAGraph()
-        changed = [self.inputs[position] for position in sorted(_changed(capture.graph.graph))]
-        before = [tensor.clone() for tensor in changed]
-        generator = torch.cuda.get_rng_state()
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                call(*self.inputs)
-        torch.cuda.current_stream().wait_stream(stream)
-        torch.cuda.set_rng_state(generator)
-        for tensor, value in zip(changed, before, strict=True):
-            tensor.copy_(value)
-        with torch.cuda.graph(self.graph):
-            self.outputs: Sequence[Tensor] = call(*self.inputs)
+        self.device = self.inputs[0].device
+        with torch.cuda.device(self.device):
+            for position in (*self.given, *self.remembered):
+                self.inputs[position] = self.inputs[position].clone()
+            changed = [self.inputs[position] for position in sorted(_changed(capture.graph.graph))]
+            with _as_before(changed, self.device):
+                self.run = self._warm(capture)
+            self._record()
+
+    def _warm(self, capture: Capture) -> Any:
+        """The function to record, after a few calls, of which the last may not wait."""
+        try:
+            run = _compiled(capture, INDUCTOR)
+            self._call(run)
+        except Exception as error:  # without gcc or Python.h, Triton cannot compile
+            first = next(iter(str(error).splitlines()), "")
+            warnings.warn(
+                f"Expected Inductor to compile the step, got {type(error).__name__}: {first}; the "
+                f"CUDA graph has PyTorch's own kernels, which are more and slower. Triton needs "
+                f"gcc and Python's headers (python3-dev)",
+                stacklevel=2,
+            )
+            run = capture.graph
+            self._call(run)
+        self._call(run)
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")  # before a capture, which such a call would spoil
+        try:
+            self._call(run)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        return run
+
+    def _call(self, run: Any) -> None:
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream), torch.no_grad():
+            run(*self.inputs)
+        current.wait_stream(stream)
+
+    def _record(self) -> None:
+        self.graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(self.graph), torch.no_grad():
+                self.outputs: Sequence[Tensor] = self.run(*self.inputs)
+        except BaseException:
+            torch.cuda.set_stream(current)  # a failed capture leaves its own
+            raise
 
     def __call__(self, given: Sequence[Tensor], loss: Any) -> Sequence[Tensor]:
         for position, tensor in zip(self.given, given, strict=True):
             self.inputs[position].copy_(tensor, non_blocking=True)
         for position, name in self.remembered.items():
             self.inputs[position].copy_(getattr(loss, name), non_blocking=True)
-        self.graph.replay()
+        with torch.cuda.device(self.device):
+            self.graph.replay()
         return [output.clone() for output in self.outputs]
+
+
+@contextmanager
+def _as_before(tensors: Sequence[Tensor], device: torch.device) -> Iterator[None]:
+    """Give tensors and a GPU's random generator their state back after the block."""
+    before = [tensor.clone() for tensor in tensors]
+    generator = torch.cuda.get_rng_state(device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_rng_state(generator, device)
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.copy_(value)
 
 
 def _changed(graph: Graph) -> set[int]:

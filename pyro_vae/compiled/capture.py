@@ -169,6 +169,8 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
             parameter.grad = None
     held = _lift(graph)
     fixed = _merged(graph, step, fixed)
+    if step.good.is_cuda:
+        guard_factorizations(graph, next(n for n, t in enumerate(fixed) if t is step.good))
     places = range(len(fixed), len(fixed) + len(given))
     remembered = {
         places.stop + position: name
@@ -221,6 +223,27 @@ def _merged(graph: GraphModule, step: Step, inputs: list[Tensor]) -> list[Tensor
         graph.graph.erase_node(node)
     graph.recompile()
     return kept
+
+
+def guard_factorizations(graph: GraphModule, good: int) -> None:
+    """Let a matrix that cannot be factorized end the training, without a look at the CPU.
+
+    ``torch.linalg`` reads its error codes there, which no CUDA graph can.
+
+    Args:
+        graph: The graph, changed in place.
+        good: The position of the step's ``good`` among its inputs.
+    """
+    aten = torch.ops.aten
+    flag = [node for node in graph.graph.nodes if node.op == "placeholder"][good]
+    for node in list(graph.graph.nodes):
+        if node.target is aten._linalg_check_errors.default:
+            with graph.graph.inserting_before(node):
+                each = graph.graph.call_function(aten.eq.Scalar, (node.args[0], 0))
+                fine = graph.graph.call_function(aten.all.default, (each,))
+                graph.graph.call_function(aten.logical_and_.default, (flag, fine))
+            graph.graph.erase_node(node)
+    graph.recompile()
 
 
 def _lift(graph: GraphModule) -> list[Tensor]:

@@ -18,7 +18,14 @@ from torch.linalg import vector_norm
 from pyro_vae.compiled.private import pytree
 from pyro_vae.core.errors import NonFiniteLoss
 
-__all__ = ["FiniteSVI", "all_finite", "buffers_of", "undone_by_an_exception"]
+__all__ = [
+    "FiniteSVI",
+    "all_finite",
+    "bad_step",
+    "buffers_of",
+    "tensors_like",
+    "undone_by_an_exception",
+]
 
 
 class FiniteSVI(SVI):
@@ -101,11 +108,34 @@ def _check_each(
     )
 
 
+def bad_step(number: int, kept: bool) -> NonFiniteLoss:
+    """The error for a compiled step.
+
+    Args:
+        number: Of the step, counted from 0.
+        kept: Whether the weights are finite.
+    """
+    weights = "the weights are those of the last good step"
+    if not kept:
+        weights = "weights are not finite either: go back to a copy"
+    return NonFiniteLoss(
+        f"The loss, a gradient or an update is not finite in step {number}, counted from 0; "
+        f"{weights}. Pyro's own step on the same data names the site or the parameters",
+        step=number,
+    )
+
+
 def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     """Whether tensors have only finite values: the largest magnitude shows any NaN, too."""
     largest = [vector_norm(tensor.detach(), math.inf) for tensor in tensors if tensor.numel()]
     found = [value.isfinite() for value in largest]
     return torch.stack(found).all() if found else torch.tensor(True)
+
+
+def tensors_like(loss: Any, parameters: Sequence[Tensor]) -> Any:
+    """A loss of numbers as tensors, where the parameters are and as exact."""
+    like = parameters[0] if parameters else torch.zeros(())
+    return pytree.tree_map(lambda number: like.new_tensor(number, requires_grad=False), loss)
 
 
 def buffers_of(*programs: Any) -> list[Tensor]:

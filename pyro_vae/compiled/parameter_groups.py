@@ -141,7 +141,9 @@ class Rates:
         """Advance the optimizers by a step, and copy the rates that this changes."""
         rates = [group.advance() for group in self.groups]
         if rates != self._handed:
-            self.numbers.copy_(torch.tensor(rates, dtype=torch.float64))
+            pinned = self.numbers.is_cuda  # or the copy would wait for the GPU
+            new = torch.tensor(rates, dtype=torch.float64, pin_memory=pinned)
+            self.numbers.copy_(new, non_blocking=True)
             self._handed = rates
         tensors = any(isinstance(group["lr"], Tensor) for group in self._groups)
         self._seen = [] if tensors else list(map(list, self._values))

@@ -31,6 +31,8 @@ __all__ = [
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 OpOverload: Any = torch._ops.OpOverload
+STATISTICS = frozenset(("running_mean", "running_var"))
+"""What ``native_batch_norm`` and a GPU's forms of it change in place; their schemas do not say."""
 
 
 def _is_autocast_on() -> bool:
@@ -86,9 +88,11 @@ def written_arguments(node: Node) -> Iterator[Any]:
     schema = _schema_of(node)
     if schema is None:
         yield from node.args
-    elif schema.is_mutable:
+    else:
+        norm = schema.name.endswith("batch_norm")
         for argument, given in zip(schema.arguments, node.args, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
+            written = argument.alias_info is not None and argument.alias_info.is_write
+            if written or (norm and argument.name in STATISTICS and given is not None):
                 yield from given if isinstance(given, list | tuple) else [given]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro_vae.compiled.private import pytree
 from pyro_vae.compiled.reach import PLAIN
 
-__all__ = ["signature"]
+__all__ = ["placed", "signature"]
 
 ONLY_TENSORS = frozenset((Tensor,))
 
@@ -21,6 +22,16 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[
     leaves, spec = pytree.tree_flatten((args, kwargs))
     parts = [_layout(leaf) if isinstance(leaf, Tensor) else _plain(leaf) for leaf in leaves]
     return (spec, *parts), [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def placed(arguments: Any, device: torch.device) -> Any:
+    """Arguments whose tensors on the CPU are copied to a GPU: a CUDA graph reads nothing else."""
+
+    def place(leaf: Any) -> Any:
+        moves = isinstance(leaf, Tensor) and leaf.device.type == "cpu" != device.type
+        return leaf.to(device) if moves else leaf
+
+    return pytree.tree_map(place, arguments)
 
 
 def _layout(leaf: Tensor) -> Any:

@@ -15,16 +15,21 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.compiled.capture import Outputs, Step, capture
-from pyro_vae.compiled.finite import FiniteSVI, all_finite, buffers_of, undone_by_an_exception
+from pyro_vae.compiled.finite import (
+    FiniteSVI,
+    all_finite,
+    bad_step,
+    buffers_of,
+    tensors_like,
+    undone_by_an_exception,
+)
 from pyro_vae.compiled.outside import optimizer_of, update_outside
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
-from pyro_vae.compiled.private import pytree
 from pyro_vae.compiled.program import Program
 from pyro_vae.compiled.reach import Place
-from pyro_vae.compiled.signature import signature
+from pyro_vae.compiled.signature import placed, signature
 from pyro_vae.compiled.update_rules import rule_of
 from pyro_vae.compiled.variants import Variant, Variants
-from pyro_vae.core.errors import NonFiniteLoss
 
 __all__ = ["CompiledSVI"]
 
@@ -172,14 +177,7 @@ class CompiledSVI(FiniteSVI):
         self._step.good.fill_(True)
         kept = all_finite(self._step.parameters)
         if not (good and kept):
-            weights = "the weights are those of the last good step" if kept else (
-                "weights are not finite either: go back to a copy of them"
-            )  # fmt: skip
-            raise NonFiniteLoss(
-                f"The loss, a gradient or an update is not finite in step {number}, counted from "
-                f"0; {weights}. Pyro's own step on the same data names the site or the parameters",
-                step=number,
-            )
+            raise bad_step(number, bool(kept))
 
     def _is_new(self, as_handed: bool) -> bool:
         """Whether what is trained, or by what, is no longer what was prepared."""
@@ -199,7 +197,7 @@ class CompiledSVI(FiniteSVI):
         self._steps += 1
         self._trained = {id(parameter) for parameter in parameters if parameter.grad is not None}
         self._prepare(parameters)
-        return pytree.tree_map(torch.as_tensor, loss)
+        return tensors_like(loss, parameters)
 
     def _prepare(self, parameters: list[Tensor]) -> None:
         """Find each parameter's update rule, and group those that are updated alike."""
@@ -245,17 +243,18 @@ class CompiledSVI(FiniteSVI):
     def _plain(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step."""
         began = time.perf_counter()
-        loss, _ = self._stepped(self._arguments(args), kwargs)
-        self._steps += 1
-        self._checked = self._steps
+        loss, parameters = self._stepped(self._arguments(args), kwargs)
+        self._checked = self._steps = self._steps + 1
         variant.seconds += time.perf_counter() - began
-        return pytree.tree_map(torch.as_tensor, loss)
+        return tensors_like(loss, parameters)
 
     def _traced(
         self, variant: Variant, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Make a step while tracing it; the second time, compare the traces and compile."""
         assert self._step is not None
+
+        args, kwargs, given = placed((args, kwargs, given), self._step.good.device)
 
         def loss_and_grads() -> Any:
             return self.loss_and_grads(self.model, self.guide, *self._arguments(args), **kwargs)

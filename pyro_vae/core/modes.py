@@ -6,8 +6,8 @@ import copy
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import pyro
 import torch
@@ -108,15 +108,30 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def multiplying(*, tf32: bool) -> Iterator[None]:
     """Allow or forbid TF32 (10 bits of mantissa) in an NVIDIA GPU's products and convolutions.
 
-    PyTorch's default forbids it for products and allows it for convolutions.
+    PyTorch's default forbids it for products and allows it for convolutions. Either of PyTorch's
+    two interfaces may have been used before, and finds its settings again.
     """
+    backends: Any = torch.backends
+    cudnn, cpu = backends.cudnn, backends.mkldnn
+    new = [backends.cuda.matmul, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn]
     with alone():
-        products = torch.get_float32_matmul_precision()
-        convolutions = torch.backends.cudnn.allow_tf32
+        kept = [each.fp32_precision for each in new]
+        products = convolutions = None
+        with suppress(RuntimeError):  # which the old interface raises where the new one was used
+            products = torch.get_float32_matmul_precision()
+        with suppress(RuntimeError):
+            convolutions = cudnn.allow_tf32
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        torch.backends.cudnn.allow_tf32 = tf32
+        cudnn.allow_tf32 = tf32
+        for each in new:
+            if not tf32 and each.fp32_precision == "tf32":  # from torch.backends.fp32_precision
+                each.fp32_precision = "ieee"
         try:
             yield
         finally:
-            torch.set_float32_matmul_precision(products)
-            torch.backends.cudnn.allow_tf32 = convolutions
+            if products is not None:
+                torch.set_float32_matmul_precision(products)
+            if convolutions is not None:
+                cudnn.allow_tf32 = convolutions
+            for each, value in zip(new, kept, strict=True):
+                each.fp32_precision = value
