@@ -3,6 +3,7 @@
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
+# make gpu   what only a GPU can prove, in ten minutes: benchmarks/GPU.md
 # make tables the pages of docs that commands print: the components, and which KL is exact
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
@@ -12,7 +13,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check slow bench tables format lint types layers notebooks clean
+.PHONY: demo test check slow bench gpu tables format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -28,6 +29,9 @@ slow: .venv/dev
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(BENCH)
+
+gpu: .venv/dev .venv/bench
+	$(BIN)/python -m benchmarks.gpu $(GPU)
 
 tables: .venv/installed
 	{ printf '# Components\n\nPrinted by `pyro-vae list --markdown`.\n\n'; \

@@ -25,6 +25,14 @@ def clean_pyro():
         yield
 
 
+@pytest.fixture(autouse=True)
+def without_a_gpu(request, monkeypatch):
+    """Tests that are not marked ``cuda`` run on the CPU, on a machine with a GPU too."""
+    if request.node.get_closest_marker("cuda") is None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that a test starts
+
+
 @pytest.fixture
 def registries():
     """Kinds that a test defines are forgotten after it."""
