@@ -1,0 +1,319 @@
+"""Simulation-based calibration of the guide, and the tails of its importance weights."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLoss, at_least
+from pyro_vae.core.modes import device_of, isolated_copy
+from pyro_vae.diagnostics.ecdf import ecdf_band, ecdf_p_value
+from pyro_vae.diagnostics.optional import arviz
+from pyro_vae.evidence.chunks import BUDGET, elements_per_code
+from pyro_vae.report.numbers import number
+from pyro_vae.report.progress import progress
+from pyro_vae.report.shown import ShownAsTable
+from pyro_vae.report.table import Cell, Table
+from pyro_vae.vae import VAE
+
+if TYPE_CHECKING:
+    from pyro_vae.plots import Picture
+
+__all__ = ["Calibration", "calibrate", "pareto_k"]
+
+JOINT = ("log q(z|x)", "log weight")
+LEVELS = (0.5, 0.8, 0.95)
+DECIMALS = 9  # of a log-density; nearer ones are equal
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration(ShownAsTable):
+    """Ranks of the true codes of simulated data under q(z|x); Jupyter shows a table and a picture.
+
+    Where q(z|x) is p(z|x), every column of ``ranks`` is uniform on (0, 1): those of the dimensions
+    ``z0``, ``z1``, ..., then that of log q(z|x), then that of the log-weight
+    log p(x, z) - log q(z|x).
+
+    Args:
+        ranks: ``(simulations, M + 2)``.
+        pareto_k: Pareto k-hat of the importance weights of each simulated datum,
+            ``(simulations,)``; -inf where the weights are equal.
+        pareto_k_data: The same for each datum that was given, ``(N,)``; None without data.
+        draws: Draws from q(z|x) for each datum.
+        false_alarm: Probability that an exact posterior is rejected, over all columns together.
+        seed: Seed of every draw.
+    """
+
+    ranks: Tensor
+    pareto_k: Tensor
+    pareto_k_data: Tensor | None
+    draws: int
+    false_alarm: float
+    seed: int
+
+    omitted = ("ranks", "pareto_k", "pareto_k_data")
+    derived = ("passed", "verdict", "simulations", "names", "p_values", "coverage", "threshold",
+               "above_threshold")  # fmt: skip
+
+    @property
+    def simulations(self) -> int:
+        """Number of simulated data."""
+        return len(self.ranks)
+
+    @property
+    def names(self) -> list[str]:
+        """What is ranked, one name for each column of ``ranks``."""
+        return [*(f"z{m}" for m in range(self.ranks.shape[1] - len(JOINT))), *JOINT]
+
+    @cached_property
+    def p_values(self) -> dict[str, float]:
+        """Probability that the ECDF of uniform ranks is as far from uniform, by name."""
+        columns = zip(self.names, self.ranks.T.numpy(), strict=True)
+        return {name: ecdf_p_value(column) for name, column in columns}
+
+    @property
+    def critical(self) -> float:
+        """The largest p-value that is rejected: Bonferroni's, over all columns."""
+        return self.false_alarm / len(self.names)
+
+    @property
+    def failures(self) -> list[str]:
+        """What is not uniformly ranked."""
+        return [name for name, p in self.p_values.items() if p <= self.critical]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all ranks may be uniform. Pareto k-hat has no part in it."""
+        return not self.failures
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether the guide is calibrated, and what is not."""
+        basis = (f"{len(self.names)} tests of {self.simulations:,} ranks, false alarm "
+                 f"{self.false_alarm:g} for all together")  # fmt: skip
+        if self.passed:
+            return f"PASSED: every rank is uniform ({basis})."
+        found = "; ".join(f"{name}: {self._reading(name)}" for name in self.failures)
+        return f"FAILED in {len(self.failures)} of {basis}. {found}."
+
+    @property
+    def coverage(self) -> dict[float, float]:
+        """Share of the true codes in the region of highest q that should hold 50, 80, 95 %."""
+        rank = self.ranks[:, -2]
+        return {level: (rank > 1 - level).double().mean().item() for level in LEVELS}
+
+    @property
+    def threshold(self) -> float:
+        """The k-hat above which importance weights of so many draws are not to be trusted."""
+        return min(1 - 1 / math.log10(self.draws), 0.7)
+
+    @property
+    def above_threshold(self) -> dict[str, float]:
+        """Share of the simulated, and of the given, data whose k-hat is above it."""
+        found = {"simulated": self.pareto_k}
+        if self.pareto_k_data is not None:
+            found["given"] = self.pareto_k_data
+        return {name: (k > self.threshold).double().mean().item() for name, k in found.items()}
+
+    def _reading(self, name: str) -> str:
+        """What ranks that are not uniform say of q."""
+        ranks = self.ranks[:, self.names.index(name)]
+        shift = (ranks.mean().item() - 0.5) * math.sqrt(12)
+        spread = ((ranks - 0.5).square().mean().item() - 1 / 12) * math.sqrt(180)
+        if name == "log weight":
+            return "q is not p(z|x)"
+        if name in JOINT:
+            return f"q is too {'wide' if shift > 0 else 'narrow'}"
+        if abs(shift) > abs(spread):
+            return f"q is too {'low' if shift > 0 else 'high'}"
+        return f"q is too {'narrow' if spread > 0 else 'wide'}"
+
+    def table(self) -> Table:
+        """A row for each rank: its mean, its standard deviation, its p-value, and what it says."""
+        regions = ", ".join(f"{level:.0%}: {held:.1%}" for level, held in self.coverage.items())
+        tails = ", ".join(f"{share:.1%} of the {n} data" for n, share in
+                          self.above_threshold.items())  # fmt: skip
+        caption = (
+            f"{self.simulations:,} pairs (z, x) from the model, {self.draws} draws from q(z|x) "
+            f"each, float64, seed {self.seed}. Regions of highest q, and the true codes in them: "
+            f"{regions}. Pareto k-hat above {self.threshold:.2f}: {tails}. {self.verdict}"
+        )
+        columns = ["rank of", "mean (0.5)", "s.d. (0.289)", "p-value", "verdict"]
+        table = Table("Calibration of q(z|x)", columns, caption=caption)
+        for name, column in zip(self.names, self.ranks.T, strict=True):
+            failed = name in self.failures
+            verdict = Cell(self._reading(name), "bad") if failed else Cell("uniform", "good")
+            p = self.p_values[name]
+            table.add(name, f"{column.mean():.3f}", f"{column.std():.3f}",
+                      "< 1e-10" if p < 1e-10 else number(p, 2), verdict)  # fmt: skip
+        return table
+
+    def figure(self) -> Picture:
+        """ECDF of the ranks less the uniform one, in its band, and histograms of k-hat."""
+        from pyro_vae.plots.calibration import calibration_panels
+
+        grid, low, high = ecdf_band(self.simulations, self.critical)
+        order = sorted(range(len(self.names)), key=lambda i: self.p_values[self.names[i]])
+        return calibration_panels(
+            {self.names[i]: self.ranks[:, i] for i in order}, grid, low, high,
+            self.pareto_k, self.pareto_k_data, self.threshold, title=self.verdict.split(" (")[0],
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.figure()._repr_png_()).decode()
+        return f'{super()._repr_html_()}<img src="data:image/png;base64,{picture}">'
+
+
+def calibrate(
+    vae: VAE,
+    x: Tensor | None = None,
+    *,
+    simulations: int = 5000,
+    draws: int = 200,
+    false_alarm: float = 1e-4,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Calibration:
+    r"""Test whether q(z|x) is p(z|x), on data that are simulated from the model.
+
+    Where z ~ p(z) and x ~ p(x|z), z is a draw from p(z|x). If q(z|x) is p(z|x) too, then z ranks
+    uniformly among draws from q(z|x), by any function of z and x. The functions here are each
+    dimension of z; log q(z|x), whose ranks are the coverage of the regions of highest density;
+    and the log-weight log p(x, z) - log q(z|x), which by Neyman and Pearson's lemma tells the two
+    apart best, whatever their difference. Each ECDF has a simultaneous band.
+
+    Pareto k-hat measures the tail of each datum's importance weights: above
+    min(1 - 1 / log10(draws), 0.7) q misses a part of p(z|x) that matters. It is found for
+    simulated data, and for ``x``, on which the guide may do worse than on data of the model's
+    own. It has no known distribution, so that it takes no part in the verdict.
+
+    It runs on a float64 copy of the model, in evaluation mode, with one pass for all pairs.
+
+    Args:
+        vae: The model.
+        x: Real data, ``(N, *event_shape)``. Their quantities that the model conditions on, such
+            as lengths of documents, are also those of the simulated data, in turn.
+        simulations: Number of pairs (z, x), at least 100.
+        draws: Draws from q(z|x) for each datum, at least 25.
+        false_alarm: Probability that an exact posterior is rejected, over all tests together.
+        seed: Seed of every draw; the global generators keep their state.
+        show_progress: Whether to show a progress bar.
+
+    Raises:
+        DataError: if ``x`` does not fit the model, a number is too small, or ``arviz-stats`` is
+            missing.
+        IncompatibleComponents: if the guide has no encoder, or a component cannot be sampled.
+        NonFiniteLoss: if a log-density is NaN.
+
+    References:
+        | Validating Bayesian inference algorithms with simulation-based calibration
+        | (Talts et al., 2018) https://arxiv.org/abs/1804.06788
+        | Graphical test for discrete uniformity (Säilynoja et al., 2022)
+        | https://arxiv.org/abs/2103.10522
+        | Pareto smoothed importance sampling (Vehtari et al., 2024)
+        | https://arxiv.org/abs/1507.02646
+        | Yes, but did it work? (Yao et al., 2018) https://arxiv.org/abs/1802.02538
+
+    Example:
+        >>> vae = VAE(event_shape=(4,), latent_dim=2)
+        >>> found = calibrate(vae, simulations=200, draws=50, show_progress=False)
+        >>> found.ranks.shape
+        torch.Size([200, 4])
+    """
+    at_least(100, simulations=simulations)
+    at_least(25, draws=draws)
+    if not 1e-8 <= false_alarm < 1:
+        raise DataError(f"false_alarm: expected a probability from 1e-8 to 1, got {false_alarm}")
+    arviz("arviz_stats")
+    if not vae.posterior.amortized:
+        raise IncompatibleComponents(
+            "calibrate: expected an encoder, got a guide with parameters for its training data "
+            "alone, which cannot encode simulated data; choose another posterior"
+        )
+    if x is not None:
+        x = vae.rows(x).detach().to(device_of(vae), torch.float64)
+        at_least(1, **{"data in x": len(x)})
+    total = simulations + (0 if x is None else len(x))
+    with (
+        isolated_copy(vae, torch.float64, seed, validate=False) as model,
+        progress(total, "Calibrating", unit="data", enabled=show_progress) as bar,
+    ):
+        like = _simulated(model, 1, None if x is None else x[:1])[1]
+        size = max(BUDGET[like.device.type] // elements_per_code(model, like) // (draws + 1), 1)
+        ranks, tails, given = [], [], []
+        for start in range(0, simulations, size):
+            rows = torch.arange(start, min(start + size, simulations))
+            z, data = _simulated(model, len(rows), None if x is None else x[rows % len(x)])
+            values, log_weights = _scored(model, data, draws, z)
+            below, ties = (sign(values[1:], values[0]).sum(0) for sign in (torch.lt, torch.eq))
+            among = below + torch.rand_like(values[0]) * (ties + 1)
+            ranks.append(among.cpu() / (draws + 1))
+            tails.append(pareto_k(log_weights[1:]))
+            bar.advance(len(rows))
+        for batch in () if x is None else x.split(size):
+            given.append(pareto_k(_scored(model, batch, draws)[1]))
+            bar.advance(len(batch))
+    return Calibration(torch.cat(ranks), torch.cat(tails), torch.cat(given) if given else None,
+                       draws, false_alarm, seed)  # fmt: skip
+
+
+def _simulated(vae: VAE, count: int, given: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Codes and data from the model, ``(N, M)`` and ``(N, *event_shape)``."""
+    try:
+        z = vae.prior().sample(torch.Size([count]))
+        return z, vae.decode(z, given).sample()
+    except NotImplementedError as error:
+        raise IncompatibleComponents(
+            f"calibrate: expected a prior and a likelihood that can be sampled, got one that "
+            f"cannot: {error or 'it has no sample()'}"
+        ) from None
+
+
+def _scored(vae: VAE, x: Tensor, draws: int, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """What is ranked of codes, ``(S, N, M + 2)``, and their log-weights, ``(S, N)``.
+
+    The codes are ``z`` if it is given, then draws from q; all are scored alike.
+    """
+    q = vae.encode(x)
+    codes = q.sample(torch.Size([draws]))
+    if z is not None:
+        codes = torch.cat([z.unsqueeze(0), codes])
+    codes = codes.clone()  # so that no transform returns what it remembers of its draw
+    log_q = q.log_prob(codes)
+    log_weights = vae.decode(codes, x).log_prob(x) + vae.prior().log_prob(codes) - log_q
+    if log_weights.isnan().any():
+        raise NonFiniteLoss(
+            f"log p(x, z) - log q(z|x): expected numbers, got NaN for "
+            f"{int(log_weights.isnan().sum())} of {log_weights.numel()} codes; look at the "
+            f"model's weights"
+        )
+    joint = torch.stack([log_q, log_weights], -1).round(decimals=DECIMALS)
+    return torch.cat([codes, joint], -1), joint[..., -1]
+
+
+def pareto_k(log_weights: Tensor) -> Tensor:
+    """Pareto k-hat of each datum's importance weights, by ArviZ, ``(N,)``.
+
+    Args:
+        log_weights: ``(S, N)``, at least 25 for each datum.
+
+    Returns:
+        k-hat in float64 on the CPU; -inf where the largest weights are equal.
+
+    Example:
+        >>> pareto_k(torch.zeros(100, 1))
+        tensor([-inf], dtype=torch.float64)
+    """
+    psis = arviz("arviz_stats.base").array_stats.psislw
+    weights = log_weights.double().cpu()
+    top = weights.topk(max(len(weights) // 5, 1), dim=0).values
+    found = torch.full(weights.shape[1:], -math.inf, dtype=torch.float64)
+    for n in (top[0] > top[-1]).nonzero().flatten().tolist():
+        found[n] = float(psis(-weights[:, n].numpy())[1])
+    return found
