@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLoss, at_least
+from pyro_vae.core.messages import listed
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.diagnostics.ecdf import ecdf_band, ecdf_p_value
 from pyro_vae.diagnostics.optional import arviz
@@ -30,6 +32,8 @@ __all__ = ["Calibration", "calibrate", "pareto_k"]
 JOINT = ("log q(z|x)", "log weight")
 LEVELS = (0.5, 0.8, 0.95)
 DECIMALS = 9  # of a log-density; nearer ones are equal
+TAILS = 1000  # simulated data whose k-hat is found
+EQUAL = 1e-6  # difference of log-weights below which they have no tail
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,8 +46,8 @@ class Calibration(ShownAsTable):
 
     Args:
         ranks: ``(simulations, M + 2)``.
-        pareto_k: Pareto k-hat of the importance weights of each simulated datum,
-            ``(simulations,)``; -inf where the weights are equal.
+        pareto_k: Pareto k-hat of the importance weights of each simulated datum, of the first
+            1,000 (:func:`pareto_k`).
         pareto_k_data: The same for each datum that was given, ``(N,)``; None without data.
         draws: Draws from q(z|x) for each datum.
         false_alarm: Probability that an exact posterior is rejected, over all columns together.
@@ -116,10 +120,13 @@ class Calibration(ShownAsTable):
     @property
     def above_threshold(self) -> dict[str, float]:
         """Share of the simulated, and of the given, data whose k-hat is above it."""
-        found = {"simulated": self.pareto_k}
-        if self.pareto_k_data is not None:
-            found["given"] = self.pareto_k_data
-        return {name: (k > self.threshold).double().mean().item() for name, k in found.items()}
+        return {name: (k > self.threshold).double().mean().item() for name, k in
+                self._khats.items()}  # fmt: skip
+
+    @property
+    def _khats(self) -> dict[str, Tensor]:
+        given = {} if self.pareto_k_data is None else {"given": self.pareto_k_data}
+        return {"simulated": self.pareto_k, **given}
 
     def _reading(self, name: str) -> str:
         """What ranks that are not uniform say of q."""
@@ -137,8 +144,8 @@ class Calibration(ShownAsTable):
     def table(self) -> Table:
         """A row for each rank: its mean, its standard deviation, its p-value, and what it says."""
         regions = ", ".join(f"{level:.0%}: {held:.1%}" for level, held in self.coverage.items())
-        tails = ", ".join(f"{share:.1%} of the {n} data" for n, share in
-                          self.above_threshold.items())  # fmt: skip
+        tails = ", ".join(f"{share:.1%} of {len(self._khats[n]):,} {n} data"
+                          for n, share in self.above_threshold.items())  # fmt: skip
         caption = (
             f"{self.simulations:,} pairs (z, x) from the model, {self.draws} draws from q(z|x) "
             f"each, float64, seed {self.seed}. Regions of highest q, and the true codes in them: "
@@ -156,13 +163,15 @@ class Calibration(ShownAsTable):
 
     def figure(self) -> Picture:
         """ECDF of the ranks less the uniform one, in its band, and histograms of k-hat."""
-        from pyro_vae.plots.calibration import calibration_panels
+        from pyro_vae.plots import calibration_panels
 
-        grid, low, high = ecdf_band(self.simulations, self.critical)
-        order = sorted(range(len(self.names)), key=lambda i: self.p_values[self.names[i]])
+        columns = dict(zip(self.names, self.ranks.T, strict=True))
+        worst_first = sorted(self.names, key=self.p_values.__getitem__)
+        verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
         return calibration_panels(
-            {self.names[i]: self.ranks[:, i] for i in order}, grid, low, high,
-            self.pareto_k, self.pareto_k_data, self.threshold, title=self.verdict.split(" (")[0],
+            {name: columns[name] for name in worst_first},
+            ecdf_band(self.simulations, self.critical), self._khats, self.threshold,
+            title=f"Calibration of q(z|x) {verdict}",
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
@@ -209,7 +218,7 @@ def calibrate(
         DataError: if ``x`` does not fit the model, a number is too small, or ``arviz-stats`` is
             missing.
         IncompatibleComponents: if the guide has no encoder, or a component cannot be sampled.
-        NonFiniteLoss: if a log-density is NaN.
+        NonFiniteLoss: if a weight of the model or a log-density is not a number.
 
     References:
         | Validating Bayesian inference algorithms with simulation-based calibration
@@ -228,9 +237,12 @@ def calibrate(
     """
     at_least(100, simulations=simulations)
     at_least(25, draws=draws)
-    if not 1e-8 <= false_alarm < 1:
-        raise DataError(f"false_alarm: expected a probability from 1e-8 to 1, got {false_alarm}")
+    if not 1e-6 <= false_alarm < 1:
+        raise DataError(f"false_alarm: expected a probability from 1e-6 to 1, got {false_alarm}")
     arviz("arviz_stats")
+    for name, weight in vae.named_parameters():
+        if not weight.isfinite().all():
+            raise NonFiniteLoss(f"{name}: expected finite weights, got NaN or inf; train again")
     if not vae.posterior.amortized:
         raise IncompatibleComponents(
             "calibrate: expected an encoder, got a guide with parameters for its training data "
@@ -254,7 +266,8 @@ def calibrate(
             below, ties = (sign(values[1:], values[0]).sum(0) for sign in (torch.lt, torch.eq))
             among = below + torch.rand_like(values[0]) * (ties + 1)
             ranks.append(among.cpu() / (draws + 1))
-            tails.append(pareto_k(log_weights[1:]))
+            if start < TAILS:
+                tails.append(pareto_k(log_weights[1:, : TAILS - start]))
             bar.advance(len(rows))
         for batch in () if x is None else x.split(size):
             given.append(pareto_k(_scored(model, batch, draws)[1]))
@@ -304,7 +317,8 @@ def pareto_k(log_weights: Tensor) -> Tensor:
         log_weights: ``(S, N)``, at least 25 for each datum.
 
     Returns:
-        k-hat in float64 on the CPU; -inf where the largest weights are equal.
+        k-hat in float64 on the CPU; -inf where the largest fifth of the weights are equal, and
+        inf where one of those is 0.
 
     Example:
         >>> pareto_k(torch.zeros(100, 1))
@@ -314,6 +328,7 @@ def pareto_k(log_weights: Tensor) -> Tensor:
     weights = log_weights.double().cpu()
     top = weights.topk(max(len(weights) // 5, 1), dim=0).values
     found = torch.full(weights.shape[1:], -math.inf, dtype=torch.float64)
-    for n in (top[0] > top[-1]).nonzero().flatten().tolist():
-        found[n] = float(psis(-weights[:, n].numpy())[1])
-    return found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for n in (top[0] - top[-1] > EQUAL).nonzero().flatten().tolist():
+            found[n] = float(psis(-weights[:, n].numpy())[1])
+    return torch.where(found.isnan() | (top[-1] == -math.inf), math.inf, found)
