@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,9 +23,6 @@ def calibrate(
     ] = 1000,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
-    html: Annotated[
-        Path | None, typer.Option(help="Also write the table and the picture as HTML.")
-    ] = None,
     root: options.Root = None,
     imports: options.Imports = None,
 ) -> int:
@@ -48,9 +44,6 @@ def calibrate(
     show(found.table())
     opened.folder.write_json("calibration.json", found.to_dict())
     picture = opened.folder.write_picture("pictures/calibration.png", found.figure())
-    if html is not None:
-        with opened.folder.writing(html):
-            html.write_text(found._repr_html_(), encoding="utf-8")
     say(f"Calibration {found.verdict}")
     say(f"Picture: {picture}")
     return 0 if found.passed else 1

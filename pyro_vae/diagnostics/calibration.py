@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLos
 from pyro_vae.core.messages import listed
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.diagnostics.ecdf import ecdf_band, ecdf_p_value
-from pyro_vae.diagnostics.optional import arviz
-from pyro_vae.evidence.chunks import BUDGET, elements_per_code
+from pyro_vae.diagnostics.psis import arviz, pareto_k
+from pyro_vae.evidence.chunks import data_at_once
 from pyro_vae.report.numbers import number
 from pyro_vae.report.progress import progress
 from pyro_vae.report.shown import ShownAsTable
@@ -27,13 +26,12 @@ from pyro_vae.vae import VAE
 if TYPE_CHECKING:
     from pyro_vae.plots import Picture
 
-__all__ = ["Calibration", "calibrate", "pareto_k"]
+__all__ = ["Calibration", "calibrate"]
 
 JOINT = ("log q(z|x)", "log weight")
 LEVELS = (0.5, 0.8, 0.95)
 DECIMALS = 9  # of a log-density; nearer ones are equal
 TAILS = 1000  # simulated data whose k-hat is found
-EQUAL = 1e-6  # difference of log-weights below which they have no tail
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,22 +44,20 @@ class Calibration(ShownAsTable):
 
     Args:
         ranks: ``(simulations, M + 2)``.
-        pareto_k: Pareto k-hat of the importance weights of each simulated datum, of the first
-            1,000 (:func:`pareto_k`).
-        pareto_k_data: The same for each datum that was given, ``(N,)``; None without data.
+        pareto_k: Pareto k-hat of each datum's importance weights: ``simulated``, of the first
+            1,000 simulated data, and ``given``, of each of the data that were given, if any.
         draws: Draws from q(z|x) for each datum.
         false_alarm: Probability that an exact posterior is rejected, over all columns together.
         seed: Seed of every draw.
     """
 
     ranks: Tensor
-    pareto_k: Tensor
-    pareto_k_data: Tensor | None
+    pareto_k: dict[str, Tensor]
     draws: int
     false_alarm: float
     seed: int
 
-    omitted = ("ranks", "pareto_k", "pareto_k_data")
+    omitted = ("ranks", "pareto_k")
     derived = ("passed", "verdict", "simulations", "names", "p_values", "coverage", "threshold",
                "above_threshold")  # fmt: skip
 
@@ -120,13 +116,8 @@ class Calibration(ShownAsTable):
     @property
     def above_threshold(self) -> dict[str, float]:
         """Share of the simulated, and of the given, data whose k-hat is above it."""
-        return {name: (k > self.threshold).double().mean().item() for name, k in
-                self._khats.items()}  # fmt: skip
-
-    @property
-    def _khats(self) -> dict[str, Tensor]:
-        given = {} if self.pareto_k_data is None else {"given": self.pareto_k_data}
-        return {"simulated": self.pareto_k, **given}
+        tails = self.pareto_k.items()
+        return {name: (k > self.threshold).double().mean().item() for name, k in tails}
 
     def _reading(self, name: str) -> str:
         """What ranks that are not uniform say of q."""
@@ -144,7 +135,7 @@ class Calibration(ShownAsTable):
     def table(self) -> Table:
         """A row for each rank: its mean, its standard deviation, its p-value, and what it says."""
         regions = ", ".join(f"{level:.0%}: {held:.1%}" for level, held in self.coverage.items())
-        tails = ", ".join(f"{share:.1%} of {len(self._khats[n]):,} {n} data"
+        tails = ", ".join(f"{share:.1%} of {len(self.pareto_k[n]):,} {n} data"
                           for n, share in self.above_threshold.items())  # fmt: skip
         caption = (
             f"{self.simulations:,} pairs (z, x) from the model, {self.draws} draws from q(z|x) "
@@ -170,7 +161,7 @@ class Calibration(ShownAsTable):
         verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
         return calibration_panels(
             {name: columns[name] for name in worst_first},
-            ecdf_band(self.simulations, self.critical), self._khats, self.threshold,
+            ecdf_band(self.simulations, self.critical), self.pareto_k, self.threshold,
             title=f"Calibration of q(z|x) {verdict}",
         )  # fmt: skip
 
@@ -191,18 +182,14 @@ def calibrate(
 ) -> Calibration:
     r"""Test whether q(z|x) is p(z|x), on data that are simulated from the model.
 
-    Where z ~ p(z) and x ~ p(x|z), z is a draw from p(z|x). If q(z|x) is p(z|x) too, then z ranks
-    uniformly among draws from q(z|x), by any function of z and x. The functions here are each
-    dimension of z; log q(z|x), whose ranks are the coverage of the regions of highest density;
-    and the log-weight log p(x, z) - log q(z|x), which by Neyman and Pearson's lemma tells the two
-    apart best, whatever their difference. Each ECDF has a simultaneous band.
+    Where z ~ p(z) and x ~ p(x|z), z is a draw from p(z|x). If q(z|x) is p(z|x) too, z ranks
+    uniformly among draws from q(z|x), by any function of z and x. Here these are each dimension
+    of z; log q(z|x), whose ranks are the coverage of the regions of highest density; and the
+    log-weight log p(x, z) - log q(z|x), the most powerful by Neyman and Pearson's lemma.
 
-    Pareto k-hat measures the tail of each datum's importance weights: above
-    min(1 - 1 / log10(draws), 0.7) q misses a part of p(z|x) that matters. It is found for
-    simulated data, and for ``x``, on which the guide may do worse than on data of the model's
-    own. It has no known distribution, so that it takes no part in the verdict.
-
-    It runs on a float64 copy of the model, in evaluation mode, with one pass for all pairs.
+    Pareto k-hat measures the tail of each datum's importance weights, also for real data, on
+    which the guide may do worse. It has no known distribution, and no part in the verdict.
+    Everything is computed on a float64 copy of the model in evaluation mode.
 
     Args:
         vae: The model.
@@ -223,10 +210,6 @@ def calibrate(
     References:
         | Validating Bayesian inference algorithms with simulation-based calibration
         | (Talts et al., 2018) https://arxiv.org/abs/1804.06788
-        | Graphical test for discrete uniformity (Säilynoja et al., 2022)
-        | https://arxiv.org/abs/2103.10522
-        | Pareto smoothed importance sampling (Vehtari et al., 2024)
-        | https://arxiv.org/abs/1507.02646
         | Yes, but did it work? (Yao et al., 2018) https://arxiv.org/abs/1802.02538
 
     Example:
@@ -256,24 +239,23 @@ def calibrate(
         isolated_copy(vae, torch.float64, seed, validate=False) as model,
         progress(total, "Calibrating", unit="data", enabled=show_progress) as bar,
     ):
-        like = _simulated(model, 1, None if x is None else x[:1])[1]
-        size = max(BUDGET[like.device.type] // elements_per_code(model, like) // (draws + 1), 1)
-        ranks, tails, given = [], [], []
+        size = data_at_once(
+            model, _simulated(model, 1, None if x is None else x[:1])[1], draws + 1
+        )
+        ranks, simulated, given = [], [], []
         for start in range(0, simulations, size):
             rows = torch.arange(start, min(start + size, simulations))
             z, data = _simulated(model, len(rows), None if x is None else x[rows % len(x)])
             values, log_weights = _scored(model, data, draws, z)
             below, ties = (sign(values[1:], values[0]).sum(0) for sign in (torch.lt, torch.eq))
-            among = below + torch.rand_like(values[0]) * (ties + 1)
-            ranks.append(among.cpu() / (draws + 1))
-            if start < TAILS:
-                tails.append(pareto_k(log_weights[1:, : TAILS - start]))
+            ranks.append((below + torch.rand_like(values[0]) * (ties + 1)).cpu() / (draws + 1))
+            simulated.append(pareto_k(log_weights[1:, : max(TAILS - start, 0)]))
             bar.advance(len(rows))
         for batch in () if x is None else x.split(size):
             given.append(pareto_k(_scored(model, batch, draws)[1]))
             bar.advance(len(batch))
-    return Calibration(torch.cat(ranks), torch.cat(tails), torch.cat(given) if given else None,
-                       draws, false_alarm, seed)  # fmt: skip
+    tails = {"simulated": torch.cat(simulated)} | ({"given": torch.cat(given)} if given else {})
+    return Calibration(torch.cat(ranks), tails, draws, false_alarm, seed)
 
 
 def _simulated(vae: VAE, count: int, given: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -281,10 +263,10 @@ def _simulated(vae: VAE, count: int, given: Tensor | None) -> tuple[Tensor, Tens
     try:
         z = vae.prior().sample(torch.Size([count]))
         return z, vae.decode(z, given).sample()
-    except NotImplementedError as error:
+    except NotImplementedError:
         raise IncompatibleComponents(
-            f"calibrate: expected a prior and a likelihood that can be sampled, got one that "
-            f"cannot: {error or 'it has no sample()'}"
+            "calibrate: expected a prior and a likelihood that can be sampled, got one without "
+            "sample(); it is needed to simulate data"
         ) from None
 
 
@@ -303,32 +285,7 @@ def _scored(vae: VAE, x: Tensor, draws: int, z: Tensor | None = None) -> tuple[T
     if log_weights.isnan().any():
         raise NonFiniteLoss(
             f"log p(x, z) - log q(z|x): expected numbers, got NaN for "
-            f"{int(log_weights.isnan().sum())} of {log_weights.numel()} codes; look at the "
-            f"model's weights"
+            f"{int(log_weights.isnan().sum())} of {log_weights.numel()} codes"
         )
     joint = torch.stack([log_q, log_weights], -1).round(decimals=DECIMALS)
     return torch.cat([codes, joint], -1), joint[..., -1]
-
-
-def pareto_k(log_weights: Tensor) -> Tensor:
-    """Pareto k-hat of each datum's importance weights, by ArviZ, ``(N,)``.
-
-    Args:
-        log_weights: ``(S, N)``, at least 25 for each datum.
-
-    Returns:
-        k-hat in float64 on the CPU; -inf where the largest fifth of the weights are equal, and
-        inf where one of those is 0.
-
-    Example:
-        >>> pareto_k(torch.zeros(100, 1))
-        tensor([-inf], dtype=torch.float64)
-    """
-    psis = arviz("arviz_stats.base").array_stats.psislw
-    weights = log_weights.double().cpu()
-    top = weights.topk(max(len(weights) // 5, 1), dim=0).values
-    found = torch.full(weights.shape[1:], -math.inf, dtype=torch.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for n in (top[0] - top[-1] > EQUAL).nonzero().flatten().tolist():
-            found[n] = float(psis(-weights[:, n].numpy())[1])
-    return torch.where(found.isnan() | (top[-1] == -math.inf), math.inf, found)

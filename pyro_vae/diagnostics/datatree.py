@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +15,10 @@ from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.memory import check_room
-from pyro_vae.diagnostics.calibration import Calibration, pareto_k
+from pyro_vae.diagnostics.calibration import Calibration
 from pyro_vae.diagnostics.mcmc import MCMCComparison
-from pyro_vae.diagnostics.optional import arviz
-from pyro_vae.evidence.chunks import chunk_sizes
+from pyro_vae.diagnostics.psis import arviz, pareto_k
+from pyro_vae.evidence.chunks import data_at_once
 from pyro_vae.vae import VAE
 
 if TYPE_CHECKING:
@@ -92,10 +91,9 @@ def to_datatree(
         groups: Groups = {name: {"z": codes.movedim(0, 2)} for name, codes in pair.items()}
         about |= {"seed": what.seed, "warmup": what.warmup}
     elif isinstance(what, Calibration):
-        columns = {"z": what.ranks[:, :-2], "log_q": what.ranks[:, -2],
-                   "log_weight": what.ranks[:, -1]}  # fmt: skip
-        groups = {"prior_sbc": {name: ranks.unsqueeze(0) for name, ranks in columns.items()},
-                  "sample_stats": {"pareto_k": what.pareto_k.unsqueeze(0)}}  # fmt: skip
+        ranks, khats = what.ranks.unsqueeze(0), what.pareto_k["simulated"].unsqueeze(0)
+        columns = {"z": ranks[..., :-2], "log_q": ranks[..., -2], "log_weight": ranks[..., -1]}
+        groups = {"prior_sbc": columns, "sample_stats": {"pareto_k": khats}}
         about |= {"seed": what.seed, "verdict": what.verdict}
     elif isinstance(what, ELBOAudit):
         terms = {name: term.unsqueeze(0) for name, term in what.estimates["trace"].terms.items()}
@@ -110,10 +108,9 @@ def to_datatree(
         khat = pareto_k(groups["sample_stats"]["log_weight"].flatten(0, 1))
         groups["observed_data"] = {"x": x}
         about |= {"seed": seed, "x_sha256": digest([x.cpu()])}
-    tree = base.from_dict(
-        {name: _arrays(group) for name, group in groups.items()},
-        dims=_dims(vae, groups), attrs={"/": about},
-    )  # fmt: skip
+    arrays = {group: {name: values.cpu().numpy() for name, values in found.items()}
+              for group, found in groups.items()}  # fmt: skip
+    tree = base.from_dict(arrays, dims=_dims(vae, groups), attrs={"/": about})
     if khat is not None:
         stats = tree["sample_stats"]
         stats.dataset = stats.dataset.assign(pareto_k=("datum", khat.numpy()))
@@ -129,35 +126,28 @@ def _dims(vae: VAE, groups: Groups) -> dict[str, list[str]]:
     return known | {name: [] if calibrated else ["datum"] for name in rest}
 
 
-def _arrays(group: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
-    return {name: values.cpu().numpy() for name, values in group.items()}
-
-
 def _groups(vae: VAE, x: Tensor, draws: int, seed: int) -> Groups:
     """Draws from both halves of the model, and their log-densities."""
-    found: dict[tuple[str, str], list[Tensor]] = {}
+    groups: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
     shape = torch.Size([CHAINS, draws])
     with isolated_copy(vae, torch.float64, seed, validate=False) as model:
         prior = model.prior()
-        size = max(chunk_sizes(model, x, CHAINS * draws)[0] * 64 // (CHAINS * draws), 1)
-        for batch in x.split(size):
+        for batch in x.split(data_at_once(model, x, CHAINS * draws)):
             q = model.encode(batch)
             z, fresh = q.sample(shape), prior.sample(torch.Size([*shape, len(batch)]))
             p = model.decode(z, batch)
             log_likelihood, log_q = p.log_prob(batch), q.log_prob(z)
             joint = log_likelihood + prior.log_prob(z)
-            for at, values in {
-                ("posterior", "z"): z,
-                ("posterior_predictive", "x"): p.sample(),
-                ("prior", "z"): fresh,
-                ("prior_predictive", "x"): model.decode(fresh, batch).sample(),
-                ("log_likelihood", "x"): log_likelihood,
-                ("sample_stats", "lp"): joint,
-                ("sample_stats", "log_q"): log_q,
-                ("sample_stats", "log_weight"): joint - log_q,
-            }.items():
-                found.setdefault(at, []).append(values)
-    groups: Groups = {}
-    for (group, name), parts in found.items():
-        groups.setdefault(group, {})[name] = torch.cat(parts, 2)
-    return groups
+            for group, name, values in (
+                ("posterior", "z", z),
+                ("posterior_predictive", "x", p.sample()),
+                ("prior", "z", fresh),
+                ("prior_predictive", "x", model.decode(fresh, batch).sample()),
+                ("log_likelihood", "x", log_likelihood),
+                ("sample_stats", "lp", joint),
+                ("sample_stats", "log_q", log_q),
+                ("sample_stats", "log_weight", joint - log_q),
+            ):
+                groups[group][name].append(values)
+    return {group: {name: torch.cat(parts, 2) for name, parts in found.items()}
+            for group, found in groups.items()}  # fmt: skip

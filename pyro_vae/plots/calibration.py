@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from pyro_vae.core.errors import DataError
@@ -80,18 +79,14 @@ def calibration_panels(
         axes.set_ylabel("ECDF less uniform")
     for axes in grid[-ncols:]:
         axes.set_xlabel("rank")
-    _tails(tails, khats, threshold)
+    for (name, given), colour in zip(khats.items(), (BLUE, ORANGE), strict=False):
+        drawn = np.clip(as_array(given, name), -0.5, 1.5)
+        tails.hist(drawn, np.linspace(-0.5, 1.5, 41).tolist(), histtype="step", color=colour,
+                   weights=np.full(len(drawn), 1 / len(drawn)), label=name, lw=1.4)  # fmt: skip
+    tails.axvline(threshold, color=GREY, ls=(0, (4, 3)), lw=1)
+    tails.set(title="Pareto k-hat", xlabel=minus("k-hat"), ylabel="share of data")
+    tails.legend(loc="upper right")
     heading(picture, minus(title))
     rest = len(ranks) - len(names)
     note(picture, f"drawn: {len(names)} of {len(ranks)} ranks, worst first" if rest else "")
     return picture
-
-
-def _tails(axes: Axes, khats: Mapping[str, ArrayLike], threshold: float) -> None:
-    for (name, values), colour in zip(khats.items(), (BLUE, ORANGE), strict=False):
-        drawn = np.clip(as_array(values, name), -0.5, 1.5)
-        axes.hist(drawn, np.linspace(-0.5, 1.5, 41).tolist(), histtype="step", color=colour,
-                  weights=np.full(len(drawn), 1 / len(drawn)), label=name, lw=1.4)  # fmt: skip
-    axes.axvline(threshold, color=GREY, ls=(0, (4, 3)), lw=1)
-    axes.set(title="Pareto k-hat", xlabel=minus("k-hat"), ylabel="share of data")
-    axes.legend(loc="upper right")

@@ -11,7 +11,7 @@ from scipy import stats
 
 from pyro_vae import VAE, calibrate
 from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLoss
-from pyro_vae.diagnostics.calibration import pareto_k
+from pyro_vae.diagnostics.psis import pareto_k
 from tests.diagnostics.exact_guide import PLANTED, exact_guide
 from tests.variants import COVERING, small_vae, stirred
 
@@ -125,7 +125,7 @@ def test_every_amortized_model_can_be_calibrated(parts):
     found = calibrate(vae, x, simulations=100, draws=25, **QUIET)
     assert found.ranks.min() > 0
     assert found.ranks.max() < 1
-    assert found.pareto_k_data.shape == (3,)
+    assert found.pareto_k["given"].shape == (3,)
 
 
 def test_documents_keep_the_lengths_of_the_data():
