@@ -99,8 +99,7 @@ class Calibration(ShownAsTable):
                  f"{self.false_alarm:g} for all together")  # fmt: skip
         if self.passed:
             return f"PASSED: every rank is uniform ({basis})."
-        found = "; ".join(f"{name}: {self._reading(name)}" for name in self.failures)
-        return f"FAILED in {len(self.failures)} of {basis}. {found}."
+        return f"FAILED: {listed(self.failures, 'and')} not uniformly ranked ({basis})."
 
     @property
     def coverage(self) -> dict[float, float]:
@@ -157,7 +156,7 @@ class Calibration(ShownAsTable):
         from pyro_vae.plots import calibration_panels
 
         columns = dict(zip(self.names, self.ranks.T, strict=True))
-        worst_first = sorted(self.names, key=self.p_values.__getitem__)
+        worst_first = sorted(reversed(self.names), key=self.p_values.__getitem__)
         verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
         return calibration_panels(
             {name: columns[name] for name in worst_first},

@@ -56,7 +56,7 @@ def calibration_panels(
     Example:
         >>> u = np.linspace(0.1, 0.9, 9)
         >>> picture = calibration_panels({"z0": u}, (u, u - 0.3, u + 0.3), {"simulated": u}, 0.7)
-        >>> [axes.get_title() for axes in picture.axes]
+        >>> [axes.get_title("left") for axes in picture.axes]
         ['z0', 'Pareto k-hat']
     """
     if not ranks or not khats:
@@ -85,7 +85,7 @@ def calibration_panels(
                    weights=np.full(len(drawn), 1 / len(drawn)), label=name, lw=1.4)  # fmt: skip
     tails.axvline(threshold, color=GREY, ls=(0, (4, 3)), lw=1)
     tails.set(title="Pareto k-hat", xlabel=minus("k-hat"), ylabel="share of data")
-    tails.legend(loc="upper right")
+    tails.legend(loc="best")
     heading(picture, minus(title))
     rest = len(ranks) - len(names)
     note(picture, f"drawn: {len(names)} of {len(ranks)} ranks, worst first" if rest else "")
