@@ -156,7 +156,7 @@ class Calibration(ShownAsTable):
         from pyro_vae.plots import calibration_panels
 
         columns = dict(zip(self.names, self.ranks.T, strict=True))
-        worst_first = sorted(reversed(self.names), key=self.p_values.__getitem__)
+        worst_first = sorted(self.names[::-1], key=self.p_values.__getitem__)
         verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
         return calibration_panels(
             {name: columns[name] for name in worst_first},
