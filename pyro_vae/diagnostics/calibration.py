@@ -156,7 +156,7 @@ class Calibration(ShownAsTable):
         from pyro_vae.plots import calibration_panels
 
         columns = dict(zip(self.names, self.ranks.T, strict=True))
-        worst_first = sorted(self.names[::-1], key=self.p_values.__getitem__)
+        worst_first = sorted(self.names, key=lambda n: (self.p_values[n], n not in JOINT))
         verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
         return calibration_panels(
             {name: columns[name] for name in worst_first},
