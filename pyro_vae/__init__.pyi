@@ -12,9 +12,12 @@ from pyro_vae.data.dataset import DataSet as DataSet
 from pyro_vae.data.loading import load_data as load_data
 from pyro_vae.data.prepare import as_dataset as as_dataset
 from pyro_vae.data.source import Source as Source
+from pyro_vae.diagnostics.calibration import Calibration as Calibration
+from pyro_vae.diagnostics.calibration import calibrate as calibrate
 from pyro_vae.diagnostics.compare_gradients import compare_gradients as compare_gradients
 from pyro_vae.diagnostics.comparison import Comparison as Comparison
 from pyro_vae.diagnostics.comparison import compare as compare
+from pyro_vae.diagnostics.datatree import to_datatree as to_datatree
 from pyro_vae.diagnostics.evaluate import Scores as Scores
 from pyro_vae.diagnostics.evaluate import evaluate as evaluate
 from pyro_vae.diagnostics.gaps import InferenceGaps as InferenceGaps

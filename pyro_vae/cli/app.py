@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, train
+from pyro_vae.cli import audit, calibrate, compare, evaluate, generate, listing, reproduce, train
 from pyro_vae.core.messages import printable
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("train", context_settings=EXTRA)(train.train)
 app.command("audit")(audit.audit)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def guarded(run: Callable[[], Any]) -> int:
-    """The exit status of a command: 0, 1 (an audit failed), 2 (bad input), 130 (interrupted)."""
+    """The exit status of a command: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
     try:
         status = run()
     except typer.Exit as stop:

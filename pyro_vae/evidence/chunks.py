@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from pyro_vae.vae import VAE
 
-__all__ = ["chunk_sizes", "elements_per_code"]
+__all__ = ["chunk_sizes", "data_at_once", "elements_per_code"]
 
 BUDGET = {"cpu": 2**21, "cuda": 2**26}  # elements of the largest tensor
 PROBES = (3, 5)  # numbers of codes; the difference is what grows with them
@@ -72,3 +72,9 @@ def chunk_sizes(vae: VAE, x: Tensor, samples: int, share: int = 1) -> tuple[int,
     room = BUDGET.get(x.device.type, BUDGET["cpu"]) // elements_per_code(vae, x) // share
     data = min(max(room // min(samples, 64), 1), len(x))
     return data, min(max(room // data, 1), samples)
+
+
+def data_at_once(vae: VAE, x: Tensor, samples: int) -> int:
+    """How many data to evaluate at a time, with all ``samples`` codes of each: at least 1."""
+    room = BUDGET.get(x.device.type, BUDGET["cpu"])
+    return max(room // elements_per_code(vae, x) // samples, 1)

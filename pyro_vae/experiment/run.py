@@ -14,6 +14,7 @@ from typing import Any
 
 import pyro
 import torch
+from torch import Tensor
 
 from pyro_vae.audit.audit import audit_elbo
 from pyro_vae.audit.result import ELBOAudit
@@ -217,10 +218,15 @@ def audit_of(
         particles: Draws for each datum and method.
         seed: Seed of every draw.
     """
+    x = scored_data(vae, data, count, seed)
+    return audit_elbo(vae, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
+
+
+def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> Tensor:
+    """At most ``count`` data of the split that a model is scored on, evenly spaced."""
     split = data.splits[scored_split(vae, data)]
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
-    x = split.batch(index, torch.Generator().manual_seed(seed))
-    return audit_elbo(vae, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
+    return split.batch(index, torch.Generator().manual_seed(seed))
 
 
 def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict[str, Any]:

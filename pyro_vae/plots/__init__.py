@@ -1,5 +1,6 @@
 """Plots of arrays, as matplotlib figures that Jupyter shows and ``savefig`` writes.
 
+- ``calibration_panels``: ranks in their bands, and tails of importance weights.
 - ``elbo_curves``: the ELBO and its terms over a training run.
 - ``forest``: differences with their intervals, against 0.
 - ``gap_bars``: the approximation and amortization gaps of each datum.
@@ -14,6 +15,7 @@
 """
 
 from pyro_vae.plots.bars import gap_bars, unit_bars
+from pyro_vae.plots.calibration import calibration_panels
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
 from pyro_vae.plots.intervals import forest, gradient_panels
 from pyro_vae.plots.latent import latent_scatter, posterior_panels
@@ -22,6 +24,7 @@ from pyro_vae.plots.style import Picture
 
 __all__ = [
     "Picture",
+    "calibration_panels",
     "elbo_curves",
     "forest",
     "gap_bars",
