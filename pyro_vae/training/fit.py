@@ -27,6 +27,7 @@ from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
+from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
@@ -35,7 +36,7 @@ __all__ = ["fit"]
 DEFAULT: dict[str, Any] = {}
 AGAIN = (
     "The model was trained or loaded before. It keeps its weights; Adam, epochs, schedules and "
-    "patience start anew, which may cost nats. To train longer, give resume=RESULT, the fit's result"
+    "patience start anew, which may cost nats. To go on from a fit's result, give resume=RESULT"
 )
 
 
@@ -60,7 +61,7 @@ def fit(
     on_epoch: Callable[[FitResult], None] | None = None,
     checkpoints: str | Path | None = None,
     checkpoint: Mapping[str, Any] | None = DEFAULT,
-    resume: FitResult | str | Path | None = None,
+    resume: FitResult | Snapshot | str | Path | None = None,
 ) -> FitResult:
     """Train a VAE in place with Pyro's ``SVI``.
 
@@ -101,10 +102,10 @@ def fit(
             are written without.
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
             ``after`` (minutes before the first) and ``keep``.
-        resume: The result of a training, or the folder of its checkpoints, to go on from. The
-            model gets its weights; every setting but ``epochs``, ``device`` and ``checkpoint``
-            must be the same, and with the same device, PyTorch and number of threads the result
-            is, to the bit, that of a training that never stopped.
+        resume: The result of a training, its ``snapshot``, or the folder of its checkpoints, to
+            go on from. The model gets its weights. Every setting but ``epochs``, ``device`` and
+            ``checkpoint`` must be the same. With the same device, PyTorch and number of threads
+            the result is, to the bit, that of a training that never stopped.
 
     Raises:
         DeclarationError: if a setting is not valid, a warm-up is longer than the run, or a
@@ -147,7 +148,7 @@ def fit(
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
     facts = facts_of(result, threads_for(vae, settings.batch_size))
     if snapshot is not None:
-        check_resumable(snapshot, facts, settings.epochs)
+        check_resumable(snapshot, facts, settings)
     elif vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):

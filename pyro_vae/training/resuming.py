@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,29 @@ from pyro_vae.training.result import FitResult
 from pyro_vae.training.settings import TrainSettings
 from pyro_vae.training.snapshot import Snapshot
 
-__all__ = ["check_resumable", "facts_of", "opened", "snapshot_of"]
+__all__ = ["ADVICE", "changes", "check_resumable", "facts_of", "opened", "snapshot_of"]
 
-MAY_CHANGE = {"epochs", "device", "checkpoint"}
+MAY_CHANGE = {"data.name", "data.root", "data.path"} | {
+    f"train.{name}" for name in ("epochs", "device", "checkpoint")
+}
+ADVICE = "(what may change: train.epochs, train.device, train.checkpoint, and where the data lie)"
 
 
-def snapshot_of(resume: FitResult | str | Path | None) -> Snapshot | None:
+def snapshot_of(resume: FitResult | Snapshot | str | Path | None) -> Snapshot | None:
     """What to go on from.
 
     Raises:
         CheckpointError: if there is nothing.
     """
-    if resume is None or isinstance(resume, FitResult):
-        found = None if resume is None else resume.snapshot
-        if resume is not None and found is None:
+    if resume is None or isinstance(resume, Snapshot):
+        return resume
+    if isinstance(resume, FitResult):
+        if resume.snapshot is None:
             raise CheckpointError(
                 "resume: expected the result of a training of at least one step, got one without; "
                 "fit anew, without resume"
             )
-        return found
+        return resume.snapshot
     stored = newest(Path(resume))
     if stored is None:
         raise CheckpointError(
@@ -82,7 +86,7 @@ def facts_of(result: FitResult, threads: int) -> dict[str, Any]:
         "data": result.identity.to_dict(),
         "model": result.vae.declaration,
         "objective": result.objective,
-        "train": {name: settings[name] for name in settings.keys() - MAY_CHANGE},
+        "train": {n: v for n, v in settings.items() if f"train.{n}" not in MAY_CHANGE},
         "machine": {
             "torch": torch.__version__,
             "device": torch.device(result.device).type,
@@ -93,38 +97,49 @@ def facts_of(result: FitResult, threads: int) -> dict[str, Any]:
     return found
 
 
-def check_resumable(snapshot: Snapshot, now: dict[str, Any], epochs: int) -> None:
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Each setting that differs between two nested mappings, in words.
+
+    Example:
+        >>> list(changes({"train": {"lr": 0.1}}, {"train": {"lr": 0.2}}))
+        ['train.lr: must stay 0.1, as it was, got 0.2']
+    """
+    for name in sorted({*before, *now}):
+        was, got, where = before.get(name), now.get(name), f"{path}{name}"
+        if isinstance(was, Mapping) and isinstance(got, Mapping):
+            yield from changes(was, got, f"{where}.")
+        elif was != got and where not in MAY_CHANGE:
+            yield f"{where}: must stay {shown(was)}, as it was, got {shown(got)}"
+
+
+def check_resumable(snapshot: Snapshot, now: dict[str, Any], settings: TrainSettings) -> None:
     """Refuse to resume another training; warn where the same one cannot be the same to the bit.
 
     Args:
         snapshot: What is gone on from.
         now: The :func:`facts_of` the training that goes on.
-        epochs: How many epochs it shall have in all.
+        settings: Its settings.
 
     Raises:
         DeclarationError: naming each setting that differs.
     """
-    before, made = snapshot.facts["run"], snapshot.facts["epoch"]
-    pairs = [
-        (f"{section}.{name}", before[section].get(name), now[section].get(name))
-        for section in now
-        for name in sorted({*before[section], *now[section]} - {"name"})
-    ]
-    unlike = [(path, was, got) for path, was, got in pairs if was != got]
-    problems = [
-        f"{path}: must stay {shown(was)}, as in the training that is resumed, got {shown(got)}"
-        for path, was, got in unlike
-        if not path.startswith("machine.")
-    ]
+    before, made, epochs = snapshot.facts["run"], snapshot.facts["epoch"], settings.epochs
+    here = before["machine"]
+    problems = [*changes(before, now | {"machine": here})]
     if epochs < made:
         problems.append(f"train.epochs: must be at least the {made} that were made, got {epochs}")
     if problems:
-        raise DeclarationError(
-            [*problems, f"(what may change: {', '.join(sorted(MAY_CHANGE))})"], "Resuming"
-        )
-    if unlike:
-        what = ", ".join(f"{path.split('.')[1]} {was}, now {got}" for path, was, got in unlike)
+        raise DeclarationError([*problems, ADVICE], "Resuming")
+    if unlike := [f"{name} {here[name]}, now {now['machine'][name]}" for name in here
+                  if here[name] != now["machine"][name]]:  # fmt: skip
         warnings.warn(
-            f"Resumed under other conditions ({what}): the result is that of a training that "
-            f"never stopped up to rounding, and not to the bit", stacklevel=4,
+            f"Resumed under other conditions ({', '.join(unlike)}): the result is that of a "
+            f"training that never stopped up to rounding, and not to the bit", stacklevel=4,
+        )  # fmt: skip
+    rate, was = settings.learning_rate_schedule.factor, snapshot.facts["epochs"]
+    if any(rate(epoch, was) != rate(epoch, epochs) for epoch in range(1, made + 1)):
+        warnings.warn(
+            f"The learning rate's schedule ({settings.schedule}) depends on the number of epochs, "
+            f"which was {was} and is now {epochs}: the {made} epochs that were made had other "
+            f"rates than in one training of {epochs}", stacklevel=4,
         )  # fmt: skip
