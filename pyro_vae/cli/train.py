@@ -59,7 +59,7 @@ def train(
 
     if resume is not None:
         if file or out:
-            given = f"the file {file}" if file else f"--out {out}"
+            given = f"file ({file})" if file else f"--out {out}"
             raise DeclarationError(
                 f"--resume: expected no {given} beside it, since the run has its own declaration "
                 f"and folder; leave it out",
