@@ -154,7 +154,8 @@ def fit(
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
         start = _initialized(vae, _all_of(data).to(where))
-        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot)
+        batch = checkpoints is not None
+        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
         loop.run(show_progress)
         vae._trained = trained or loop.start is None
     vae.eval()

@@ -82,10 +82,11 @@ class Loop:
         facts: dict[str, Any],
         checkpoints: Checkpoints | None = None,
         snapshot: Snapshot | None = None,
+        batch_signals: bool = False,
     ) -> None:
         self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
         self.checkpoints, self.snapshot, self.facts = checkpoints, snapshot, facts
-        self.device = device
+        self.device, self.batch_signals = device, batch_signals
         self.start = start  # the state to go back to, until the form of the step is settled
         self.settings = result.settings
         self.loss: Trace_ELBO = objective.pyro_loss()
@@ -107,7 +108,7 @@ class Loop:
         self.began = time.perf_counter()
         try:
             with (
-                Interrupts(self._nothing_to_save, batch=self.checkpoints is not None) as self.stop,
+                Interrupts(self._nothing_to_save, batch=self.batch_signals) as self.stop,
                 _threads(threads_for(self.vae, self.settings.batch_size)),
                 trained_in(self.vae, self.settings.precision),
                 progress(total, "Training", unit="data", enabled=show_progress) as bar,

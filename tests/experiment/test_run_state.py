@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -197,7 +199,14 @@ def test_no_folder_is_no_run(command, tmp_path):
     assert (status, "expected a run folder" in err) == (2, True)
 
 
-def test_no_checkpoint_is_written_where_none_is_wanted(tmp_path):
+def test_no_checkpoint_is_written_where_none_is_wanted(tmp_path, amid):
+    amid(lambda: signal.raise_signal(signal.SIGTERM))
     done = run_experiment(an_experiment(checkpoint=None), tmp_path / "r", **QUIET)
     assert not (done.folder / "checkpoints").exists()
-    assert json.loads((done.folder / "state.json").read_text())["status"] == "finished"
+    assert json.loads((done.folder / "state.json").read_text())["status"] == "interrupted"
+
+
+def test_the_package_is_the_command_line():
+    command = [sys.executable, "-m", "pyro_vae", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "train" in done.stdout
