@@ -3,7 +3,8 @@
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
-# make gpu   what only a GPU can prove, in ten minutes: benchmarks/GPU.md
+# make reliability  faults injected into trainings, and what was lost, counted: minutes
+# make gpu    what only a GPU can prove, in ten minutes: benchmarks/GPU.md
 # make tables the pages of docs that commands print: the components, and which KL is exact
 #
 # Each sets up its own .venv first. PYTHON chooses the interpreter, JOBS the test processes.
@@ -13,7 +14,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check slow bench gpu tables format lint types layers notebooks clean
+.PHONY: demo test check slow reliability bench gpu tables format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -26,6 +27,9 @@ check: .venv/dev format lint types layers test notebooks
 
 slow: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow
+
+reliability: .venv/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(BENCH)

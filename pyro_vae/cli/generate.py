@@ -32,12 +32,13 @@ def generate(
     import numpy as np
     import torch
 
-    from pyro_vae.cli.runs import check_suffix
+    from pyro_vae.cli.runs import check_suffix, say_unfinished
     from pyro_vae.experiment.checkpoint import load
     from pyro_vae.experiment.run_folder import RunFolder
     from pyro_vae.plots import samples
 
     check_suffix("--out", out, ".png", ".npy")
+    say_unfinished(run)
     vae = load(run)
     torch.manual_seed(seed)
     x = vae.generate(count, sample=sample).numpy()

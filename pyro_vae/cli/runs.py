@@ -8,12 +8,13 @@ from pathlib import Path
 import typer
 
 from pyro_vae.core.errors import CheckpointError, DataError, RunFolderError
-from pyro_vae.core.messages import listed
+from pyro_vae.core.messages import listed, printable
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.identity import Identity
 from pyro_vae.experiment.checkpoint import load, load_experiment
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
+from pyro_vae.experiment.run_state import unfinished
 from pyro_vae.vae import VAE
 
 
@@ -34,6 +35,7 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
         CheckpointError: if the folder cannot be read.
         DataError: if the data are missing, or differ from those of the run.
     """
+    say_unfinished(path)
     experiment = load_experiment(path)
     if root is not None:
         known = experiment.data.arguments
@@ -49,6 +51,12 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
     run = OpenRun(RunFolder(path), load(path), experiment, experiment.load_data())
     _check_same_data(run)
     return run
+
+
+def say_unfinished(path: Path) -> None:
+    """Say that a run is not finished, if it is not, and how it goes on."""
+    if sentence := unfinished(path):
+        typer.echo(printable(sentence), err=True)
 
 
 def _check_same_data(run: OpenRun) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from pyro_vae.cli import options
 from pyro_vae.cli.common import assignments, import_components, say, show
+from pyro_vae.core.errors import DeclarationError
 
 
 def train(
@@ -24,6 +25,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")
     ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run, from its checkpoint.")
+    ] = None,
     audit: Annotated[bool, typer.Option(help="Audit the ELBO after training.")] = True,
     quiet: options.Quiet = False,
     imports: options.Imports = None,
@@ -31,12 +35,15 @@ def train(
     """Train a VAE as declared, and write its run folder.
 
     Without FILE, every setting has its default: a small VAE on scikit-learn's handwritten digits.
+    A run that was stopped or killed goes on with --resume RUN, to the same result as if it never
+    had been; train.epochs=N beside it extends a run.
 
     Examples:
       pyro-vae train digits
       pyro-vae train vae.yaml train.epochs=100 model.prior=diagonal_normal
       pyro-vae train data.kind=mnist data.root=DIR data.binarization=dynamic
       model.likelihood=bernoulli
+      pyro-vae train --resume RUN
     """
     arguments = [*([declaration] if declaration else []), *context.args]
     file = arguments.pop(0) if arguments and _is_file(arguments[0]) else None
@@ -46,16 +53,30 @@ def train(
     from pyro_vae.experiment.presets import read_declaration
     from pyro_vae.experiment.run import run_experiment
     from pyro_vae.experiment.run_folder import RunFolder
+    from pyro_vae.experiment.run_state import declared_again
     from pyro_vae.experiment.yaml_file import override
     from pyro_vae.training.settings import resolve_device
 
-    experiment = Experiment.read(
-        override(read_declaration(file) if file else {}, overrides, DEFAULTS)
-    )
-    folder = out or new_folder(experiment.data.mapping["kind"])
-    RunFolder.check_new(folder)
+    if resume is not None:
+        if file or out:
+            given = f"file ({file})" if file else f"--out {out}"
+            raise DeclarationError(
+                f"--resume: expected no {given} beside it, since the run has its own declaration "
+                f"and folder; leave it out",
+                "The command line",
+            )
+        experiment, folder = declared_again(resume, overrides), resume
+    else:
+        experiment = Experiment.read(
+            override(read_declaration(file) if file else {}, overrides, DEFAULTS)
+        )
+        folder = out or new_folder(experiment.data.mapping["kind"])
+        RunFolder.check_new(folder)
     resolve_device(experiment.train.device)
-    run = run_experiment(experiment, folder, audit=audit, show_progress=not quiet, say=say)
+    run = run_experiment(
+        experiment, folder, audit=audit, show_progress=not quiet, say=say,
+        resume=resume is not None,
+    )  # fmt: skip
     show(run.result.table())
     if run.audit is not None:
         show(run.audit.table())
@@ -66,6 +87,7 @@ def train(
     )
     say(f"Pictures: {run.folder / 'pictures'}/ ({', '.join(run.pictures)})")
     if run.result.interrupted:
+        say(f"Go on with: pyro-vae train --resume {run.folder}")
         return 130
     return 0 if run.audit is None or run.audit.passed else 1
 

@@ -29,7 +29,7 @@ from pyro_vae.compiled.program import Program
 from pyro_vae.compiled.reach import Place
 from pyro_vae.compiled.signature import placed, signature
 from pyro_vae.compiled.update_rules import rule_of
-from pyro_vae.compiled.variants import Variant, Variants
+from pyro_vae.compiled.variants import RARE, Variant, Variants
 
 __all__ = ["CompiledSVI"]
 
@@ -234,18 +234,16 @@ class CompiledSVI(FiniteSVI):
     def _pays(self, variant: Variant) -> bool:
         """Whether to capture: the first variant at once, another one when it is frequent.
 
-        Steps of a rarer variant, such as an epoch's last short batch, are Pyro's until they have
-        taken as long as a capture does.
+        The first steps of a rarer variant, such as an epoch's last short batch, are Pyro's. They
+        are counted and not timed, so that two runs from one seed are the same to the bit.
         """
-        done = self._variants.compiled
-        return variant.first or (done > 0 and variant.seconds > self.capture_seconds / done)
+        return variant.first or (self._variants.compiled > 0 and variant.made >= RARE)
 
     def _plain(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step."""
-        began = time.perf_counter()
         loss, parameters = self._stepped(self._arguments(args), kwargs)
         self._checked = self._steps = self._steps + 1
-        variant.seconds += time.perf_counter() - began
+        variant.made += 1
         return tensors_like(loss, parameters)
 
     def _traced(

@@ -9,17 +9,19 @@ from pyro_vae.compiled.backends import Replay, replay_of
 from pyro_vae.compiled.capture import Capture, Outputs
 from pyro_vae.core.errors import NotCapturable
 
-__all__ = ["Variant", "Variants"]
+__all__ = ["RARE", "Variant", "Variants"]
 
 MOST = 8
+RARE = 250
+"""Steps of a rarer variant before it is captured, which cost about as much as a capture."""
 
 
 @dataclass
 class Variant:
-    """Steps of one form: how they are made so far."""
+    """Steps of one form: how they are made, and how many were Pyro's own."""
 
     first: bool = False
-    seconds: float = 0.0
+    made: int = 0
     refused: str = ""
     traced: Capture | None = None
     replay: Replay | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Self
 from safetensors import SafetensorError
 
 from pyro_vae.core.errors import CheckpointError, RunFolderError
-from pyro_vae.core.files import read_file
+from pyro_vae.core.files import read_file, write_file
 
 __all__ = ["DECLARATION", "METRICS", "STANDARDIZATION", "WEIGHTS", "HashedFolder", "parsed"]
 
@@ -57,6 +56,13 @@ class HashedFolder:
                 path.mkdir()
                 folder._made = True
             (path / DECLARATION).open("x").close()
+        folder._mark = folder._found()
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self:
+        """A folder that an earlier process made, to go on in it."""
+        folder = cls(path)
         folder._mark = folder._found()
         return folder
 
@@ -130,19 +136,10 @@ class HashedFolder:
         )
 
     def _write(self, name: str, content: bytes) -> Path:
-        """Write a temporary file first, then rename it."""
         path = self.path / name
-        part = path.with_name(f".{path.name}.part")
         with self.writing(path):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with part.open("wb") as stream:
-                    stream.write(content)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, content)
         return path
 
     def discard(self) -> None:

@@ -7,6 +7,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,12 +28,15 @@ from pyro_vae.diagnostics.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.rebuild import check_rebuilds
-from pyro_vae.experiment.run_folder import METRICS, RunFolder
+from pyro_vae.experiment.run_folder import CHECKPOINTS, METRICS, RunFolder
+from pyro_vae.experiment.run_state import STATE, Status, place, state_of, write_state
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization, scored_split
+from pyro_vae.training.checkpoints import newest
 from pyro_vae.training.fit import fit
 from pyro_vae.training.result import FitResult
+from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.vae import VAE
 
 __all__ = ["Run", "audit_of", "run_experiment"]
@@ -67,12 +71,15 @@ def run_experiment(
     audit: bool = True,
     show_progress: bool = True,
     say: Callable[[str], None] = lambda text: None,
+    resume: bool = False,
 ) -> Run:
     """Train as declared, and write the run's folder.
 
     The folder is created, and disk space for its files reserved, before training starts. During
-    training, the weights and the history are saved every half minute, and when an error ends it.
-    A folder that is moved or removed meanwhile is made anew beside its place, with a warning.
+    training each epoch's record is appended to the history, the weights are saved every half
+    minute and when an error ends it, and checkpoints as ``train.checkpoint`` says. SIGTERM and
+    SIGHUP end a training as Ctrl-C does. A folder that is moved or removed meanwhile is made anew
+    beside its place, with a warning.
 
     Args:
         experiment: The declaration.
@@ -80,6 +87,7 @@ def run_experiment(
         audit: Whether to audit the ELBO at the end.
         show_progress: Whether to show a progress bar.
         say: Called with a sentence at each stage.
+        resume: Whether ``out`` is the folder of a run to go on with, from its last checkpoint.
 
     Raises:
         PyroVAEError: for whatever is wrong, before training where possible.
@@ -95,10 +103,14 @@ def run_experiment(
         vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     vae.standardization = data.standardization
-    folder = _prepared(experiment, vae, out)
-    result = _train(experiment, vae, data, folder, show_progress)
-    say(_ending(result))
-    return _finish(experiment, result, data, folder, audit)
+    folder = RunFolder.reopen(out) if resume else _prepared(experiment, vae, out)
+    with folder.locked():
+        before = newest(out / CHECKPOINTS) if resume else None
+        if resume:
+            say(place(before))
+        result = _train(experiment, vae, data, folder, show_progress, before, resume)
+        say(_ending(result))
+        return _finish(experiment, result, data, folder, audit)
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
@@ -109,6 +121,7 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
         folder.write_declaration(experiment.mapping)
         folder.write_weights(vae.state_dict())
         folder.write_standardization(vae.standardization)
+        write_state(folder, "training", 0, experiment.train.epochs)
         folder.reserve()
     except BaseException:
         folder.discard()
@@ -117,33 +130,49 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 
 
 def _train(
-    experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool
-) -> FitResult:
+    experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool,
+    before: tuple[Snapshot, Path] | None, resume: bool,
+) -> FitResult:  # fmt: skip
     """Train; whatever ends it, keep what was trained."""
-    saved = time.monotonic()
+    saved, warned = time.monotonic(), False
     history: list[dict[str, float]] = []
+    epochs, state = experiment.train.epochs, state_of(folder.path)
 
     def save(result: FitResult) -> None:
-        nonlocal saved, history
-        history = result.history
-        if time.monotonic() - saved > SAVE_EVERY:
-            try:
-                folder.write_weights(result.vae.state_dict())
+        nonlocal saved, history, warned
+        first, history = not history, result.history
+        try:
+            if resume and first:
                 folder.write_history(history)
-            except RunFolderError as error:
+            else:
+                folder.append_history(history[-1])
+            if time.monotonic() - saved > SAVE_EVERY:
+                folder.write_weights(result.vae.state_dict())
+                write_state(folder, "training", len(history), epochs)
+                saved = time.monotonic()
+        except RunFolderError as error:
+            if not warned:
                 warnings.warn(f"{error}. Training goes on, and saves at its end", stacklevel=2)
-            saved = time.monotonic()
+            warned = True
 
     objective: Objective = experiment.objective.build()
     settings = experiment.train.model_dump()
     try:
+        if resume:
+            folder.write_declaration(experiment.mapping)
+            write_state(folder, "training", state.get("epoch", 0), epochs)
+            folder.reserve()
         return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
+                   checkpoints=folder.path / CHECKPOINTS, resume=before[0] if before else None,
                    **settings)  # fmt: skip
     except BaseException as error:
+        if not history and resume:
+            _put_back(folder, state)
+            raise
         if not history and not isinstance(error, NonFiniteLoss):
             folder.discard()
             raise
-        folder = _kept(folder, experiment, vae, history)
+        folder = _kept(folder, experiment, vae, history, "failed")
         if isinstance(error, PyroVAEError):
             error.args = (
                 f"{error}. The weights of the last good step, and the history of {len(history)} "
@@ -152,9 +181,18 @@ def _train(
         raise
 
 
+def _put_back(folder: RunFolder, state: dict[str, Any]) -> None:
+    """The folder as it was before a run was resumed that has made no epoch."""
+    with suppress(RunFolderError):
+        folder.release()
+        if state:
+            folder.write_json(STATE, state)
+
+
 def _kept(
-    folder: RunFolder, experiment: Experiment, vae: VAE, history: list[dict[str, float]]
-) -> RunFolder:
+    folder: RunFolder, experiment: Experiment, vae: VAE, history: list[dict[str, float]],
+    status: Status,
+) -> RunFolder:  # fmt: skip
     """Save what was trained; beside the folder, if that is no longer this run's."""
     if not folder.is_mine:
         lost = folder.path
@@ -169,13 +207,15 @@ def _kept(
     folder.release()
     folder.write_weights(vae.state_dict())
     folder.write_history(history)
+    write_state(folder, status, len(history), experiment.train.epochs)
     return folder
 
 
 def _finish(
     experiment: Experiment, result: FitResult, data: DataSet, folder: RunFolder, audit: bool
 ) -> Run:
-    folder = _kept(folder, experiment, result.vae, result.history)
+    status: Status = "interrupted" if result.interrupted else "training"  # not scored yet
+    folder = _kept(folder, experiment, result.vae, result.history, status)
     try:
         check_rebuilds(result.vae, experiment)
     except CheckpointError as error:  # training changed what is neither declared nor a weight
@@ -186,7 +226,7 @@ def _finish(
         objective = parse(Objective, result.objective, "objective").build()
         audited = audit_of(result.vae, data, objective)
     if not folder.is_mine:
-        folder = _kept(folder, experiment, result.vae, result.history)
+        folder = _kept(folder, experiment, result.vae, result.history, status)
     folder.write_json(METRICS, _metrics(result, scores, audited))
     drawn = pictures_of(result, data)
     if audited is not None:
@@ -196,6 +236,8 @@ def _finish(
         name: folder.write_picture(f"pictures/{name}.png", figure)
         for name, figure in drawn.items()
     }
+    if not result.interrupted:
+        write_state(folder, "finished", len(result.history), experiment.train.epochs)
     return Run(folder.path, result, scores, audited, pictures)
 
 

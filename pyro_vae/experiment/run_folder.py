@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from pyro_vae.core.errors import CheckpointError
+from pyro_vae.core.errors import CheckpointError, RunFolderError
+from pyro_vae.core.files import locked
 from pyro_vae.data.standardization import Standardization
 from pyro_vae.experiment.hashed_folder import (
     DECLARATION,
@@ -28,8 +30,9 @@ from pyro_vae.experiment.yaml_file import dump
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DECLARATION", "METRICS", "RunFolder"]
+__all__ = ["CHECKPOINTS", "DECLARATION", "METRICS", "RunFolder"]
 
+CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
 RESERVE = ".reserve"
 ROOM_FOR_REPORTS = 4_000_000
@@ -69,6 +72,15 @@ class RunFolder(HashedFolder):
         writer.writerows(history)
         self.write(HISTORY, stream.getvalue().encode())
 
+    def append_history(self, record: Mapping[str, float]) -> None:
+        """Append one epoch's row, so that it is there whatever ends the run."""
+        path = self.path / HISTORY
+        with self.writing(path), path.open("a", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(record))
+            if not stream.tell():
+                writer.writeheader()
+            writer.writerow(record)
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a mapping as indented JSON."""
         self.write(name, (json.dumps(content, indent=2) + "\n").encode())
@@ -83,6 +95,28 @@ class RunFolder(HashedFolder):
         """Reserve disk space for the end of the run, so that a full disk fails now."""
         weights = (self.path / WEIGHTS).stat().st_size
         self.write(RESERVE, bytes(weights + ROOM_FOR_REPORTS))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the folder within the block.
+
+        Raises:
+            RunFolderError: if one does.
+        """
+        with locked(self.path) as free:
+            if not free:
+                raise RunFolderError(
+                    f"{self.path}: another process trains in this folder; wait for its end, or "
+                    f"stop it first. Nothing was changed"
+                )
+            yield
+
+    def discard(self) -> None:
+        """Delete what this object wrote, if training never started."""
+        if self.is_mine:
+            with suppress(OSError):
+                (self.path / CHECKPOINTS).rmdir()
+        super().discard()
 
     def release(self) -> None:
         """Free the reserved disk space."""

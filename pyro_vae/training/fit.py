@@ -6,6 +6,7 @@ import copy
 import secrets
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,19 +21,22 @@ from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
-from pyro_vae.training.loop import Loop
+from pyro_vae.training.loop import Loop, threads_for
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.result import FitResult
+from pyro_vae.training.resuming import check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
+from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
 __all__ = ["fit"]
 
+DEFAULT: dict[str, Any] = {}
 AGAIN = (
     "The model was trained or loaded before. It keeps its weights; Adam, epochs, schedules and "
-    "patience start anew, which may cost nats. To train longer, build it again and fit all epochs"
+    "patience start anew, which may cost nats. To go on from a fit's result, give resume=RESULT"
 )
 
 
@@ -55,13 +59,17 @@ def fit(
     seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint: Mapping[str, Any] | None = DEFAULT,
+    resume: FitResult | Snapshot | str | Path | None = None,
 ) -> FitResult:
     """Train a VAE in place with Pyro's ``SVI``.
 
     Everything is checked before the first step. After Ctrl-C, or the notebook's stop button, the
     result so far is returned, with the weights of the last step (of the best epoch, with
     patience; of before the first step, while the step is captured). One interrupt ends one fit:
-    in a loop of fits write ``if result.interrupted: break``. A model that was trained or loaded
+    in a loop of fits write ``if result.interrupted: break``. With ``checkpoints``, SIGTERM and
+    SIGHUP end it likewise. A model that was trained or loaded
     keeps its weights, and a warning says what starts anew. Threads take turns
     (:func:`~pyro_vae.alone`).
 
@@ -90,9 +98,20 @@ def fit(
             result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
         on_epoch: Called with the result so far after each epoch.
+        checkpoints: Folder for checkpoints, from which a training that was killed can go on; none
+            are written without.
+        checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
+            ``after`` (minutes before the first) and ``keep``.
+        resume: The result of a training, its ``snapshot``, or the folder of its checkpoints, to
+            go on from. The model gets its weights. Every setting but ``epochs``, ``device`` and
+            ``checkpoint`` must be the same. With the same device, PyTorch and number of threads
+            the result is, to the bit, that of a training that never stopped.
 
     Raises:
-        DeclarationError: if a setting is not valid, or a warm-up is longer than the run.
+        DeclarationError: if a setting is not valid, a warm-up is longer than the run, or a
+            training is resumed with other settings.
+        CheckpointError: if ``resume`` holds nothing to go on from.
+        RunFolderError: if ``checkpoints`` cannot be written, or holds another training's.
         IncompatibleComponents: if the data do not match the model.
         NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
         NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
@@ -105,12 +124,16 @@ def fit(
         >>> sorted(result.history[0])[:3]
         ['elbo', 'epoch', 'kl']
     """
+    snapshot = snapshot_of(resume)
+    if seed is None:
+        drawn = secrets.randbelow(2**32)
+        seed = snapshot.facts["run"]["train"]["seed"] if snapshot else drawn
     settings = TrainSettings.checked(
         epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
         patience=patience,
         schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
         step=step, precision=precision, device=device,
-        seed=secrets.randbelow(2**32) if seed is None else seed,
+        seed=seed, checkpoint=checkpoint,
     )  # fmt: skip
     where = resolve_device(settings.device)
     check_precision(settings.precision, where)
@@ -123,12 +146,16 @@ def fit(
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
     _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
-    if vae._trained:
+    facts = facts_of(result, threads_for(vae, settings.batch_size))
+    if snapshot is not None:
+        check_resumable(snapshot, facts, settings)
+    elif vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
-    with seeded(settings.seed, where):
+    with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
         start = _initialized(vae, _all_of(data).to(where))
-        loop = Loop(data, maximized, result, where, on_epoch, start)
+        batch = checkpoints is not None
+        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
         loop.run(show_progress)
         vae._trained = trained or loop.start is None
     vae.eval()

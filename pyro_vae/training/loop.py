@@ -15,21 +15,24 @@ import torch
 from pyro.optim import LambdaLR  # type: ignore[attr-defined]
 from torch import Tensor
 
-from pyro_vae.core.errors import NonFiniteLoss
+from pyro_vae.core.errors import NonFiniteLoss, RunFolderError
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
+from pyro_vae.training.checkpoints import Checkpoints
 from pyro_vae.training.precision import trained_in
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.settings import TrainSettings
+from pyro_vae.training.signals import Interrupts
+from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import Stepper
 from pyro_vae.training.sums import Sums
 from pyro_vae.vae import VAE
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "threads_for"]
 
 ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
@@ -48,12 +51,17 @@ def _adam(settings: TrainSettings) -> Any:
     })  # fmt: skip
 
 
-@contextmanager
-def _threads(vae: VAE, batch_size: int) -> Iterator[None]:
-    """Use one thread for a small network, where more would only wait for each other."""
-    before = torch.get_num_threads()
+def threads_for(vae: VAE, batch_size: int) -> int:
+    """One thread for a small network, where more would only wait for each other."""
     work = batch_size * sum(parameter.numel() for parameter in vae.parameters())
-    torch.set_num_threads(1 if work < ONE_THREAD else before)
+    return 1 if work < ONE_THREAD else torch.get_num_threads()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -71,8 +79,14 @@ class Loop:
         device: torch.device,
         on_epoch: Callable[[FitResult], None] | None,
         start: dict[str, Tensor] | None,
+        facts: dict[str, Any],
+        checkpoints: Checkpoints | None = None,
+        snapshot: Snapshot | None = None,
+        batch_signals: bool = False,
     ) -> None:
         self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
+        self.checkpoints, self.snapshot, self.facts = checkpoints, snapshot, facts
+        self.device, self.batch_signals = device, batch_signals
         self.start = start  # the state to go back to, until the form of the step is settled
         self.settings = result.settings
         self.loss: Trace_ELBO = objective.pyro_loss()
@@ -81,6 +95,10 @@ class Loop:
         self.validation = data.validation.to(device)
         self.steps = -(-self.size // self.settings.batch_size) * self.settings.epochs
         self.order = torch.Generator().manual_seed(self.settings.seed)
+        self.order_of_epoch = self.order.get_state()
+        self.batch = self.done = 0  # batches made of this epoch, steps made in all
+        self.begun = False
+        self.sums = Sums(self.loss)
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.optimizer: Any = _adam(self.settings)
 
@@ -90,7 +108,8 @@ class Loop:
         self.began = time.perf_counter()
         try:
             with (
-                _threads(self.vae, self.settings.batch_size),
+                Interrupts(self._nothing_to_save, batch=self.batch_signals) as self.stop,
+                _threads(threads_for(self.vae, self.settings.batch_size)),
                 trained_in(self.vae, self.settings.precision),
                 progress(total, "Training", unit="data", enabled=show_progress) as bar,
                 pyro.validation_enabled(False),  # slow; the data have been checked
@@ -98,22 +117,61 @@ class Loop:
             ):
                 warnings.filterwarnings("ignore", "Encountered NaN|Encountered \\+?-?inf")
                 self.stepper = self._stepper(bar)
-                for epoch in range(1, self.settings.epochs + 1):
-                    self._epoch(epoch, bar)
-                    if self._no_better():
-                        self.result.ended = "early"
-                        bar.note(f"stopped early: no better than epoch {self.result.best_epoch}")
-                        break
+                if self.snapshot is None:
+                    self.stepper.begin()
+                else:
+                    self._resume(self.snapshot, bar)
+                self.begun = True
+                while len(self.result.history) < self.settings.epochs and not self._no_better():
+                    self._epoch(len(self.result.history) + 1, bar)
+                if self._no_better():
+                    self.result.ended = "early"
+                    bar.note(f"stopped early: no better than epoch {self.result.best_epoch}")
+                self._save()
         except KeyboardInterrupt:
             self.result.ended = "interrupted"
             if self.start is None:
                 self.result.weights = "of the last step"
             else:  # a few steps to time or to trace are no training
                 self.vae.load_state_dict(self.start)
-        self.result.seconds = time.perf_counter() - self.began
+        self.result.seconds = self.seconds()
         if self.best is not None:
             self.vae.load_state_dict(self.best[1])
             self.result.weights = f"of epoch {self.result.best_epoch}"
+
+    def seconds(self) -> float:
+        """The time that training has taken."""
+        return time.perf_counter() - self.began
+
+    def _nothing_to_save(self) -> bool:
+        return self.start is not None or not self.begun
+
+    def _resume(self, snapshot: Snapshot, bar: Progress) -> None:
+        """Go on from a snapshot: make the step as it was, and then the state."""
+        self.start, done = None, snapshot.facts["steps"]
+        bar.note(f"Resumed after epoch {snapshot.facts['epoch']}, step {done}")
+        bar.advance(min(done * self.settings.batch_size, self.size * self.settings.epochs))
+        try:
+            snapshot.restore(self)
+            self.vae.train()
+            self.loss.begin_epoch(len(self.result.history) + 1)
+            batches = self.data.epoch(self.settings.batch_size, torch.Generator())
+            example = {len(given): given for given in batches}
+            self.stepper.resume(snapshot.facts["step"], done, example)
+        finally:
+            snapshot.restore(self)
+        self.began -= snapshot.facts["seconds"]
+        if self.result.history:
+            self.result.weights = f"of epoch {self.result.best_epoch}"
+
+    def _save(self) -> None:
+        """Take a snapshot, and write it as a checkpoint where those are wanted."""
+        self.result.snapshot = Snapshot.of(self)
+        if self.checkpoints is not None:
+            try:
+                self.checkpoints.write(self.result.snapshot)
+            except RunFolderError as error:
+                warnings.warn(f"{error}. Training goes on", stacklevel=2)
 
     def _stepper(self, bar: Progress) -> Stepper:
         def say(choice: str) -> None:
@@ -130,32 +188,52 @@ class Loop:
         bar.set_description_str(f"Epoch {epoch}/{self.settings.epochs}", refresh=False)
         self.vae.train()
         self.loss.begin_epoch(epoch)
-        sums = Sums(self.loss)
-        order = self.order.get_state()
+        order = self.order_of_epoch = self.order.get_state()
         for batch, given in enumerate(self.data.epoch(self.settings.batch_size, self.order)):
+            if batch < self.batch:  # made before the run was resumed
+                continue
             try:
                 self.stepper.step(given)
             except NonFiniteLoss as error:
                 raise self._named(error, epoch, batch, order) from None
             if self.stepper.settled:
                 self.start = None
-            sums.add(len(given))
-            bar.advance(len(given), **sums.live)
+            self.batch, self.done = batch + 1, self.done + 1
+            self.sums.add(len(given))
+            bar.advance(len(given), **self.sums.live)
+            self._between_steps(epoch, batch, order)
         self.optimizer.step()
-        try:
-            self.stepper.check()
-        except NonFiniteLoss as error:
-            raise self._named(error, epoch, batch, order) from None
-        record: dict[str, float] = {"epoch": epoch, **sums.means()}
+        self._check(epoch, batch, order)
+        record: dict[str, float] = {"epoch": epoch, **self.sums.means()}
         record |= self._validate()
         if VALIDATION in record:
             bar.advance(0, validation_elbo=record[VALIDATION])
         record["seconds"] = time.perf_counter() - began
         self.result.history.append(record)
-        self.result.seconds = time.perf_counter() - self.began
+        self.result.seconds = self.seconds()
         self._keep(record)
+        self.batch, self.sums = 0, Sums(self.loss)
+        self.order_of_epoch = self.order.get_state()
         if self.on_epoch is not None:
             self.on_epoch(self.result)
+        if self.checkpoints is not None and self.checkpoints.is_due(epoch):
+            self._save()
+
+    def _between_steps(self, epoch: int, batch: int, order: Tensor) -> None:
+        """Save if it is time, and end where that was asked for."""
+        due = self.checkpoints is not None and self.checkpoints.is_due()
+        if self.stop.received or due:
+            self._check(epoch, batch, order)
+            self._save()
+        if self.stop.received:
+            raise KeyboardInterrupt
+
+    def _check(self, epoch: int, batch: int, order: Tensor) -> None:
+        """Wait for the device, and name a step that was not finite."""
+        try:
+            self.stepper.check()
+        except NonFiniteLoss as error:
+            raise self._named(error, epoch, batch, order) from None
 
     def _named(self, error: NonFiniteLoss, epoch: int, batch: int, order: Tensor) -> NonFiniteLoss:
         """The error with its place; that of a compiled step with its reason, by Pyro's step."""

@@ -16,6 +16,8 @@ from pyro_vae.vae import VAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pyro_vae.training.snapshot import Snapshot
+
 __all__ = ["FitResult"]
 
 
@@ -38,7 +40,9 @@ class FitResult:
         step: Which form of the SVI step was used, and why.
         weights: Which weights the model has, such as ``of epoch 12``; after an interrupt ``of
             the last step``, or ``of before the first step``.
-        seconds: Wall-clock time of the training, captures and unfinished epochs included.
+        seconds: Wall-clock time of the training, captures and unfinished epochs included; of all
+            parts of a run that was resumed.
+        snapshot: What ``fit(..., resume=result)`` goes on from; on the CPU.
     """
 
     vae: VAE
@@ -52,6 +56,7 @@ class FitResult:
     step: str = ""
     weights: str = "of before the first step"
     seconds: float = 0.0
+    snapshot: Snapshot | None = None
 
     @property
     def interrupted(self) -> bool:

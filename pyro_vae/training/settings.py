@@ -22,10 +22,25 @@ from pyro_vae.training.precision import Precision
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.stepper import StepMethod
 
-__all__ = ["TrainSettings", "resolve_device", "train_schema"]
+__all__ = ["Checkpointing", "TrainSettings", "resolve_device", "train_schema"]
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Checkpointing(Section):
+    """When to save the state of a training, from which it can go on."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    every: Size = 5
+    """Epochs between two checkpoints, unless they would take a twentieth of the time or more."""
+    minutes: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    """Minutes between two at most, in the middle of an epoch too."""
+    after: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Minutes before the first, since a shorter run is soon repeated."""
+    keep: Annotated[int, Field(gt=0, le=1000)] = 3
+    """How many of the last are kept; the best is kept too."""
 
 
 class TrainSettings(Section):
@@ -56,6 +71,8 @@ class TrainSettings(Section):
     autocast."""
     device: str = "auto"
     """auto (CUDA if available), cpu, cuda, cuda:1, ..."""
+    checkpoint: Checkpointing | None = Field(default_factory=Checkpointing)
+    """When to save the state of a training, from which it can go on; none saves nothing."""
     seed: Seed = 0
     """Seed of the weights, the order of data and the draws."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from statistics import median
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.compiled import CompiledSVI, FiniteSVI
+from pyro_vae.compiled.recall import recall
 from pyro_vae.core.errors import NotCapturable
 from pyro_vae.data.feed import Resident, Streamed
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
@@ -61,8 +62,13 @@ class Stepper:
         self.kind, self.steps, self.data, self.say, self.waiting = kind, steps, data, say, waiting
         self.parts: Any = (vae.model, vae.guide, optimizer, loss)
         self.seconds: list[float] = []  # of each step that is timed
-        self.settled = False
+        self.made: dict[int, int] = {}  # compiled steps by the size of their batch, but the first
+        self.settled = self.started = False
         self.svi: FiniteSVI = FiniteSVI(*self.parts)
+
+    def begin(self) -> None:
+        """Settle on a form that needs no timing."""
+        kind, steps = self.kind, self.steps
         if kind == "compiled":
             self._capture("as declared")
         elif kind == "pyro":
@@ -70,19 +76,20 @@ class Stepper:
         elif steps <= TIMED.stop:
             self._settle(f"Pyro's own, since a run of {steps} steps is too short for a capture")
         else:
-            say(f"Step: Pyro's own for {TIMED.stop} steps, which are timed")
+            self.say(f"Step: Pyro's own for {TIMED.stop} steps, which are timed")
 
     def _settle(self, choice: str) -> None:
         self.settled = True
         self.say(f"Step: {choice}")
 
-    def _capture(self, why: str) -> None:
+    def _capture(self, why: str) -> CompiledSVI:
         """Go on with the compiled step, and the same optimizer."""
         data, done = self.data, len(self.seconds)  # the program is watched: it names no ``self``
         svi = CompiledSVI(*self.parts, batch=lambda given: (data.batch(given),), done=done)
         svi.while_capturing = lambda: self.waiting("compiling the step")
         self.svi, self.taken = svi, f"compiled, {why}"
         self.say(f"Step: {self.taken}; the capture takes some seconds")
+        return svi
 
     def _decide(self) -> None:
         """Compare what the steps left would save with what a capture costs."""
@@ -96,6 +103,47 @@ class Stepper:
             self._capture(why)
         else:
             self._settle(f"Pyro's own, {why}")
+
+    def facts(self) -> dict[str, Any]:
+        """What :meth:`resume` goes on from, as JSON."""
+        form = "compiled" if isinstance(self.svi, CompiledSVI) else "pyro"
+        return {
+            "form": form if self.settled or form == "compiled" else "timed",
+            "seconds": self.seconds, "started": self.started, "made": list(self.made.items()),
+        }  # fmt: skip
+
+    def resume(self, facts: Mapping[str, Any], done: int, example: Mapping[int, Tensor]) -> None:
+        """Go on in the form that was chosen; what that captures, the caller undoes.
+
+        Args:
+            facts: Those of the stepper whose run is resumed.
+            done: How many steps that one had made.
+            example: What the data give for a batch of each size.
+        """
+        self.seconds, self.started = list(facts["seconds"]), facts["started"]
+        if facts["form"] == "timed":
+            return
+        if facts["form"] == "pyro":
+            self._settle("Pyro's own, as before")
+            return
+        svi = self._capture("as before")
+        if not self.started:
+            return
+        self.made = dict(facts["made"])
+        seen = [((example[size],), made) for size, made in self.made.items()]
+        try:
+            recall(svi, seen or [((next(iter(example.values())),), 0)], done)
+        except NotCapturable as error:
+            self._give_up(error)
+        if self.svi is svi and svi.compiled:
+            self._settle(f"{self.taken}; captured in {self.svi.capture_seconds:.1f} s")
+
+    def _give_up(self, error: NotCapturable) -> None:
+        """Go on with Pyro's step, unless the compiled one was declared."""
+        if self.kind == "compiled":
+            raise error
+        self.svi = FiniteSVI(*self.parts)
+        self._settle(f"Pyro's own, since this one cannot be captured. {error}")
 
     def step(self, given: Tensor) -> None:
         """Make one step on what the data give for a batch.
@@ -113,13 +161,13 @@ class Stepper:
             return
         try:
             self.svi.step(given)
+            if self.started:
+                self.made[len(given)] = self.made.get(len(given), 0) + 1
+            self.started = True
             if not self.settled and self.svi.compiled:
                 self._settle(f"{self.taken}; captured in {self.svi.capture_seconds:.1f} s")
         except NotCapturable as error:
-            if self.kind == "compiled":
-                raise
-            self.svi = FiniteSVI(*self.parts)
-            self._settle(f"Pyro's own, since this one cannot be captured. {error}")
+            self._give_up(error)
             self.step(given)
 
     def check(self) -> None:

@@ -1,0 +1,88 @@
+"""Trainings in processes of their own, which can be killed, and what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+SMALL = (
+    "model.latent_dim=2", "model.decoder.hidden=[16]", "guide.encoder={kind: mlp, hidden: [16], "
+    "batch_norm: true}", "train.checkpoint={every: 2, after: 0.0, minutes: 0.002, keep: 2}",
+    "--no-audit", "-q",
+)  # fmt: skip
+
+
+def start(*arguments, prepare=lambda: None):
+    """Run a command in a fork of this process, which has imported everything; give its id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
+        log = os.open(os.environ["RELIABILITY_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.dup2(log, 1), os.dup2(log, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        from pyro_vae.cli.app import app, guarded
+
+        prepare()
+        status = guarded(lambda: app([str(a) for a in arguments], standalone_mode=False))
+        sys.stdout.flush(), sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def wait(child):
+    """The exit status; a signal's number is negative."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def train(folder, *settings, **options):
+    return start("train", *SMALL, *settings, "--out", folder, **options)
+
+
+def resume(folder, **options):
+    return start("train", "--resume", folder, "--no-audit", "-q", **options)
+
+
+def is_prepared(folder):
+    """Whether the run's folder was made, so that there is something to resume."""
+    return (folder / "state.json").exists()
+
+
+def until(condition, child, seconds=120.0):
+    """Wait for a condition while a process runs."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.002)
+
+
+def epochs(folder):
+    with contextlib.suppress(OSError):
+        return len((folder / "history.csv").read_bytes().splitlines()) - 1
+    return 0
+
+
+def fingerprint(folder):
+    """Of a finished run's weights, and of its history without the times."""
+    history = [line.rpartition(",")[0] for line in (folder / "history.csv").read_text().split()]
+    total = hashlib.sha256((folder / "weights.safetensors").read_bytes())
+    total.update("\n".join(history).encode())
+    return total.hexdigest()
+
+
+def newest(folder):
+    return sorted(p for p in (folder / "checkpoints").iterdir() if p.name.isdigit())[-1]
+
+
+def lines(text):
+    """How often the log of all processes says something."""
+    return Path(os.environ["RELIABILITY_LOG"]).read_text().replace("\n", " ").count(text)
