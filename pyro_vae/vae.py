@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pyro
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
+from pyro_vae.core.missing import Missing, seen_mean
 from pyro_vae.core.modes import alone, device_of, evaluating
-from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.network import network_for
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -23,8 +24,10 @@ from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_shapes, check_supports
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.standardization import Standardization, transformed
+from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
+from pyro_vae.report.components import component_table
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
@@ -48,6 +51,9 @@ class VAE(UniqueModule):
         posterior: q(z|x), given the encoder's output.
         encoder: Network from x to the posterior's parameters; ignored by a posterior that is not
             amortized (``per_example``).
+        missing: ``zero_and_mask`` takes NaN in x for a missing value: the likelihood leaves it out
+            (:class:`~pyro_vae.distributions.marginal.Marginal`), and the encoder sees 0 there
+            and channels of which values are seen, so that its input has twice as many.
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
@@ -77,20 +83,24 @@ class VAE(UniqueModule):
         decoder: Declaration = "mlp",
         posterior: Declaration = "diagonal_normal",
         encoder: Declaration = "mlp",
+        missing: Literal["none", "zero_and_mask"] = "none",
     ) -> None:
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
-        parts = read_parts(event_shape, latent_dim, given)
+        parts = read_parts(event_shape, latent_dim, given, missing)
         super().__init__()
         self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
         self.latent_dim = latent_dim = int(latent_dim)
+        self.missing = missing
         self.standardization: Standardization | None = None
         """By which the data that it was trained on became z-scores; ``fit`` sets it."""
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = built(parts["likelihood"], **known)
         self.posterior: Posterior = built(parts["posterior"], **known)
-        self.encoder: nn.Module = encoder_for(parts["encoder"], shape, self.posterior)
+        self.encoder: nn.Module = encoder_for(
+            parts["encoder"], shape, self.posterior, masked=missing != "none"
+        )
         known |= {"encoder": self.encoder, "posterior": self.posterior}
         self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
@@ -110,9 +120,7 @@ class VAE(UniqueModule):
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
             z = pyro.sample("z", self.prior())
-            sample: Tensor = pyro.sample(
-                "x", self.likelihood(self.decoder(z[..., self.code]), x), obs=x
-            )
+            sample: Tensor = pyro.sample("x", self._observed(z, x), obs=x)
             return sample
 
     @pyro_method
@@ -134,8 +142,10 @@ class VAE(UniqueModule):
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.encoder, Network) and isinstance(self.likelihood, OwnUnits):
+        elif isinstance(self.likelihood, OwnUnits) and hasattr(self.encoder, "input_unit"):
             self.encoder.input_unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        if self.missing != "none":
+            x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)
 
     @alone()
@@ -155,7 +165,8 @@ class VAE(UniqueModule):
         They become z-scores if :attr:`standardization` says so, and go to the model's device.
         """
         weight = next(self.parameters(), torch.empty(0))
-        return transformed(x, self.standardization).to(device_of(self), weight.dtype)
+        rows = transformed(x, self.standardization, self.on_missing)
+        return rows.to(device_of(self), weight.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What the model sees, ``(*batch, *event_shape)``, in the data's own units."""
@@ -176,8 +187,11 @@ class VAE(UniqueModule):
         ``x`` is the datum, if known. A likelihood uses it only for quantities that the model
         conditions on (see :class:`~pyro_vae.core.likelihood.Likelihood`).
         """
+        return self._observed(z, x)
+
+    def _observed(self, z: Tensor, x: Tensor | None) -> TorchDistribution:
         p: TorchDistribution = self.likelihood(self.decoder(z[..., self.code]), x)
-        return p
+        return p if self.missing == "none" else Marginal(p)
 
     @torch.no_grad()
     def reconstruct(self, x: AnyArray) -> Tensor:
@@ -209,19 +223,7 @@ class VAE(UniqueModule):
 
     def table(self) -> Table:
         """Its components: what each one is, and how many parameters it has."""
-        sizes = f"x of shape {self.event_shape}, z of size {self.latent_dim}"
-        title = f"{type(self).__name__}: {sizes}, {_count(self):,} parameters"
-        table = Table(title, ["component", "kind", "arguments", "parameters"])
-        for name in FAMILIES:
-            part = getattr(self, name)
-            declared = declaration_of(part)
-            given = (
-                dict(declared) if isinstance(declared, dict) else {"kind": type(declared).__name__}
-            )
-            kind = given.pop("kind")
-            arguments = ", ".join(f"{key}={value}" for key, value in given.items())
-            table.add(name, kind, arguments, f"{_count(part):,}")
-        return table
+        return component_table(self)
 
     def __repr__(self) -> str:
         return str(self.table())
@@ -236,7 +238,13 @@ class VAE(UniqueModule):
         A user's own ``nn.Module``, which has no name, appears as the module itself.
         """
         parts = {name: declaration_of(getattr(self, name)) for name in FAMILIES}
-        return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts}
+        sizes = {"event_shape": self.event_shape, "latent_dim": self.latent_dim}
+        return {**sizes, **parts, "missing": self.missing}
+
+    @property
+    def on_missing(self) -> Missing:
+        """What reading data for it does with NaN: ``refuse`` or ``keep``."""
+        return "refuse" if self.missing == "none" else "keep"
 
     def swap(self, **changes: Any) -> Self:
         """A new VAE with some of its declaration changed; nothing is shared with this one.
@@ -289,7 +297,3 @@ class VAE(UniqueModule):
             check_shapes("posterior(encoder(x))", posterior, (2,), code)
             check_supports(posterior, prior)
             check_shapes("likelihood(decoder(z))", self.decode(z), (2,), data)
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -14,6 +14,7 @@ from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
 from pyro_vae.distributions.chain import Chain
+from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
 from pyro_vae.distributions.uniform_sphere import UniformSphere
@@ -145,6 +146,13 @@ def mixture(d: torch_dist.MixtureSameFamily | NormalMixture, z: Tensor) -> Tenso
     return torch.logsumexp(logits + each, -1) - torch.logsumexp(logits, -1)
 
 
+def marginal(d: Marginal, x: Tensor) -> Tensor | None:
+    """The entries that are seen, each by its own formula, one value at a time."""
+    entries = log_density_by_hand(d.base_dist.base_dist, d.filled(x))
+    dims = tuple(range(-len(d.event_shape), 0))
+    return None if entries is None else entries.masked_fill(x.isnan(), 0.0).sum(dims)
+
+
 def chain(d: Chain, z: Tensor) -> Tensor | None:
     """The log-density of the root, and of the branch given the root."""
     root, branch = d.parted(z)
@@ -193,6 +201,7 @@ DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
     DiscretizedLogistic: discretized_logistic,
     NormalMixture: mixture,
     Chain: chain,
+    Marginal: marginal,
     UniformSphere: uniform_sphere,
     PowerSpherical: power_spherical,
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import REMEDY, Missing, seen_mean
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
 __all__ = [
@@ -29,12 +30,13 @@ WHOLE = 2**53
 TOLERANCE = 1e-3  # of a column's standard deviation, for rounding to float32
 
 
-def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
+def as_event_rows(x: AnyArray, name: str = "x", missing: Missing = "refuse") -> Tensor:
     """An array as rows ``(N, *event)`` on the CPU: float32 if that holds every value, or float64.
 
     Args:
         x: Booleans, integers or real numbers, ``(N, *event)``.
         name: What to call it in a message.
+        missing: Whether NaN, or a table's empty cell, is refused or kept as NaN.
 
     Raises:
         DataError: if it holds no numbers, has no event dimension, or is not finite.
@@ -43,14 +45,18 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
         >>> as_event_rows(np.array([[True, False]])), as_event_rows(np.array([[0.1]])).dtype
         (tensor([[1., 0.]]), torch.float64)
     """
-    rows = _on_cpu(x, name)
+    rows = _on_cpu(x, name, missing)
     if rows.dim() < 2 or 0 in rows.shape[1:]:
         remedy = "; for one number a datum give x[:, None]" if rows.dim() == 1 else ""
         raise DataError(
             f"{name}: expected shape (N, *event) with at least one event dimension, each > 0, "
             f"got {tuple(rows.shape)}{remedy}"
         )
-    _check_finite(rows, name)
+    if missing == "refuse" or not rows.is_floating_point():
+        _check_finite(rows, name)
+    else:
+        rows[rows.isnan()] = torch.nan  # one pattern of bits, for the digest
+        _check_finite(rows.nan_to_num(0.0, torch.inf, -torch.inf), name)
     small = rows.to(torch.float32)
     if rows.dtype.itemsize <= 2 or rows.dtype == torch.float32:
         return small
@@ -60,7 +66,7 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
             f"{name}: expected whole numbers below 2^53, which float64 holds, got up to "
             f"{wide.abs().max():.0f}; take off what they share, or leave them out"
         )
-    return small if torch.equal(small.double(), wide) else wide
+    return small if torch.equal(small.double().nan_to_num(), wide.nan_to_num()) else wide
 
 
 def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor:
@@ -86,8 +92,10 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
     small = rows.to(torch.float32)
     if small.dtype == rows.dtype or not len(rows):
         return small
-    _check_finite(small, name, "standardize them (standardize=zscore)")
-    moved = (small.double() - rows).abs().amax(0)
+    _check_finite(
+        small.nan_to_num(0.0, torch.inf, -torch.inf), name, "standardize them (standardize=zscore)"
+    )
+    moved = (small.double() - rows).nan_to_num(0.0).abs().amax(0)
     bad = (moved > deviation(rows) * TOLERANCE) & (rows != rows[0]).any(0)
     if bad.any():
         position = tuple(bad.nonzero()[0].tolist())
@@ -109,9 +117,12 @@ def deviation(x: Tensor) -> Tensor:
         >>> deviation(torch.tensor([[-1e-200], [1e-200]], dtype=torch.float64)).item()
         1e-200
     """
-    away = x - x.mean(0)
-    widest = away.abs().amax(0).clamp_min(torch.finfo(x.dtype).tiny)
-    return (away / widest).std(0, correction=0) * widest
+    away = x - seen_mean(x, 0)
+    widest = away.nan_to_num(0.0).abs().amax(0).clamp_min(torch.finfo(x.dtype).tiny)
+    scaled = away / widest
+    if not x.isnan().any():
+        return scaled.std(0, correction=0) * widest
+    return seen_mean((scaled - seen_mean(scaled, 0)).square(), 0).sqrt() * widest
 
 
 def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:
@@ -167,7 +178,7 @@ def locate(bad: Tensor, x: Tensor) -> str:
     )
 
 
-def _on_cpu(x: AnyArray, name: str) -> Tensor:
+def _on_cpu(x: AnyArray, name: str, missing: Missing = "refuse") -> Tensor:
     """An array's numbers as a tensor without a gradient."""
     if isinstance(x, Tensor):
         if x.layout is not torch.strided or x.is_complex():
@@ -175,7 +186,7 @@ def _on_cpu(x: AnyArray, name: str) -> Tensor:
                 f"{name}: expected a dense tensor of real numbers, got {x.layout} of {x.dtype}"
             )
         return x.detach().cpu().clone()  # the caller's may change
-    x = as_numpy(x, name)
+    x = as_numpy(x, name, missing)
     if not isinstance(x, np.ndarray):
         raise DataError(
             f"{name}: expected a torch.Tensor, a numpy.ndarray, a SciPy sparse matrix or a pandas "
@@ -191,11 +202,12 @@ def _on_cpu(x: AnyArray, name: str) -> Tensor:
         return torch.from_numpy(x.astype(native))
 
 
-def _check_finite(rows: Tensor, name: str, remedy: str = "fill in what is missing") -> None:
+def _check_finite(rows: Tensor, name: str, remedy: str = "") -> None:
     bad = (~torch.isfinite(rows)).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         some = ", ".join(map(str, bad[:SHOWN_ROWS]))
         more = ", ..." if len(bad) > SHOWN_ROWS else ""
+        remedy = remedy or f"fill in what is missing ({REMEDY})"
         raise DataError(
             f"{name}: expected finite numbers, got NaN or infinity (as {str(rows.dtype)[6:]}) in "
             f"{len(bad)} of {len(rows)} rows: {some}{more}; remove these rows, or {remedy}"

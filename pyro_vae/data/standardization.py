@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import Missing, seen_mean
 from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
 
 __all__ = ["Standardization", "Standardize", "transformed"]
@@ -38,19 +39,34 @@ class Standardization:
 
     @classmethod
     def of(cls, x: Tensor) -> Self:
-        """That of training data, ``(N, *event)``."""
-        x = x.double()
-        spread = deviation(x)
-        varies = (x != x[0]).any(0)
-        return cls(x.mean(0), torch.where(varies, spread, torch.ones_like(spread)))
+        """That of training data, ``(N, *event)``, without those that are missing (NaN).
 
-    def transform(self, x: AnyArray) -> Tensor:
+        Raises:
+            DataError: if a position has no value.
+        """
+        x = x.double()
+        unknown = x.isnan().all(0)
+        if unknown.any():
+            raise DataError(
+                f"x: expected a value of each position in the training data, got none at "
+                f"{tuple(unknown.nonzero()[0].tolist())}; leave it out, or bring more data"
+            )
+        spread, mean = deviation(x), seen_mean(x, 0)
+        first = torch.where(x.isnan(), -torch.inf, x).amax(0)
+        varies = ((x != first) & ~x.isnan()).any(0)
+        return cls(mean, torch.where(varies, spread, torch.ones_like(spread)))
+
+    def transform(self, x: AnyArray, missing: Missing = "refuse") -> Tensor:
         """Values in the data's units as z-scores, ``(N, *event)`` float32 on the CPU.
+
+        Args:
+            x: The values.
+            missing: Whether NaN is refused or kept.
 
         Raises:
             DataError: if they are unfit, or of another shape.
         """
-        rows = as_event_rows(x)
+        rows = as_event_rows(x, missing=missing)
         if rows.shape[1:] != self.mean.shape:
             raise DataError(
                 f"x: expected shape (N, {', '.join(map(str, self.mean.shape))}), as standardized, "
@@ -71,10 +87,12 @@ class Standardization:
     __hash__ = None  # type: ignore[assignment]
 
 
-def transformed(x: AnyArray, how: Standardization | None) -> Tensor:
+def transformed(x: AnyArray, how: Standardization | None, missing: Missing = "refuse") -> Tensor:
     """Values in the data's units on the scale of the splits, ``(N, *event)`` float32 on the CPU.
 
     Raises:
         DataError: if they are unfit, or of another shape.
     """
-    return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+    if how is not None:
+        return how.transform(x, missing)
+    return fits_float32(as_event_rows(x, missing=missing), "x")

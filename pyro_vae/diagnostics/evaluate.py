@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
+from pyro_vae.core.missing import seen_mean
 from pyro_vae.core.modes import multiplying
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
@@ -206,7 +207,7 @@ def evaluate(
     how = _annealing(ais)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
-    data = load_data(data, vae.standardization)
+    data = load_data(data, vae.standardization, vae.on_missing)
     if vae.standardization is not None and data.standardization != vae.standardization:
         raise IncompatibleComponents(
             "Expected data standardized as those that the model was trained on, got data "
@@ -217,7 +218,7 @@ def evaluate(
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"
         )
-    check_support(vae.likelihood, data)
+    check_support(vae.likelihood, data, vae.on_missing)
     chosen = getattr(data, split)
     scored = _chosen(chosen, split, data_count, seed)
     weight = next(vae.parameters(), scored)
@@ -276,6 +277,6 @@ def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:
 
 
 def _squared_error(vae: VAE, x: Tensor) -> Tensor:
-    """Squared error of the reconstruction of each datum, a mean over the event, ``(N,)``."""
+    """Squared error of each datum's reconstruction, a mean over what is seen of it, ``(N,)``."""
     errors = ((vae.reconstruct(batch) - batch).square() for batch in x.split(BATCH))
-    return torch.cat([error.flatten(1).mean(1) for error in errors])
+    return torch.cat([seen_mean(error.flatten(1), 1) for error in errors])
