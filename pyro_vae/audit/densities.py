@@ -13,6 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
+from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.distributions.chain import Chain
 from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.distributions.normal_mixture import NormalMixture
@@ -147,10 +148,24 @@ def mixture(d: torch_dist.MixtureSameFamily | NormalMixture, z: Tensor) -> Tenso
 
 
 def marginal(d: Marginal, x: Tensor) -> Tensor | None:
-    """The entries that are seen, each by its own formula, one value at a time."""
-    entries = log_density_by_hand(d.base_dist.base_dist, d.filled(x))
+    """The sum over the entries that are seen."""
+    entries = log_density_by_hand(d.base_dist, d.filled(x))
     dims = tuple(range(-len(d.event_shape), 0))
     return None if entries is None else entries.masked_fill(x.isnan(), 0.0).sum(dims)
+
+
+def by_column(d: ByColumn, x: Tensor) -> Tensor | None:
+    """Each entry by the formula of its column."""
+    flat, done = x.flatten(-len(d.layout.shape)), 0
+    entries = flat.new_zeros((*d.batch_shape[: -len(d.layout.shape)], flat.shape[-1]))
+    for part, size in zip(d.parts, d.layout.sizes, strict=True):
+        places = d.layout.columns[done : done + size]
+        found = log_density_by_hand(part, flat[..., places])
+        if found is None:
+            return None
+        entries[..., places] = found
+        done += size
+    return entries.unflatten(-1, d.layout.shape)
 
 
 def chain(d: Chain, z: Tensor) -> Tensor | None:
@@ -185,6 +200,8 @@ def power_spherical(d: PowerSpherical, z: Tensor) -> Tensor:
 
 
 DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
+    Marginal: marginal,  # before its base class
+    ByColumn: by_column,
     Independent: independent,
     Normal: normal,
     torch_dist.Bernoulli: bernoulli,
@@ -201,7 +218,6 @@ DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
     DiscretizedLogistic: discretized_logistic,
     NormalMixture: mixture,
     Chain: chain,
-    Marginal: marginal,
     UniformSphere: uniform_sphere,
     PowerSpherical: power_spherical,
 }

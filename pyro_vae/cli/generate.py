@@ -40,7 +40,7 @@ def generate(
     check_suffix("--out", out, ".png", ".npy")
     vae = load(run)
     torch.manual_seed(seed)
-    x = vae.generate(count, sample=sample).numpy()
+    x = np.asarray(vae.inverse(vae.generate(count, sample=sample, standardized=True)))
     folder = RunFolder(out.parent)
     if out.suffix == ".npy":
         stream = io.BytesIO()

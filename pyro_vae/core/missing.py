@@ -7,7 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["REMEDY", "Missing", "seen_mean"]
+__all__ = ["REMEDY", "Gaps", "Missing", "seen_mean"]
+
+Gaps = Literal["none", "zero_and_mask"]
+"""What a model does with NaN: nothing, or it is a missing value."""
 
 Missing = Literal["refuse", "keep"]
 """What reading does with NaN: an error, or a missing value."""

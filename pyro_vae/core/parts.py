@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -13,13 +13,12 @@ from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import listed, nearest, shown
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import ModuleNetwork, Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 
 __all__ = ["FAMILIES", "Declaration", "built", "declaration_of", "read_parts"]
-
-GAPS = ("none", "zero_and_mask")
 
 Declaration = str | Mapping[str, Any] | nn.Module
 
@@ -47,9 +46,10 @@ def read_parts(
         )
     if not is_whole(latent_dim):
         problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
-    if missing not in GAPS:
-        hint = nearest(missing, GAPS)
-        problems.append(f"missing: must be {listed(GAPS)}, got {shown(missing)}{hint}")
+    known = get_args(Gaps)
+    if missing not in known:
+        hint = nearest(missing, known)
+        problems.append(f"missing: must be {listed(known)}, got {shown(missing)}{hint}")
     elif missing != "none" and not len(sizes):
         problems.append("missing: needs an event_shape of at least one dimension, got ()")
     parts: dict[str, Any] = {}

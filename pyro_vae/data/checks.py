@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import shown
 from pyro_vae.core.missing import REMEDY, Missing, seen_mean
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
@@ -18,8 +19,10 @@ __all__ = [
     "as_event_rows",
     "as_labels",
     "deviation",
+    "event_rows",
     "first_where",
     "fits_float32",
+    "in_precision",
     "locate",
 ]
 
@@ -67,6 +70,35 @@ def as_event_rows(x: AnyArray, name: str = "x", missing: Missing = "refuse") -> 
             f"{wide.abs().max():.0f}; take off what they share, or leave them out"
         )
     return small if torch.equal(small.double().nan_to_num(), wide.nan_to_num()) else wide
+
+
+def event_rows(x: Any, event_shape: tuple[int, ...]) -> Tensor:
+    """What is given as data, if it is a tensor ``(N, *event_shape)``.
+
+    Raises:
+        DataError: saying what it is.
+    """
+    event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
+    if event != event_shape:
+        got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
+        want = ", ".join(["N", *map(str, event_shape)])
+        raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
+    data: Tensor = x
+    return data
+
+
+def in_precision(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Data, if they have the precision of a model's weights.
+
+    Raises:
+        DataError: saying how to convert one of them.
+    """
+    if weight is not None and x.is_floating_point() and x.dtype != weight.dtype:
+        raise DataError(
+            f"Expected x in the precision of the model's weights, {weight.dtype}, got {x.dtype}; "
+            f"convert one of them: x.to({weight.dtype}), or vae.to({x.dtype})"
+        )
+    return x
 
 
 def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor:

@@ -127,6 +127,7 @@ def as_dataset(
             )
         return x
     columns = tuple(map(str, getattr(x, "columns", ())))  # of a pandas table
+    x = x if fitted is None else fitted.encode(x)
     data = prepare(Raw(x, labels, name=name, columns=columns), how)
     return data.to(x.device) if isinstance(x, Tensor) else data
 
@@ -184,6 +185,8 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
 
 def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:
     """How the data are standardized, and in words."""
+    if how.fitted is not None and not how.fitted.is_fitted:
+        return Standardization.of(train, how.fitted.table), "columns of several kinds"
     if how.fitted is not None:
         return how.fitted, "z-scores by the model's training data"
     if how.standardize == "none":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyro
@@ -17,6 +17,7 @@ from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
+from pyro_vae.diagnostics.column_terms import column_terms
 from pyro_vae.diagnostics.latent_units import LatentUnits, latent_units
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich, bidirectional_monte_carlo
@@ -61,6 +62,8 @@ class Scores(ShownAsTable):
         terms: The ELBO and its terms for each datum.
         estimates: log p(x) for each datum, by estimator.
         sandwich: Bounds on the error of annealing, on data simulated from the model.
+        columns: E_q[log p(x_d|z)] of each column d of a table, by its name; they add up to
+            ``log_likelihood``.
     """
 
     elbo: Estimate
@@ -79,6 +82,7 @@ class Scores(ShownAsTable):
     terms: Terms
     estimates: dict[str, EvidenceEstimate]
     sandwich: Sandwich | None = None
+    columns: dict[str, Estimate] = field(default_factory=dict)
     omitted = ("terms", "estimates")
     derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
@@ -127,6 +131,7 @@ class Scores(ShownAsTable):
         rows: dict[str, Estimate | tuple[str, str] | None] = {
             "ELBO": self.elbo,
             "E_q[log p(x|z)]": self.log_likelihood,
+            **{f"  of it, {name}": found for name, found in self.columns.items()},
             "KL(q(z|x) || p(z))": self.kl,
         }
         for name, score in self._log_losses.items():
@@ -251,7 +256,7 @@ def evaluate(
                     estimator="mean of p(x|z) at q's centre, a dimension"),
         units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
-        between,
+        between, column_terms(vae, x, particles=particles, seed=seed),
     )  # fmt: skip
 
 

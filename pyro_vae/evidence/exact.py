@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from pyro_vae.core.network import ModuleNetwork
-from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.linear import Linear
 from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
@@ -121,7 +120,6 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     loc, scale = prior
     codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
     noise = vae.decode(codes)
-    noise = noise.base_dist if isinstance(noise, Marginal) else noise
     if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):
         return None
     base = noise.base_dist

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -14,6 +15,10 @@ from torch import Tensor
 from pyro_vae.core.errors import NonFiniteLoss, at_least
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.data.checks import AnyArray
+from pyro_vae.data.standardization import own
+from pyro_vae.distributions.by_column import ByColumn
+from pyro_vae.distributions.categorical import Categorical
+from pyro_vae.distributions.marginal import entries_of
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.conditional import check_encodes_gaps
 from pyro_vae.evidence.exact import linear_gaussian
@@ -30,7 +35,8 @@ class Imputation:
         mean: The data, each missing value replaced by its conditional mean.
         draws: Complete data drawn from p(x_missing | x_seen), as many as were asked for.
         deviation: Standard deviation of each missing value given what is seen, ``(N, *event)``;
-            0 where it is seen.
+            0 where it is seen. In a table's column of categories, whose ``mean`` is the most
+            probable, the probability of any other.
         stderr: Monte Carlo standard error of each mean, likewise.
         effective: Effective sample size of each datum's weights, ``(N,)``.
         estimator: The method and its settings.
@@ -118,10 +124,15 @@ def _sampled(vae: VAE, x: Tensor, draws: int, samples: int) -> tuple[Tensor, ...
         )
     share = log_weights.softmax(0)  # (K, N)
     weight = share.reshape(*share.shape, *(1 for _ in vae.event_shape))
-    mean = (weight * p.mean).sum(0)
-    away = (p.mean - mean).square()
-    variance = (weight * (p.variance + away)).sum(0)
-    stderr = (weight.square() * away).sum(0).sqrt()
+    base = entries_of(p, "impute")
+    if isinstance(base, ByColumn):
+        pieces = zip(base.parts, base.layout.split(weight.expand(p.mean.shape)), strict=True)
+        found = [_moments(part, share_of_part) for part, share_of_part in pieces]
+        mean, deviation, stderr = (
+            base.layout.joined([moments[i] for moments in found]) for i in range(3)
+        )
+    else:
+        mean, deviation, stderr = _moments(base, weight)
 
     def resampled(count: int) -> Tensor:
         index = torch.multinomial(share.mT, count, replacement=True).mT  # (L, N)
@@ -129,11 +140,30 @@ def _sampled(vae: VAE, x: Tensor, draws: int, samples: int) -> tuple[Tensor, ...
 
     return (
         mean,
-        variance.sqrt(),
+        deviation,
         stderr,
         1 / share.square().sum(0),
         _drawn(vae, x, resampled, draws),
     )
+
+
+def _moments(d: Any, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the mixture over the draws: mean, deviation, and Monte Carlo error of the mean."""
+    if isinstance(d, Categorical):
+        each, weight = d.probs, weight.unsqueeze(-1)
+    else:
+        each = d.mean
+    mean = (weight * each).sum(0)
+    away = (each - mean).square()
+    stderr = (weight.square() * away).sum(0).sqrt()
+    if isinstance(d, Categorical):  # the most probable category, and how probable another is
+        best = mean.argmax(-1, keepdim=True)
+        return (
+            best[..., 0].to(mean),
+            1 - mean.gather(-1, best)[..., 0],
+            stderr.gather(-1, best)[..., 0],
+        )
+    return mean, (weight * (d.variance + away)).sum(0).sqrt(), stderr
 
 
 def _exact(vae: VAE, x: Tensor, draws: int) -> tuple[Tensor, ...]:
@@ -169,10 +199,12 @@ def _completed(vae: VAE, x: Any, values: Tensor) -> Any:
     """The data with these values, as the model sees them, in place of those that are missing."""
     if isinstance(x, Tensor):
         return torch.where(x.isnan(), values, x)
-    own = vae.inverse(values).cpu().numpy()
-    if not hasattr(x, "to_numpy"):
-        import numpy as np
-
-        filled = np.ma.filled(x, np.nan)
-        return np.where(np.isnan(filled), own, filled)
-    return x.where(x.notna(), own)
+    how = vae.standardization
+    if how is not None and how.table is not None and hasattr(x, "columns"):
+        table = own(values, how, x)
+        return x[table.columns].where(x.notna(), table).astype(table.dtypes)
+    mine = vae.inverse(values).cpu().numpy()
+    if hasattr(x, "to_numpy"):
+        return x.where(x.notna(), mine)
+    filled = np.ma.filled(x, np.nan)
+    return np.where(np.isnan(filled), mine, filled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, create_model
 
@@ -13,6 +13,7 @@ from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import readable
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -69,7 +70,7 @@ class Experiment:
     objective: Declared
     train: TrainSettings
     event_shape: tuple[int, ...] | None = None
-    missing: Literal["none", "zero_and_mask"] = "none"
+    missing: Gaps = "none"
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
@@ -154,6 +155,7 @@ def experiment_schema() -> type[Section]:
             default = default[step]
         return family_type(family), Field(default, validate_default=True, description=text)
 
+    gaps: Any = Gaps, Field("none", description="Whether NaN is a missing value.")
     model = create_model(
         "Model",
         __base__=Section,
@@ -168,10 +170,7 @@ def experiment_schema() -> type[Section]:
             Likelihood, "model.likelihood", "p(x|z), given the decoder's output."
         ),
         decoder=component(Network, "model.decoder", "From z to the likelihood's parameters."),
-        missing=(
-            Literal["none", "zero_and_mask"],
-            Field("none", description="Whether NaN is a missing value, which the encoder sees."),
-        ),
+        missing=gaps,
     )
     guide = create_model(
         "Guide",

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import BatchedNetwork, network_for
 from pyro_vae.core.posterior import Posterior
-from pyro_vae.networks.zero_and_mask import ZeroAndMask
+from pyro_vae.networks.encoder_input import EncoderInput
 
 __all__ = ["Lookup", "encoder_for", "keys_of"]
 
@@ -180,21 +181,24 @@ class Lookup(BatchedNetwork):
 
 def encoder_for(
     declared: Declared | nn.Module,
-    event_shape: tuple[int, ...],
+    likelihood: Likelihood,
     posterior: Posterior,
     *,
     masked: bool = False,
 ) -> nn.Module:
     """The encoder that a posterior needs: the declared one, or a table of free parameters.
 
-    Where values may be missing (``masked``), the declared one sees which are.
+    Where values may be missing (``masked``), the declared one sees which are; where the likelihood
+    has features of its own, it sees those.
 
     Raises:
         IncompatibleComponents: if a table would replace a ready module, whose weights would not
             be used; a declaration is kept, and not built.
     """
-    if posterior.amortized and masked:
-        return ZeroAndMask(declared, event_shape, posterior.parameter_shape)
+    event_shape = likelihood.event_shape
+    own = type(likelihood).features is not Likelihood.features
+    if posterior.amortized and (masked or own):
+        return EncoderInput(declared, likelihood, posterior.parameter_shape, masked=masked)
     if posterior.amortized:
         return network_for(declared, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):
