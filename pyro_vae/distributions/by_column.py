@@ -69,7 +69,7 @@ class ByColumn(TorchDistribution):
         super().__init__(batch + torch.Size(layout.shape), validate_args=False)
 
     @property
-    def support(self) -> Constraint:  # type: ignore[override]
+    def support(self) -> Constraint:
         """That of each column."""
         return ByColumnSupport([part.support for part in self.parts], self.layout)
 
@@ -82,7 +82,7 @@ class ByColumn(TorchDistribution):
         pairs = zip(self.parts, self.layout.split(value), strict=True)
         return self.layout.joined([part.log_prob(column) for part, column in pairs])
 
-    def sample(self, sample_shape: _size = ()) -> Tensor:  # type: ignore[assignment]
+    def sample(self, sample_shape: _size = ()) -> Tensor:
         """Independent draws."""
         return self.each(lambda part: part.sample(torch.Size(sample_shape)))
 

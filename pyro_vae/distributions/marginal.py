@@ -15,7 +15,7 @@ from pyro_vae.core.errors import IncompatibleComponents
 __all__ = ["Marginal", "entries_of", "inside"]
 
 
-class Marginal(dist.Independent):  # type: ignore[misc]
+class Marginal(dist.Independent):
     r"""Independent entries, masked where a value is NaN, which means missing.
 
     .. math:: \log p(x_S) = \sum_{d \in S} \log p_d(x_d), \quad S = \{d : x_d \ne \mathrm{NaN}\}

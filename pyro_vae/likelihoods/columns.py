@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -123,7 +122,7 @@ def _seen(block: Likelihood, x: Tensor) -> Tensor:
     return x
 
 
-def _groups(columns: dict[int | str, Any], size: int) -> Iterator[tuple[list[int], Likelihood]]:
+def _groups(columns: dict[int | str, Any], size: int) -> list[tuple[list[int], Any]]:
     """The columns of each key, and their likelihood."""
     problems: list[str] = []
     free = list(range(size))

@@ -45,6 +45,7 @@ class EncoderInput(BatchedNetwork):
         self, part: Any, likelihood: Likelihood, output_shape: tuple[int, ...], *, masked: bool
     ) -> None:
         super().__init__(likelihood.event_shape, output_shape)
+        self.likelihood: Likelihood
         self.__dict__["likelihood"] = likelihood  # the model's: no parameters of this module
         shape = likelihood.feature_shape
         self.masked, self.flat = masked, len(shape) == 1
