@@ -31,8 +31,12 @@ from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich
 from pyro_vae.evidence.bidirectional import bidirectional_monte_carlo as bidirectional_monte_carlo
+from pyro_vae.evidence.conditional import ConditionalEstimate as ConditionalEstimate
+from pyro_vae.evidence.conditional import conditional as conditional
 from pyro_vae.evidence.estimate import EvidenceEstimate as EvidenceEstimate
 from pyro_vae.evidence.importance import importance_sampling as importance_sampling
+from pyro_vae.evidence.imputation import Imputation as Imputation
+from pyro_vae.evidence.imputation import impute as impute
 from pyro_vae.evidence.quadrature import Quadrature as Quadrature
 from pyro_vae.evidence.quadrature import quadrature as quadrature
 from pyro_vae.experiment.catalogue import catalogue as catalogue

@@ -11,20 +11,24 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
-from pyro_vae.core.errors import DataError, DeclarationError
+from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.messages import shown
+from pyro_vae.core.missing import Gaps, Missing, seen_mean
 from pyro_vae.core.modes import alone, device_of, evaluating
-from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.network import network_for
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
-from pyro_vae.core.supports import check_shapes, check_supports
-from pyro_vae.data.checks import AnyArray
-from pyro_vae.data.standardization import Standardization, transformed
+from pyro_vae.core.supports import check_components
+from pyro_vae.data.checks import AnyArray, event_rows, in_precision
+from pyro_vae.data.standardization import Standardization, own, transformed
+from pyro_vae.data.table_format import TableFormat
+from pyro_vae.distributions.by_column import typical
+from pyro_vae.distributions.marginal import Marginal, entries_of
 from pyro_vae.likelihoods.own_units import OwnUnits
 from pyro_vae.networks.lookup import Lookup, encoder_for
+from pyro_vae.report.components import component_table
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
@@ -48,6 +52,9 @@ class VAE(UniqueModule):
         posterior: q(z|x), given the encoder's output.
         encoder: Network from x to the posterior's parameters; ignored by a posterior that is not
             amortized (``per_example``).
+        missing: ``zero_and_mask`` takes NaN in x for a missing value: the likelihood leaves it out
+            (:class:`~pyro_vae.distributions.marginal.Marginal`), and the encoder sees 0 there
+            and channels of which values are seen, so that its input has twice as many.
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
@@ -77,20 +84,24 @@ class VAE(UniqueModule):
         decoder: Declaration = "mlp",
         posterior: Declaration = "diagonal_normal",
         encoder: Declaration = "mlp",
+        missing: Gaps = "none",
     ) -> None:
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
-        parts = read_parts(event_shape, latent_dim, given)
+        parts = read_parts(event_shape, latent_dim, given, missing)
         super().__init__()
         self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
         self.latent_dim = latent_dim = int(latent_dim)
+        self.missing = missing
         self.standardization: Standardization | None = None
         """By which the data that it was trained on became z-scores; ``fit`` sets it."""
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = built(parts["likelihood"], **known)
         self.posterior: Posterior = built(parts["posterior"], **known)
-        self.encoder: nn.Module = encoder_for(parts["encoder"], shape, self.posterior)
+        self.encoder: nn.Module = encoder_for(
+            parts["encoder"], self.likelihood, self.posterior, masked=missing != "none"
+        )
         known |= {"encoder": self.encoder, "posterior": self.posterior}
         self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
@@ -98,7 +109,31 @@ class VAE(UniqueModule):
         self.decoder: nn.Module = network_for(
             parts["decoder"], decoded, self.likelihood.parameter_shape
         )
-        self._check_shapes()
+        check_components(self)
+
+    @classmethod
+    def for_table(cls, table: Any, latent_dim: int = 8, **parts: Any) -> Self:
+        """A model of a pandas table, with a likelihood for each column by its type.
+
+        Real numbers are gaussian, as z-scores; whole numbers from 0 negative_binomial; booleans
+        bernoulli; text and categories categorical (``vae.declaration["likelihood"]``).
+
+        Args:
+            table: A DataFrame; only the types and categories of its columns are used.
+            latent_dim: Size of the latent code.
+            parts: Other arguments; ``missing`` is zero_and_mask if it is not given.
+
+        Example:
+            >>> import pandas
+            >>> table = pandas.DataFrame({"size": [1.5, None], "kind": ["b", "a"]})
+            >>> VAE.for_table(table).declaration["likelihood"]["columns"]["0"]
+            {'kind': 'gaussian', 'scale': 'per_dimension'}
+        """
+        how = TableFormat.of(table)
+        usual = {"likelihood": how.likelihood, "missing": "zero_and_mask"}
+        vae = cls((len(how.columns),), latent_dim, **(usual | parts))
+        vae.standardization = Standardization.of_table(how)
+        return vae
 
     @pyro_method
     def model(self, x: Tensor | None = None, size: int = 1) -> Tensor:
@@ -110,9 +145,7 @@ class VAE(UniqueModule):
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
             z = pyro.sample("z", self.prior())
-            sample: Tensor = pyro.sample(
-                "x", self.likelihood(self.decoder(z[..., self.code]), x), obs=x
-            )
+            sample: Tensor = pyro.sample("x", self._observed(z, x), obs=x)
             return sample
 
     @pyro_method
@@ -127,15 +160,18 @@ class VAE(UniqueModule):
 
         ``fit`` calls it before its first step; in a loop of your own, call it before you create
         the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
-        likelihoods with ``offset: data_mean`` or in units of the data's own, by which the encoder
-        divides, unless it is a plain ``nn.Module``.
+        likelihoods with ``offset: data_mean`` or in units of the data's own, by which encoders
+        with a kind divide.
         """
         x = self._data(x)
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.encoder, Network) and isinstance(self.likelihood, OwnUnits):
-            self.encoder.input_unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        elif isinstance(self.likelihood, OwnUnits):
+            unit = getattr(self.encoder, "input_unit", torch.empty(0))
+            unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        if self.missing != "none":
+            x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)
 
     @alone()
@@ -150,12 +186,10 @@ class VAE(UniqueModule):
         return q
 
     def transform(self, x: AnyArray) -> Tensor:
-        """Values in the data's own units as the model sees them, ``(N, *event_shape)``.
-
-        They become z-scores if :attr:`standardization` says so, and go to the model's device.
-        """
+        """Values in the data's own units as the model sees them, ``(N, *event_shape)``."""
         weight = next(self.parameters(), torch.empty(0))
-        return transformed(x, self.standardization).to(device_of(self), weight.dtype)
+        rows = transformed(x, self.standardization, self.on_missing)
+        return rows.to(device_of(self), weight.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What the model sees, ``(*batch, *event_shape)``, in the data's own units."""
@@ -176,26 +210,32 @@ class VAE(UniqueModule):
         ``x`` is the datum, if known. A likelihood uses it only for quantities that the model
         conditions on (see :class:`~pyro_vae.core.likelihood.Likelihood`).
         """
+        return self._observed(z, x)
+
+    def _observed(self, z: Tensor, x: Tensor | None) -> TorchDistribution:
         p: TorchDistribution = self.likelihood(self.decoder(z[..., self.code]), x)
-        return p
+        if self.missing == "none":
+            return p
+        return Marginal(entries_of(p, f"missing: {self.missing}"), len(self.event_shape))
 
     @torch.no_grad()
-    def reconstruct(self, x: AnyArray) -> Tensor:
+    def reconstruct(self, x: AnyArray) -> Any:
         """The mean of p(x|z) at the point estimate of z, ``(N, *event_shape)``.
 
         Args:
-            x: As :meth:`encode` takes it; the result is in the same units.
+            x: As :meth:`encode` takes it; the result is in the same units, and a table for a
+                table of several kinds, with the most probable category.
         """
         with evaluating(self):
             data = self._data(x)
-            mean: Tensor = self.decode(self.point_estimate(data), data).mean
-            return mean if isinstance(x, Tensor) else self.inverse(mean)
+            mean = typical(self.decode(self.point_estimate(data), data))
+            return mean if isinstance(x, Tensor) else own(mean, self.standardization, x)
 
     @torch.no_grad()
-    def generate(
-        self, size: int = 1, *, sample: bool = False, standardized: bool = False
-    ) -> Tensor:
+    def generate(self, size: int = 1, *, sample: bool = False, standardized: bool = False) -> Any:
         """New data from z ~ p(z), ``(size, *event_shape)``, in the data's own units.
+
+        A model of a table of several kinds gives a table.
 
         Args:
             size: Number of data.
@@ -204,24 +244,12 @@ class VAE(UniqueModule):
         """
         with evaluating(self):
             p = self.decode(self.prior().sample(torch.Size([size])))
-            drawn: Tensor = p.sample() if sample else p.mean
-            return drawn if standardized else self.inverse(drawn)
+            drawn: Tensor = p.sample() if sample else typical(p)
+            return drawn if standardized else own(drawn, self.standardization)
 
     def table(self) -> Table:
         """Its components: what each one is, and how many parameters it has."""
-        sizes = f"x of shape {self.event_shape}, z of size {self.latent_dim}"
-        title = f"{type(self).__name__}: {sizes}, {_count(self):,} parameters"
-        table = Table(title, ["component", "kind", "arguments", "parameters"])
-        for name in FAMILIES:
-            part = getattr(self, name)
-            declared = declaration_of(part)
-            given = (
-                dict(declared) if isinstance(declared, dict) else {"kind": type(declared).__name__}
-            )
-            kind = given.pop("kind")
-            arguments = ", ".join(f"{key}={value}" for key, value in given.items())
-            table.add(name, kind, arguments, f"{_count(part):,}")
-        return table
+        return component_table(self)
 
     def __repr__(self) -> str:
         return str(self.table())
@@ -236,7 +264,13 @@ class VAE(UniqueModule):
         A user's own ``nn.Module``, which has no name, appears as the module itself.
         """
         parts = {name: declaration_of(getattr(self, name)) for name in FAMILIES}
-        return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts}
+        return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts,
+                "missing": self.missing}  # fmt: skip
+
+    @property
+    def on_missing(self) -> Missing:
+        """What reading data for it does with NaN: ``refuse`` or ``keep``."""
+        return "refuse" if self.missing == "none" else "keep"
 
     def swap(self, **changes: Any) -> Self:
         """A new VAE with some of its declaration changed; nothing is shared with this one.
@@ -258,38 +292,7 @@ class VAE(UniqueModule):
         """Data as a tensor ``(N, *event_shape)``, of any precision."""
         if not isinstance(x, Tensor) and hasattr(x, "shape"):
             x = self.transform(x)
-        event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
-        if event != self.event_shape:
-            got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
-            want = ", ".join(["N", *map(str, self.event_shape)])
-            raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
-        data: Tensor = x
-        return data
+        return event_rows(x, self.event_shape)
 
     def _data(self, x: Any) -> Tensor:
-        data, weight = self.rows(x), next(self.parameters(), None)
-        if weight is not None and data.is_floating_point() and data.dtype != weight.dtype:
-            raise DataError(
-                f"Expected x in the precision of the model's weights, {weight.dtype}, got "
-                f"{data.dtype}; convert one of them: x.to({weight.dtype}), or vae.to({data.dtype})"
-            )
-        return data
-
-    @torch.no_grad()
-    def _check_shapes(self) -> None:
-        """Run each component once, and check the shape and support of its distribution."""
-        device = device_of(self)
-        dtype = next(self.parameters(), torch.empty(0)).dtype
-        x = torch.zeros(2, *self.event_shape, device=device, dtype=dtype)
-        z = torch.zeros(2, self.latent_dim, device=device, dtype=dtype)
-        with evaluating(self):
-            code, data = (self.latent_dim,), self.event_shape
-            prior, posterior = self.prior(), self.encode(x)
-            check_shapes("prior()", prior, (), code)
-            check_shapes("posterior(encoder(x))", posterior, (2,), code)
-            check_supports(posterior, prior)
-            check_shapes("likelihood(decoder(z))", self.decode(z), (2,), data)
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+        return in_precision(self.rows(x), next(self.parameters(), None))

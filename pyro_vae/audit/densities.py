@@ -13,7 +13,9 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
+from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.distributions.chain import Chain
+from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
 from pyro_vae.distributions.uniform_sphere import UniformSphere
@@ -145,6 +147,27 @@ def mixture(d: torch_dist.MixtureSameFamily | NormalMixture, z: Tensor) -> Tenso
     return torch.logsumexp(logits + each, -1) - torch.logsumexp(logits, -1)
 
 
+def marginal(d: Marginal, x: Tensor) -> Tensor | None:
+    """The sum over the entries that are seen."""
+    entries = log_density_by_hand(d.base_dist, d.filled(x))
+    dims = tuple(range(-len(d.event_shape), 0))
+    return None if entries is None else entries.masked_fill(x.isnan(), 0.0).sum(dims)
+
+
+def by_column(d: ByColumn, x: Tensor) -> Tensor | None:
+    """Each entry by the formula of its column."""
+    flat, done = x.flatten(-len(d.layout.shape)), 0
+    entries = flat.new_zeros((*d.batch_shape[: -len(d.layout.shape)], flat.shape[-1]))
+    for part, size in zip(d.parts, d.layout.sizes, strict=True):
+        places = d.layout.columns[done : done + size]
+        found = log_density_by_hand(part, flat[..., places])
+        if found is None:
+            return None
+        entries[..., places] = found
+        done += size
+    return entries.unflatten(-1, d.layout.shape)
+
+
 def chain(d: Chain, z: Tensor) -> Tensor | None:
     """The log-density of the root, and of the branch given the root."""
     root, branch = d.parted(z)
@@ -177,6 +200,8 @@ def power_spherical(d: PowerSpherical, z: Tensor) -> Tensor:
 
 
 DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
+    Marginal: marginal,  # before its base class
+    ByColumn: by_column,
     Independent: independent,
     Normal: normal,
     torch_dist.Bernoulli: bernoulli,

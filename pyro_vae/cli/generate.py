@@ -41,7 +41,7 @@ def generate(
     say_unfinished(run)
     vae = load(run)
     torch.manual_seed(seed)
-    x = vae.generate(count, sample=sample).numpy()
+    x = np.asarray(vae.inverse(vae.generate(count, sample=sample, standardized=True)))
     folder = RunFolder(out.parent)
     if out.suffix == ".npy":
         stream = io.BytesIO()

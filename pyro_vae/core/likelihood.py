@@ -30,7 +30,9 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
            is the datum, if known, for quantities that the model conditions on: a document's
            length, or an analytic noise scale. Most kinds ignore it.
         5. A likelihood that depends on the data overrides ``initialize``.
-        6. ``support`` is the set of values of a datum, and ``remedies`` tells users what to do
+        6. ``features`` is what an encoder sees of data; override it, and ``feature_shape``, where
+           that is not the data themselves.
+        7. ``support`` is the set of values of a datum, and ``remedies`` tells users what to do
            about other values.
 
     Args:
@@ -50,6 +52,18 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
         ``fit`` calls it before the first step. By default it does nothing. An override must have
         an effect only the first time, so that training can be continued.
         """
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of what an encoder sees of one datum."""
+        return self.event_shape
+
+    def features(self, x: Tensor) -> Tensor:
+        """What an encoder sees of data, ``(N, *event_shape)`` to ``(N, *feature_shape)``.
+
+        Where a value is missing (NaN), NaN or 0.
+        """
+        return x
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:

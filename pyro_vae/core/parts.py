@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -12,7 +12,8 @@ from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.messages import shown
+from pyro_vae.core.messages import listed, nearest, shown
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import ModuleNetwork, Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -31,7 +32,10 @@ FAMILIES: dict[str, Any] = {
 
 
 def read_parts(
-    event_shape: tuple[int, ...], latent_dim: int, given: dict[str, Declaration]
+    event_shape: tuple[int, ...],
+    latent_dim: int,
+    given: dict[str, Declaration],
+    missing: str = "none",
 ) -> dict[str, Any]:
     """Check the whole declaration, and raise all problems at once."""
     problems: list[str] = []
@@ -42,6 +46,12 @@ def read_parts(
         )
     if not is_whole(latent_dim):
         problems.append(f"latent_dim: must be a whole number > 0, got {shown(latent_dim)}")
+    known = get_args(Gaps)
+    if missing not in known:
+        hint = nearest(missing, known)
+        problems.append(f"missing: must be {listed(known)}, got {shown(missing)}{hint}")
+    elif missing != "none" and not len(sizes):
+        problems.append("missing: needs an event_shape of at least one dimension, got ()")
     parts: dict[str, Any] = {}
     for name, value in given.items():
         family = FAMILIES[name]

@@ -9,10 +9,30 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint, MixtureSameFamilyConstraint, independent
 
 from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.modes import device_of, evaluating
 
-__all__ = ["check_shapes", "check_supports", "same_support", "support_name"]
+__all__ = ["check_components", "check_shapes", "check_supports", "same_support", "support_name"]
 
 BOUNDS = ("lower_bound", "upper_bound")
+
+
+@torch.no_grad()
+def check_components(vae: Any) -> None:
+    """Run each component of a model once, and check the shape and support of its distribution.
+
+    Raises:
+        IncompatibleComponents: for the first that does not fit.
+    """
+    device, dtype = device_of(vae), next(vae.parameters(), torch.empty(0)).dtype
+    x = torch.zeros(2, *vae.event_shape, device=device, dtype=dtype)
+    z = torch.zeros(2, vae.latent_dim, device=device, dtype=dtype)
+    with evaluating(vae):
+        code, data = (vae.latent_dim,), vae.event_shape
+        prior, posterior = vae.prior(), vae.encode(x)
+        check_shapes("prior()", prior, (), code)
+        check_shapes("posterior(encoder(x))", posterior, (2,), code)
+        check_supports(posterior, prior)
+        check_shapes("likelihood(decoder(z))", vae.decode(z), (2,), data)
 
 
 def check_shapes(

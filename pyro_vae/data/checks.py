@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import shown
+from pyro_vae.core.missing import REMEDY, Missing, seen_mean
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "as_event_rows",
     "as_labels",
     "deviation",
+    "event_rows",
     "first_where",
     "fits_float32",
+    "in_precision",
     "locate",
 ]
 
@@ -29,12 +33,13 @@ WHOLE = 2**53
 TOLERANCE = 1e-3  # of a column's standard deviation, for rounding to float32
 
 
-def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
+def as_event_rows(x: AnyArray, name: str = "x", missing: Missing = "refuse") -> Tensor:
     """An array as rows ``(N, *event)`` on the CPU: float32 if that holds every value, or float64.
 
     Args:
         x: Booleans, integers or real numbers, ``(N, *event)``.
         name: What to call it in a message.
+        missing: Whether NaN, or a table's empty cell, is refused or kept as NaN.
 
     Raises:
         DataError: if it holds no numbers, has no event dimension, or is not finite.
@@ -43,14 +48,18 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
         >>> as_event_rows(np.array([[True, False]])), as_event_rows(np.array([[0.1]])).dtype
         (tensor([[1., 0.]]), torch.float64)
     """
-    rows = _on_cpu(x, name)
+    rows = _on_cpu(x, name, missing)
     if rows.dim() < 2 or 0 in rows.shape[1:]:
         remedy = "; for one number a datum give x[:, None]" if rows.dim() == 1 else ""
         raise DataError(
             f"{name}: expected shape (N, *event) with at least one event dimension, each > 0, "
             f"got {tuple(rows.shape)}{remedy}"
         )
-    _check_finite(rows, name)
+    if missing == "refuse" or not rows.is_floating_point():
+        _check_finite(rows, name)
+    else:
+        rows[rows.isnan()] = torch.nan  # one pattern of bits, for the digest
+        _check_finite(rows.nan_to_num(0.0, torch.inf, -torch.inf), name)
     small = rows.to(torch.float32)
     if rows.dtype.itemsize <= 2 or rows.dtype == torch.float32:
         return small
@@ -60,7 +69,36 @@ def as_event_rows(x: AnyArray, name: str = "x") -> Tensor:
             f"{name}: expected whole numbers below 2^53, which float64 holds, got up to "
             f"{wide.abs().max():.0f}; take off what they share, or leave them out"
         )
-    return small if torch.equal(small.double(), wide) else wide
+    return small if torch.equal(small.double().nan_to_num(), wide.nan_to_num()) else wide
+
+
+def event_rows(x: Any, event_shape: tuple[int, ...]) -> Tensor:
+    """What is given as data, if it is a tensor ``(N, *event_shape)``.
+
+    Raises:
+        DataError: saying what it is.
+    """
+    event = tuple(x.shape[1:]) if isinstance(x, Tensor) and x.dim() else None
+    if event != event_shape:
+        got = f"one of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
+        want = ", ".join(["N", *map(str, event_shape)])
+        raise DataError(f"Expected x to be a tensor of shape ({want}), got {got}")
+    data: Tensor = x
+    return data
+
+
+def in_precision(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Data, if they have the precision of a model's weights.
+
+    Raises:
+        DataError: saying how to convert one of them.
+    """
+    if weight is not None and x.is_floating_point() and x.dtype != weight.dtype:
+        raise DataError(
+            f"Expected x in the precision of the model's weights, {weight.dtype}, got {x.dtype}; "
+            f"convert one of them: x.to({weight.dtype}), or vae.to({x.dtype})"
+        )
+    return x
 
 
 def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor:
@@ -86,8 +124,10 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
     small = rows.to(torch.float32)
     if small.dtype == rows.dtype or not len(rows):
         return small
-    _check_finite(small, name, "standardize them (standardize=zscore)")
-    moved = (small.double() - rows).abs().amax(0)
+    _check_finite(
+        small.nan_to_num(0.0, torch.inf, -torch.inf), name, "standardize them (standardize=zscore)"
+    )
+    moved = (small.double() - rows).nan_to_num(0.0).abs().amax(0)
     bad = (moved > deviation(rows) * TOLERANCE) & (rows != rows[0]).any(0)
     if bad.any():
         position = tuple(bad.nonzero()[0].tolist())
@@ -109,9 +149,12 @@ def deviation(x: Tensor) -> Tensor:
         >>> deviation(torch.tensor([[-1e-200], [1e-200]], dtype=torch.float64)).item()
         1e-200
     """
-    away = x - x.mean(0)
-    widest = away.abs().amax(0).clamp_min(torch.finfo(x.dtype).tiny)
-    return (away / widest).std(0, correction=0) * widest
+    away = x - seen_mean(x, 0)
+    widest = away.nan_to_num(0.0).abs().amax(0).clamp_min(torch.finfo(x.dtype).tiny)
+    scaled = away / widest
+    if not x.isnan().any():
+        return scaled.std(0, correction=0) * widest
+    return seen_mean((scaled - seen_mean(scaled, 0)).square(), 0).sqrt() * widest
 
 
 def as_labels(labels: AnyArray | None, rows: int, name: str = "labels") -> Tensor | None:
@@ -167,7 +210,7 @@ def locate(bad: Tensor, x: Tensor) -> str:
     )
 
 
-def _on_cpu(x: AnyArray, name: str) -> Tensor:
+def _on_cpu(x: AnyArray, name: str, missing: Missing = "refuse") -> Tensor:
     """An array's numbers as a tensor without a gradient."""
     if isinstance(x, Tensor):
         if x.layout is not torch.strided or x.is_complex():
@@ -175,7 +218,7 @@ def _on_cpu(x: AnyArray, name: str) -> Tensor:
                 f"{name}: expected a dense tensor of real numbers, got {x.layout} of {x.dtype}"
             )
         return x.detach().cpu().clone()  # the caller's may change
-    x = as_numpy(x, name)
+    x = as_numpy(x, name, missing)
     if not isinstance(x, np.ndarray):
         raise DataError(
             f"{name}: expected a torch.Tensor, a numpy.ndarray, a SciPy sparse matrix or a pandas "
@@ -191,11 +234,12 @@ def _on_cpu(x: AnyArray, name: str) -> Tensor:
         return torch.from_numpy(x.astype(native))
 
 
-def _check_finite(rows: Tensor, name: str, remedy: str = "fill in what is missing") -> None:
+def _check_finite(rows: Tensor, name: str, remedy: str = "") -> None:
     bad = (~torch.isfinite(rows)).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         some = ", ".join(map(str, bad[:SHOWN_ROWS]))
         more = ", ..." if len(bad) > SHOWN_ROWS else ""
+        remedy = remedy or f"fill in what is missing ({REMEDY})"
         raise DataError(
             f"{name}: expected finite numbers, got NaN or infinity (as {str(rows.dtype)[6:]}) in "
             f"{len(bad)} of {len(rows)} rows: {some}{more}; remove these rows, or {remedy}"

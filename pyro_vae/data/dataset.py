@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import Missing
 from pyro_vae.data.binarization import draw
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.identity import Identity
@@ -117,13 +118,17 @@ class DataSet:
         train, validation, test = (split.to(device, dtype) for split in self.splits.values())
         return replace(self, train=train, validation=validation, test=test)
 
-    def transform(self, x: AnyArray) -> Tensor:
+    def transform(self, x: AnyArray, missing: Missing = "refuse") -> Tensor:
         """Values in the data's units as the splits hold them, ``(N, *event_shape)`` float32.
+
+        Args:
+            x: The values.
+            missing: Whether NaN is refused or kept.
 
         Raises:
             DataError: if they are unfit, or of another shape.
         """
-        return transformed(x, self.standardization)
+        return transformed(x, self.standardization, missing)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What the splits hold, ``(*batch, *event_shape)``, in the data's units."""

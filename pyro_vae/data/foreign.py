@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import REMEDY, Missing
 from pyro_vae.data.memory import check_room
 
 __all__ = ["NUMERIC", "Foreign", "Sparse", "Table", "as_numpy"]
@@ -36,7 +37,7 @@ class Table(Protocol):
 Foreign = Sparse | Table
 
 
-def as_numpy(x: Any, name: str) -> Any:
+def as_numpy(x: Any, name: str, missing: Missing = "refuse") -> Any:
     """The dense array of a sparse matrix, a DataFrame or a Series; anything else as it is.
 
     Raises:
@@ -56,26 +57,28 @@ def as_numpy(x: Any, name: str) -> Any:
         small = x.astype(np.float32)  # dense only once, where that holds every value
         return (small if (small != x).nnz == 0 else x).toarray()
     if pandas is not None and isinstance(x, pandas.DataFrame):
-        return _of_columns(x, name)
+        return _of_columns(x, name, missing)
     if pandas is not None and isinstance(x, pandas.Series):
-        return _of_columns(x.to_frame(), name)[:, 0]
+        return _of_columns(x.to_frame(), name, missing)[:, 0]
     return x
 
 
-def _of_columns(table: Any, name: str) -> np.ndarray[Any, Any]:
+def _of_columns(table: Any, name: str, missing: Missing) -> np.ndarray[Any, Any]:
     other = [f"{column!r} ({kind})" for column, kind in table.dtypes.items() if _unfit(kind)]
     if other:
         raise DataError(
             f"{name}: expected columns of booleans, integers or real numbers, got others: "
             f"{', '.join(other)}; leave them out, or make numbers of them"
         )
-    missing = table.isna().to_numpy()
-    if missing.any():
-        row, column = np.argwhere(missing)[0]
+    empty = table.isna().to_numpy()
+    if empty.any() and missing == "keep":
+        return np.asarray(table.to_numpy(dtype=np.float64, na_value=np.nan))
+    if empty.any():
+        row, column = np.argwhere(empty)[0]
         raise DataError(
-            f"{name}: expected a number in every cell, got none in {missing.any(1).sum()} of "
+            f"{name}: expected a number in every cell, got none in {empty.any(1).sum()} of "
             f"{len(table)} rows, the first in row {row}, column {table.columns[column]!r}; remove "
-            "these rows, or fill in what is missing"
+            f"these rows, fill in what is missing, {REMEDY}"
         )
     whole = all(kind.kind != "f" for kind in table.dtypes)
     return np.asarray(table.to_numpy(dtype=np.int64 if whole else np.float64))

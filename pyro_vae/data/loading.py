@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from pyro_vae.core.declaration import parse
+from pyro_vae.core.missing import Missing
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import as_dataset
 from pyro_vae.data.source import Source
@@ -20,6 +21,7 @@ __all__ = ["load_data"]
 def load_data(
     given: DataSet | Source | str | Mapping[str, Any] | Any,
     standardization: Standardization | None = None,
+    missing: Missing = "refuse",
 ) -> DataSet:
     """A data set, from its declaration or from an array.
 
@@ -29,6 +31,7 @@ def load_data(
             split as :func:`~pyro_vae.as_dataset` does by default; or a data set of ours, which
             comes back as it is.
         standardization: Of an array, which is then in the units of other data.
+        missing: Whether values that are missing (NaN) are refused or kept.
 
     Raises:
         DeclarationError: if a declaration is not sound.
@@ -45,11 +48,11 @@ def load_data(
         assert declared is not None
         given = declared.build()
     if isinstance(given, Source):
-        return given.load()
+        return given.load(missing)
     if isinstance(given, DataSet):
         return given
     labels = None
     if isinstance(given, DataLoader | Dataset):
         given, labels = arrays_of(given)
     array: Any = given
-    return as_dataset(array, labels, standardize=standardization or "none")
+    return as_dataset(array, labels, standardize=standardization or "none", missing=missing)

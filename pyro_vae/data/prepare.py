@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import Missing
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
@@ -57,6 +58,7 @@ class Preprocessing:
         seed: Of the split, and of what is drawn once.
         standardize: How each value is shifted and scaled by what was trained on.
         fitted: The training data's own, where that was settled before.
+        missing: Whether a value that is missing (NaN) is refused or kept.
     """
 
     validation: Share = 0.1
@@ -65,6 +67,7 @@ class Preprocessing:
     seed: NonNegativeInt = 0
     standardize: Standardize = "none"
     fitted: Standardization | None = None
+    missing: Missing = "refuse"
 
 
 def as_dataset(
@@ -77,6 +80,7 @@ def as_dataset(
     seed: int = 0,
     standardize: str | Standardization = "none",
     name: str = "array",
+    missing: Missing = "refuse",
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -94,6 +98,8 @@ def as_dataset(
         seed: Of the split, and of what is drawn once.
         standardize: ``none``, ``zscore``, or the standardization of other data.
         name: What to call the data beside a score.
+        missing: ``keep`` takes NaN, and the empty cells of a pandas table, for missing values,
+            which a model with ``missing: zero_and_mask`` knows; ``refuse`` is an error.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -104,7 +110,8 @@ def as_dataset(
         Split(20 of shape (1, 8, 8))
     """
     given: dict[str, Any] = {
-        "validation": validation, "test": test, "binarization": binarization, "seed": seed
+        "validation": validation, "test": test, "binarization": binarization, "seed": seed,
+        "missing": missing,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -113,13 +120,14 @@ def as_dataset(
         Preprocessing(**validated(Preprocessing, given, path="as_dataset")), fitted=fitted
     )
     if isinstance(x, DataSet):
-        if labels is not None or how != Preprocessing():
+        if labels is not None or replace(how, missing="refuse") != Preprocessing():
             raise DataError(
                 "as_dataset: expected an array to split and make binary, got a data set, whose "
                 "splits and binarization are settled; give its array, or no other argument"
             )
         return x
     columns = tuple(map(str, getattr(x, "columns", ())))  # of a pandas table
+    x = x if fitted is None else fitted.encode(x)
     data = prepare(Raw(x, labels, name=name, columns=columns), how)
     return data.to(x.device) if isinstance(x, Tensor) else data
 
@@ -132,14 +140,16 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     Raises:
         DataError: if the arrays are unfit for it.
     """
-    whole = _read(raw.x, raw.labels, "x")
+    whole = _read(raw.x, raw.labels, "x", how.missing)
     given = {"validation": raw.validation, "test": raw.test}
     official = {
-        name: _like(whole, _read(*arrays, f"{name} x"), f"{name} x")
+        name: _like(whole, _read(*arrays, f"{name} x", how.missing), f"{name} x")
         for name, arrays in given.items()
         if arrays is not None
     }
     sources = [whole.x, *(split.x for split in official.values())]
+    gaps = _gaps(sources, how)
+    known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed)
     standardization, words = _standardization(whole.x[train], how)
@@ -147,7 +157,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     def settled(split: Split, name: str) -> Split:
         """The split in float32, on the scale that the model sees."""
         if standardization is not None:
-            return replace(split, x=standardization.transform(split.x))
+            return replace(split, x=standardization.transform(split.x, how.missing))
         return replace(split, x=fits_float32(split.x, name, raw.columns))
 
     whole = settled(whole, "x")
@@ -166,15 +176,17 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         sha256=digest(sources),
         **{name: len(split) for name, split in splits.items()},
         seed=how.seed,
-        value_range=(min(x.min().item() for x in sources), max(x.max().item() for x in sources)),
+        value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, words))) or "none",
+        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps))) or "none",
     )
     return DataSet(**splits, identity=identity, standardization=standardization)
 
 
 def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:
     """How the data are standardized, and in words."""
+    if how.fitted is not None and not how.fitted.is_fitted:
+        return Standardization.of(train, how.fitted.table), "columns of several kinds"
     if how.fitted is not None:
         return how.fitted, "z-scores by the model's training data"
     if how.standardize == "none":
@@ -187,9 +199,28 @@ def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization
     return Standardization.of(train), "z-scores by the training data"
 
 
-def _read(x: AnyArray, labels: AnyArray | None, name: str) -> Split:
+def _gaps(sources: Sequence[Tensor], how: Preprocessing) -> str:
+    """How many values are missing, in words."""
+    missing = sum(int(x.isnan().sum()) for x in sources)
+    if not missing:
+        return ""
+    if how.binarization != "none":
+        raise DataError(
+            f"binarization {how.binarization}: expected no missing values, got {missing:,}; make "
+            "the values binary first, and choose binarization none"
+        )
+    empty = sum(int(x.isnan().flatten(1).all(1).sum()) for x in sources)
+    if empty:
+        raise DataError(
+            f"x: expected a value in each row, got none in {empty} of "
+            f"{sum(map(len, sources))} rows; remove these rows"
+        )
+    return f"{missing:,} of {sum(x.numel() for x in sources):,} values missing"
+
+
+def _read(x: AnyArray, labels: AnyArray | None, name: str, missing: Missing) -> Split:
     """An array that has been checked, with all of its rows."""
-    rows = as_event_rows(x, name)
+    rows = as_event_rows(x, name, missing)
     return Split(
         rows, as_labels(labels, len(rows), f"labels of {name}"), rows=torch.arange(len(rows))
     )

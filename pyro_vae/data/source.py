@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pyro_vae.core.bounds import Seed
 from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.missing import Missing
 from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import Preprocessing, Raw, prepare
@@ -46,6 +47,8 @@ class Source(Declarable, home="pyro_vae.data"):
     """
 
     test: Share = 0.2
+    missing: Missing = "refuse"
+    """Set by :meth:`load`: whether :meth:`read` may return NaN, for values that are missing."""
 
     def __init__(
         self,
@@ -67,14 +70,19 @@ class Source(Declarable, home="pyro_vae.data"):
     def read(self) -> Raw:
         """The arrays as they are, before any split or draw."""
 
-    def load(self) -> DataSet:
+    def load(self, missing: Missing = "refuse") -> DataSet:
         """The data set, on the CPU; the same one for the same arguments.
+
+        Args:
+            missing: Whether values that are missing (NaN) are refused or kept.
 
         Raises:
             DataError: if the data are missing, damaged, or unfit for what was declared.
         """
+        self.missing = missing
         raw = self.read()
         how = Preprocessing(
-            self.validation, self.test, self.binarization, self.seed, self.standardize
-        )
+            self.validation, self.test, self.binarization, self.seed, self.standardize,
+            missing=missing,
+        )  # fmt: skip
         return prepare(replace(raw, name=raw.name or self.kind), how)

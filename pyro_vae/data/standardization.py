@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.missing import Missing, seen_mean
 from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
+from pyro_vae.data.table_format import TableFormat
 
-__all__ = ["Standardization", "Standardize", "transformed"]
+__all__ = ["Standardization", "Standardize", "own", "transformed"]
 
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
@@ -26,6 +28,8 @@ class Standardization:
     Args:
         mean: Of the training data, ``(*event)`` float64.
         scale: Their standard deviation, ``(*event)`` float64; 1 where they do not vary.
+        table: The columns, if the data are a table of several kinds; the mean of a column that
+            is not scaled is 0, and its scale 1.
 
     Example:
         >>> days = Standardization.of(torch.tensor([[1.0], [3.0]], dtype=torch.float64))
@@ -35,22 +39,54 @@ class Standardization:
 
     mean: Tensor
     scale: Tensor
+    table: TableFormat | None = None
 
     @classmethod
-    def of(cls, x: Tensor) -> Self:
-        """That of training data, ``(N, *event)``."""
-        x = x.double()
-        spread = deviation(x)
-        varies = (x != x[0]).any(0)
-        return cls(x.mean(0), torch.where(varies, spread, torch.ones_like(spread)))
+    def of_table(cls, table: TableFormat) -> Self:
+        """That of data of these columns, before :meth:`of` has seen any."""
+        unknown = torch.full((len(table.columns),), torch.nan, dtype=torch.float64)
+        return cls(unknown, unknown, table)
 
-    def transform(self, x: AnyArray) -> Tensor:
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the means and scales are known."""
+        return not bool(self.mean.isnan().any())
+
+    @classmethod
+    def of(cls, x: Tensor, table: TableFormat | None = None) -> Self:
+        """That of training data, ``(N, *event)``, without those that are missing (NaN).
+
+        Raises:
+            DataError: if a position has no value.
+        """
+        x = x.double()
+        unknown = x.isnan().all(0)
+        if unknown.any():
+            raise DataError(
+                f"x: expected a value of each position in the training data, got none at "
+                f"{tuple(unknown.nonzero()[0].tolist())}; leave it out, or bring more data"
+            )
+        spread, mean = deviation(x), seen_mean(x, 0)
+        first = torch.where(x.isnan(), -torch.inf, x).amax(0)
+        varies = ((x != first) & ~x.isnan()).any(0)
+        if table is not None:
+            varies &= torch.tensor([column.scaled for column in table.columns])
+            mean = torch.where(torch.tensor([c.scaled for c in table.columns]), mean, 0.0)
+        return cls(mean, torch.where(varies, spread, torch.ones_like(spread)), table)
+
+    def transform(self, x: AnyArray, missing: Missing = "refuse") -> Tensor:
         """Values in the data's units as z-scores, ``(N, *event)`` float32 on the CPU.
+
+        Args:
+            x: The values.
+            missing: Whether NaN is refused or kept.
 
         Raises:
             DataError: if they are unfit, or of another shape.
         """
-        rows = as_event_rows(x)
+        if not self.is_fitted:
+            raise DataError("x: expected a model that was fitted, whose columns have scales")
+        rows = as_event_rows(self.encode(x), missing=missing)
         if rows.shape[1:] != self.mean.shape:
             raise DataError(
                 f"x: expected shape (N, {', '.join(map(str, self.mean.shape))}), as standardized, "
@@ -58,23 +94,58 @@ class Standardization:
             )
         return fits_float32((rows.double() - self.mean) / self.scale, "x, as z-scores,")
 
+    def encode(self, x: AnyArray) -> AnyArray:
+        """A table of several kinds as numbers; anything else as it is."""
+        return x if self.table is None or not hasattr(x, "columns") else self.table.encode(x)
+
+    def state(self) -> dict[str, Tensor]:
+        """As tensors; :meth:`from_state` is the inverse."""
+        table = b"" if self.table is None else self.table.to_json().encode()
+        text = {"table": torch.tensor(list(table), dtype=torch.uint8)} if table else {}
+        return {"mean": self.mean.contiguous(), "scale": self.scale.contiguous(), **text}
+
+    @classmethod
+    def from_state(cls, mean: Tensor, scale: Tensor, table: Tensor | None = None) -> Self:
+        """From what :meth:`state` gave."""
+        text = None if table is None else bytes(table.tolist()).decode()
+        return cls(mean, scale, None if text is None else TableFormat.from_json(text))
+
     def inverse(self, x: Tensor) -> Tensor:
         """Z-scores ``(*batch, *event)`` in the data's units, as float64."""
         return x.double() * self.scale.to(x.device) + self.mean.to(x.device)
 
     def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Standardization) and all(
-            torch.equal(mine, its)
-            for mine, its in ((self.mean, other.mean), (self.scale, other.scale))
+        return (
+            isinstance(other, Standardization)
+            and self.table == other.table
+            and all(
+                torch.equal(mine, its)
+                for mine, its in ((self.mean, other.mean), (self.scale, other.scale))
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def transformed(x: AnyArray, how: Standardization | None) -> Tensor:
+def own(x: Tensor, how: Standardization | None, like: Any = None) -> Any:
+    """What a model sees, ``(N, *event)``, as the data came: in their units, or as a table.
+
+    Args:
+        x: As the model sees it.
+        how: The data's standardization.
+        like: What has the table's index, if there is such.
+    """
+    if how is None or how.table is None:
+        return x if how is None else how.inverse(x)
+    return how.table.decode(how.inverse(x).cpu().numpy(), getattr(like, "index", None))
+
+
+def transformed(x: AnyArray, how: Standardization | None, missing: Missing = "refuse") -> Tensor:
     """Values in the data's units on the scale of the splits, ``(N, *event)`` float32 on the CPU.
 
     Raises:
         DataError: if they are unfit, or of another shape.
     """
-    return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+    if how is not None:
+        return how.transform(x, missing)
+    return fits_float32(as_event_rows(x, missing=missing), "x")

@@ -8,6 +8,7 @@ from torch.distributions.constraints import Constraint
 
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import REMEDY, Missing
 from pyro_vae.data.checks import first_where, locate
 from pyro_vae.data.dataset import DataSet, Split
 
@@ -23,7 +24,7 @@ WORDS = {
 }
 
 
-def check_support(likelihood: Likelihood, data: DataSet) -> None:
+def check_support(likelihood: Likelihood, data: DataSet, missing: Missing = "refuse") -> None:
     """Refuse data that the likelihood gives no density to.
 
     A split that is drawn for every batch is judged by what it can become, not by its grey
@@ -32,6 +33,7 @@ def check_support(likelihood: Likelihood, data: DataSet) -> None:
     Args:
         likelihood: Its ``support`` says which values a datum may have.
         data: All three splits are checked.
+        missing: Whether the model takes NaN for a missing value.
 
     Raises:
         IncompatibleComponents: naming, for each split, how many values are outside, where the
@@ -46,6 +48,8 @@ def check_support(likelihood: Likelihood, data: DataSet) -> None:
         ...
         pyro_vae.core.errors.IncompatibleComponents: bernoulli: expected data of 0 or 1, got ...
     """
+    if missing == "refuse":
+        _check_complete(data)
     support = likelihood.support
     if constraints.is_dependent(support):
         return
@@ -61,6 +65,16 @@ def check_support(likelihood: Likelihood, data: DataSet) -> None:
         )
 
 
+def _check_complete(data: DataSet) -> None:
+    for name, split in data.splits.items():
+        bad = split.x.isnan()
+        if bad.any():
+            raise IncompatibleComponents(
+                f"Expected data without missing values, got {name}: {locate(bad, split.x)}"
+                f"{_row_as_read(bad, split)}; fill them in, {REMEDY}"
+            )
+
+
 def _words(support: Constraint) -> str:
     if isinstance(support, constraints.integer_interval):
         return f"whole numbers from {support.lower_bound} to {support.upper_bound}"
@@ -72,6 +86,7 @@ def _outside(support: Constraint, name: str, split: Split) -> str:
     possible = [split.x.floor(), split.x.ceil()] if split.dynamic else [split.x]
     for x in possible:  # the least and the greatest that a draw can be, or the data
         bad: Tensor = ~support.check(x)
+        bad = bad & ~x.isnan() if bad.shape == x.shape else bad
         if bad.any():
             return f"{name}: {locate(bad, x)}{_row_as_read(bad, split)}"
     return ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
+from pyro_vae.core.missing import REMEDY, Missing
 from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -70,7 +71,9 @@ class Table(Source):
             raise DataError(
                 f"{path}: expected a column besides the label {self.label!r}, got none"
             )
-        x = np.stack([_numbers(_column(table, name, path), path) for name in chosen], axis=1)
+        x = np.stack(
+            [_numbers(_column(table, name, path), path, self.missing) for name in chosen], axis=1
+        )
         return Raw(x, labels, name=path.name, columns=chosen)
 
     def _labels(self, table: Any, path: Path) -> np.ndarray[Any, Any]:
@@ -110,9 +113,14 @@ def parsed(cells: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
 
 
-def _numbers(column: Any, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(
+    column: Any, path: Path, missing: Missing = "refuse"
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     numbers = parsed(column)
-    _refuse(column, ~np.isfinite(numbers), "a finite number", path)
+    bad = ~np.isfinite(numbers)
+    if missing == "keep":
+        bad &= ~(column.isna() | column.astype(str).str.strip().str.lower().isin(MISSING))
+    _refuse(column, np.asarray(bad), "a finite number", path)
     return numbers
 
 
@@ -123,10 +131,10 @@ def _refuse(column: Any, bad: np.ndarray[Any, Any], expected: str, path: Path) -
     first = int(bad.argmax())
     cell = str(column.iloc[first]).strip()
     missing = cell.lower() in MISSING or cell == "<NA>"
+    remedy = f"remove such rows, fill them in ({REMEDY})"
     others = f" ({bad.sum()} such rows in this column)" if bad.sum() > 1 else ""
     raise DataError(
         f"{path}: {column.index.name} {column.index[first]}, column {column.name!r}: expected "
         f"{expected}, got {'a missing value' if missing else repr(cell[:40])}{others}; "
-        f"{'remove such rows, fill them in' if missing else 'correct it'}, or leave the column "
-        "out (data.columns)"
+        f"{remedy if missing else 'correct it'}, or leave the column out (data.columns)"
     )

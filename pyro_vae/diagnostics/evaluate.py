@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyro
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
+from pyro_vae.core.missing import seen_mean
 from pyro_vae.core.modes import multiplying
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
+from pyro_vae.diagnostics.column_terms import column_terms
 from pyro_vae.diagnostics.latent_units import LatentUnits, latent_units
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich, bidirectional_monte_carlo
@@ -60,6 +62,8 @@ class Scores(ShownAsTable):
         terms: The ELBO and its terms for each datum.
         estimates: log p(x) for each datum, by estimator.
         sandwich: Bounds on the error of annealing, on data simulated from the model.
+        columns: E_q[log p(x_d|z)] of each column d of a table, by its name; they add up to
+            ``log_likelihood``.
     """
 
     elbo: Estimate
@@ -78,6 +82,7 @@ class Scores(ShownAsTable):
     terms: Terms
     estimates: dict[str, EvidenceEstimate]
     sandwich: Sandwich | None = None
+    columns: dict[str, Estimate] = field(default_factory=dict)
     omitted = ("terms", "estimates")
     derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
@@ -126,6 +131,7 @@ class Scores(ShownAsTable):
         rows: dict[str, Estimate | tuple[str, str] | None] = {
             "ELBO": self.elbo,
             "E_q[log p(x|z)]": self.log_likelihood,
+            **{f"  of it, {name}": found for name, found in self.columns.items()},
             "KL(q(z|x) || p(z))": self.kl,
         }
         for name, score in self._log_losses.items():
@@ -206,7 +212,7 @@ def evaluate(
     how = _annealing(ais)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
-    data = load_data(data, vae.standardization)
+    data = load_data(data, vae.standardization, vae.on_missing)
     if vae.standardization is not None and data.standardization != vae.standardization:
         raise IncompatibleComponents(
             "Expected data standardized as those that the model was trained on, got data "
@@ -217,7 +223,7 @@ def evaluate(
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"
         )
-    check_support(vae.likelihood, data)
+    check_support(vae.likelihood, data, vae.on_missing)
     chosen = getattr(data, split)
     scored = _chosen(chosen, split, data_count, seed)
     weight = next(vae.parameters(), scored)
@@ -250,7 +256,7 @@ def evaluate(
                     estimator="mean of p(x|z) at q's centre, a dimension"),
         units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
-        between,
+        between, column_terms(vae, x, particles=particles, seed=seed),
     )  # fmt: skip
 
 
@@ -276,6 +282,6 @@ def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:
 
 
 def _squared_error(vae: VAE, x: Tensor) -> Tensor:
-    """Squared error of the reconstruction of each datum, a mean over the event, ``(N,)``."""
+    """Squared error of each datum's reconstruction, a mean over what is seen of it, ``(N,)``."""
     errors = ((vae.reconstruct(batch) - batch).square() for batch in x.split(BATCH))
-    return torch.cat([error.flatten(1).mean(1) for error in errors])
+    return torch.cat([seen_mean(error.flatten(1), 1) for error in errors])

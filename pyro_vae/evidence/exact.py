@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal
 from pyro_vae.core.network import ModuleNetwork
 from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.linear import Linear
-from pyro_vae.objectives.structure import diagonal_normal, rooted_normal
+from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
 from pyro_vae.vae import VAE
 
 __all__ = ["LinearGaussian", "linear_gaussian"]
@@ -28,7 +28,8 @@ class LinearGaussian:
     .. math:: p(z) = N(z \mid m, \mathrm{diag}(s^2)), \quad
               p(x \mid z) = N(x \mid W z + b, \mathrm{diag}(\sigma^2))
 
-    Data are flattened to ``(N, D)``; every result is in nats, one value for each datum.
+    Data are flattened to ``(N, D)``; every result is in nats, one value for each datum. NaN is a
+    missing value: the results are then those of what is seen of the datum.
 
     Args:
         prior_loc: m, ``(M,)``.
@@ -50,6 +51,8 @@ class LinearGaussian:
 
     def log_evidence(self, x: Tensor) -> Tensor:
         r"""log p(x) = log N(x | W m + b, W diag(s^2) W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
+        if x.isnan().any():
+            return self._log_evidence_of_seen(x)
         mean = self.weight @ self.prior_loc + self.bias
         loadings = self.weight * self.prior_scale
         covariance = loadings @ loadings.mT + torch.diag(self.scale.square())
@@ -60,14 +63,32 @@ class LinearGaussian:
         log_det = 2 * factor.diagonal().log().sum()
         return -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
 
+    def _log_evidence_of_seen(self, x: Tensor) -> Tensor:
+        """By the M x M matrices I + L' L, where L are the loadings in units of the noise."""
+        x = x.reshape(len(x), -1)
+        seen = (~x.isnan()).to(self.scale)
+        centered = (x - self.weight @ self.prior_loc - self.bias).nan_to_num(0.0) / self.scale
+        loadings = seen.unsqueeze(-1) * (self.weight * self.prior_scale / self.scale.unsqueeze(-1))
+        inner = loadings.mT @ loadings + torch.eye(loadings.shape[-1]).to(loadings)  # (N, M, M)
+        factor = torch.linalg.cholesky(inner)
+        projected = loadings.mT @ centered.unsqueeze(-1)
+        white = torch.linalg.solve_triangular(factor, projected, upper=False).squeeze(-1)
+        constant = (seen * (LOG_2PI + 2 * self.scale.log())).sum(-1) + 2 * log_det(factor)
+        return -0.5 * (centered.square().sum(-1) - white.square().sum(-1) + constant)
+
     def posterior(self, x: Tensor) -> dist.MultivariateNormal:
         """p(z|x), exactly: batch_shape ``(N,)``, event_shape ``(M,)``."""
         whitened = self.weight / self.scale.unsqueeze(-1)  # (D, M)
-        precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
         residual = (x.reshape(len(x), -1) - self.bias) / self.scale
-        natural = residual @ whitened + self.prior_loc / self.prior_scale.square()  # (N, M)
+        if x.isnan().any():
+            whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, M)
+            residual = residual.nan_to_num(0.0)
+        precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
+        fitted = (residual.unsqueeze(-2) @ whitened).squeeze(-2)
+        natural = fitted + self.prior_loc / self.prior_scale.square()  # (N, M)
         covariance = torch.linalg.inv(precision)
-        return dist.MultivariateNormal(natural @ covariance, covariance_matrix=covariance)
+        loc = (natural.unsqueeze(-2) @ covariance).squeeze(-2)
+        return dist.MultivariateNormal(loc, covariance_matrix=covariance)
 
     def expected_log_likelihood(self, x: Tensor, q: dist.TorchDistribution) -> Tensor | None:
         r"""E_q[log p(x|z)] for a normal q, ``(N,)``; None for any other q.
@@ -81,8 +102,10 @@ class LinearGaussian:
         loc, root, _ = parameters
         residual = x.reshape(len(x), -1) - loc @ self.weight.mT - self.bias
         spread = (self.weight @ root).square().sum(-1)
+        seen, residual = ~residual.isnan(), residual.nan_to_num(0.0)
         scaled = (residual.square() + spread) / self.scale.square()
-        return -0.5 * (scaled + LOG_2PI + 2 * self.scale.log()).sum(-1)
+        entries = scaled + LOG_2PI + 2 * self.scale.log()
+        return -0.5 * torch.where(seen, entries, 0.0).sum(-1)
 
 
 def linear_gaussian(vae: VAE) -> LinearGaussian | None:

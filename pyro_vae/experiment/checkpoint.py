@@ -50,7 +50,12 @@ def save(vae: VAE, path: str | Path) -> Path:
     shape = list(declaration["event_shape"])
     parts = {name: declaration[name] for name in ("prior", "likelihood", "decoder")}
     mapping: dict[str, Any] = {
-        "model": {"event_shape": shape, "latent_dim": vae.latent_dim, **parts},
+        "model": {
+            "event_shape": shape,
+            "latent_dim": vae.latent_dim,
+            **parts,
+            "missing": vae.missing,
+        },
         "guide": {name: declaration[name] for name in ("posterior", "encoder")},
     }
     RunFolder.check_new(Path(path))

@@ -13,6 +13,7 @@ from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import readable
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -55,6 +56,7 @@ class Experiment:
         objective: What training maximizes.
         train: How to train.
         event_shape: Shape of one datum; None until the data are loaded.
+        missing: What the model does with NaN.
 
     Example:
         >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
@@ -68,6 +70,7 @@ class Experiment:
     objective: Declared
     train: TrainSettings
     event_shape: tuple[int, ...] | None = None
+    missing: Gaps = "none"
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
@@ -99,6 +102,7 @@ class Experiment:
             objective=objective,
             train=read.train,
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
+            missing=model.missing,
         )
 
     @property
@@ -110,7 +114,7 @@ class Experiment:
         return {
             "data": self.data.mapping,
             "model": {**shape, "latent_dim": self.latent_dim,
-                      **{name: parts[name] for name in model_parts}},
+                      **{name: parts[name] for name in model_parts}, "missing": self.missing},
             "guide": {name: parts[name] for name in ("posterior", "encoder")},
             "objective": self.objective.mapping,
             "train": self.train.model_dump(mode="json"),
@@ -118,7 +122,7 @@ class Experiment:
 
     def load_data(self) -> DataSet:
         """Load the data."""
-        loaded: DataSet = self.data.build().load()
+        loaded: DataSet = self.data.build().load("refuse" if self.missing == "none" else "keep")
         return loaded
 
     def for_data(self, data: DataSet) -> Experiment:
@@ -139,7 +143,7 @@ class Experiment:
         if self.event_shape is None:
             raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
         parts = {name: part.mapping for name, part in self.components.items()}
-        return VAE(self.event_shape, self.latent_dim, **parts)
+        return VAE(self.event_shape, self.latent_dim, **parts, missing=self.missing)
 
 
 def experiment_schema() -> type[Section]:
@@ -151,6 +155,7 @@ def experiment_schema() -> type[Section]:
             default = default[step]
         return family_type(family), Field(default, validate_default=True, description=text)
 
+    gaps: Any = Gaps, Field("none", description="Whether NaN is a missing value.")
     model = create_model(
         "Model",
         __base__=Section,
@@ -165,6 +170,7 @@ def experiment_schema() -> type[Section]:
             Likelihood, "model.likelihood", "p(x|z), given the decoder's output."
         ),
         decoder=component(Network, "model.decoder", "From z to the likelihood's parameters."),
+        missing=gaps,
     )
     guide = create_model(
         "Guide",

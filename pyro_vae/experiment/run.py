@@ -97,7 +97,7 @@ def run_experiment(
     say(f"Data: {data.identity}")
     pyro.set_rng_seed(experiment.train.seed)
     vae = experiment.build()
-    check_support(vae.likelihood, data)
+    check_support(vae.likelihood, data, vae.on_missing)
     check_amortization(vae, data)
     if isinstance(vae.encoder, Lookup):
         vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table

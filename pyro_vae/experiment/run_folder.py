@@ -59,8 +59,7 @@ class RunFolder(HashedFolder):
     def write_standardization(self, how: Standardization | None) -> None:
         """Write by what the data became z-scores, if they did."""
         if how is not None:
-            tensors = {"mean": how.mean.contiguous(), "scale": how.scale.contiguous()}
-            self.write(STANDARDIZATION, safetensors.torch.save(tensors))
+            self.write(STANDARDIZATION, safetensors.torch.save(how.state()))
 
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write one row for each epoch, in nats per datum."""
@@ -139,7 +138,7 @@ class RunFolder(HashedFolder):
         """
         if STANDARDIZATION not in self:
             return None
-        return Standardization(**self._read_tensors(STANDARDIZATION))
+        return Standardization.from_state(**self._read_tensors(STANDARDIZATION))
 
     def _read_tensors(self, name: str) -> dict[str, Tensor]:
         try:

@@ -2,6 +2,7 @@
 
 from pyro_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from pyro_vae.likelihoods.categorical import Categorical as Categorical
+from pyro_vae.likelihoods.columns import Columns as Columns
 from pyro_vae.likelihoods.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from pyro_vae.likelihoods.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from pyro_vae.likelihoods.gaussian import Gaussian as Gaussian

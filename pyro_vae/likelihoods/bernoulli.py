@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import seen_mean
 
 __all__ = ["Bernoulli"]
 
@@ -75,7 +76,7 @@ class Bernoulli(Likelihood):
         """Set the offset from data, ``(N, *event_shape)``, the first time only."""
         if self.offset == "zero" or self.initialized:
             return
-        self.logits.copy_(x.mean(0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
+        self.logits.copy_(seen_mean(x, 0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
         self.initialized.fill_(True)
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import seen_mean
 
 __all__ = ["OwnUnits"]
 
@@ -45,12 +46,15 @@ class OwnUnits(Likelihood):
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Measure the unit on the training data, the first time only; warn if it is too little."""
-        if not x.any():
+        seen = x
+        if x.isnan().any():
+            seen, x = x[~x.isnan()], torch.where(x.isnan(), seen_mean(x, 0), x)
+        if not seen.any():
             return
-        largest = x.abs().max()
-        magnitude = largest * (x / largest).abs().pow(self.power).mean() ** (1 / self.power)
+        largest = seen.abs().max()
+        magnitude = largest * (seen / largest).abs().pow(self.power).mean() ** (1 / self.power)
         free = "unit" in self._buffers
-        problem = _of_counts(x) if self.support.is_discrete else _of_values(x, magnitude, free)
+        problem = _of_counts(seen) if self.support.is_discrete else _of_values(x, magnitude, free)
         if problem:
             warnings.warn(problem, stacklevel=2)
         if free and not self.measured:

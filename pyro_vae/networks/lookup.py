@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import BatchedNetwork, network_for
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.networks.encoder_input import EncoderInput
 
 __all__ = ["Lookup", "encoder_for", "keys_of"]
 
@@ -43,6 +45,7 @@ def keys_of(x: Tensor) -> Tensor:
     """
     size = math.prod(x.shape[1:])
     values = x.reshape(len(x), size).double()
+    values = torch.where(values.isnan(), math.nan, values)  # a missing value has one pattern
     bits = torch.where(values == 0, 0.0, values).view(torch.int64)  # -0.0 is 0.0
     mixed = bits + GOLDEN * torch.arange(1, size + 1, device=x.device)
     mixed = _folded(mixed, 30) * FIRST
@@ -119,7 +122,8 @@ class Lookup(BatchedNetwork):
         found = torch.cat([keys_of(part) for part in x.split(CHUNK)])
         sorted_keys, order = found.sort()
         repeated = sorted_keys[1:] == sorted_keys[:-1]
-        if (x[order[1:][repeated]] != x[order[:-1][repeated]]).any():
+        one, other = x[order[1:][repeated]], x[order[:-1][repeated]]
+        if ((one != other) & ~(one.isnan() & other.isnan())).any():
             raise DataError(
                 f"{self.name}: expected a key of its own for each datum, but two that differ have "
                 f"the same; change any value of one of them by a little"
@@ -176,14 +180,25 @@ class Lookup(BatchedNetwork):
 
 
 def encoder_for(
-    declared: Declared | nn.Module, event_shape: tuple[int, ...], posterior: Posterior
+    declared: Declared | nn.Module,
+    likelihood: Likelihood,
+    posterior: Posterior,
+    *,
+    masked: bool = False,
 ) -> nn.Module:
     """The encoder that a posterior needs: the declared one, or a table of free parameters.
+
+    Where values may be missing (``masked``), the declared one sees which are; where the likelihood
+    has features of its own, it sees those.
 
     Raises:
         IncompatibleComponents: if a table would replace a ready module, whose weights would not
             be used; a declaration is kept, and not built.
     """
+    event_shape = likelihood.event_shape
+    own = type(likelihood).features is not Likelihood.features
+    if posterior.amortized and (masked or own):
+        return EncoderInput(declared, likelihood, posterior.parameter_shape, masked=masked)
     if posterior.amortized:
         return network_for(declared, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):

@@ -14,6 +14,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
+from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.objectives.kl import kl_exact, kl_method
 
 __all__ = [
@@ -215,6 +216,8 @@ def _check_finite(loss: float | Tensor, model_trace: Trace, guide_trace: Trace) 
     for side, trace in named:
         for name, site in _samples(trace):
             value, event_dim = site["value"], site["fn"].event_dim
+            if isinstance(site["fn"], Marginal):
+                value = site["fn"].filled(value)
             for what, bad in (
                 (f"the value of {name}", _rows(~torch.isfinite(value), event_dim)),
                 (f"log {side}({name})", _rows(~torch.isfinite(site["log_prob"]), 0)),

@@ -139,7 +139,7 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
-    data = load_data(data, vae.standardization)
+    data = load_data(data, vae.standardization, vae.on_missing)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
     vae.to(where)
@@ -200,7 +200,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
             f"Expected data of event shape {tuple(vae.event_shape)}, as the model was built for, "
             f"got {tuple(data.event_shape)} from {data.identity.name}"
         )
-    check_support(vae.likelihood, data)
+    check_support(vae.likelihood, data, vae.on_missing)
     check_amortization(vae, data)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(

@@ -1,0 +1,74 @@
+"""What an encoder sees of data with missing values, or of a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.network import BatchedNetwork, network_for
+from pyro_vae.core.parts import declaration_of
+
+__all__ = ["EncoderInput"]
+
+
+class EncoderInput(BatchedNetwork):
+    """An encoder of the likelihood's features of x; of 0 where a value is missing (NaN).
+
+    With ``masked``, the network within sees more channels (the first dimension of its input)
+    after the values: 1 where a value is seen, and 0 where it is missing.
+
+    Shapes:
+        maps ``(*, *event_shape)`` to ``(*, *output_shape)``.
+
+    Args:
+        part: The network's declaration, or a ready module.
+        likelihood: Its ``features`` are the values that the network sees.
+        output_shape: Shape of one output.
+        masked: Whether values may be missing.
+
+    References:
+        | Handling incomplete heterogeneous data using VAEs (Nazabal et al., 2020)
+        | https://arxiv.org/abs/1807.03653
+
+    Example:
+        >>> from pyro_vae.likelihoods import Gaussian
+        >>> encoder = EncoderInput(nn.Linear(6, 4), Gaussian((3,)), (2, 2), masked=True)
+        >>> encoder(torch.tensor([[0.5, float("nan"), 1.0]])).shape
+        torch.Size([1, 2, 2])
+    """
+
+    def __init__(
+        self, part: Any, likelihood: Likelihood, output_shape: tuple[int, ...], *, masked: bool
+    ) -> None:
+        super().__init__(likelihood.event_shape, output_shape)
+        self.likelihood: Likelihood
+        self.__dict__["likelihood"] = likelihood  # the model's: no parameters of this module
+        shape = likelihood.feature_shape
+        self.masked, self.flat = masked, len(shape) == 1
+        channels = math.prod(self.input_shape) if self.flat else self.input_shape[0]
+        within = (shape[0] + channels * masked, *shape[1:])
+        self.network: nn.Module = network_for(part, within, output_shape)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The network's output for the values and what is seen of them."""
+        values = self.likelihood.features(x).nan_to_num(0.0)
+        if self.masked:
+            seen = (~x.isnan()).to(x) * getattr(self.network, "input_unit", 1.0)
+            values = torch.cat([values, seen.flatten(1) if self.flat else seen], 1)
+        y: Tensor = self.network(values)
+        return y
+
+    @property
+    def input_unit(self) -> Tensor:
+        """By which the network divides the values; the mask stays 0 or 1."""
+        unit: Tensor = self.network.input_unit  # type: ignore[assignment]
+        return unit
+
+    @property
+    def declaration(self) -> Any:
+        """That of the network within."""
+        return declaration_of(self.network)

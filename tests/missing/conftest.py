@@ -1,0 +1,3 @@
+from tests.missing.common import linear, x
+
+__all__ = ["linear", "x"]
