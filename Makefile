@@ -1,6 +1,7 @@
 # make demo   train a VAE on real handwriting, and read the audit of its ELBO
 # make test   the tests, doctests included
-# make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
+# make check  what hooks and CI run: format, lint, types, layers, tests, notebooks, docs
+# make docs   the site of the docs, in build/docs; a broken link or reference fails
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
 # make tables the pages of docs that commands print: the components, and which KL is exact
@@ -12,7 +13,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check slow bench tables format lint types layers notebooks clean
+.PHONY: demo test check docs slow bench tables format lint types layers notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -20,8 +21,11 @@ demo: .venv/installed
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-check: .venv/dev format lint types layers test notebooks
+check: .venv/dev format lint types layers test notebooks docs
 	@echo "make check: all passed"
+
+docs: .venv/docs
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -b html . build/docs
 
 slow: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow
@@ -61,6 +65,10 @@ notebooks: .venv/dev
 
 .venv/dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 .venv/bench: .venv/installed

@@ -231,7 +231,7 @@ class VAE(UniqueModule):
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The arguments that rebuild this model: ``VAE(**vae.declaration)``.
+        """The arguments that rebuild this model, by ``VAE(**vae.declaration)``.
 
         A user's own ``nn.Module``, which has no name, appears as the module itself.
         """
