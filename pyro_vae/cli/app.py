@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, train
+from pyro_vae.cli import audit, compare, evaluate, generate, listing, report, reproduce, train
 from pyro_vae.core.messages import printable
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("train", context_settings=EXTRA)(train.train)
 app.command("audit")(audit.audit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("list")(listing.list_components)
