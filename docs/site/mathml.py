@@ -8,20 +8,21 @@ from typing import Any
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
-from sphinx.errors import SphinxError
+from sphinx.util import logging
 
+logger = logging.getLogger(__name__)
 # "log" and its like, unless a bracket follows
 FUNCTION = re.compile(r"<mi>(?:exp|log|max|min)</mi>(?!<mo[^>]*>&#x00028;)")
 
 
 def mathml(latex: str, display: str) -> str:
     """A formula as MathML; several lines are aligned at ``&``."""
+    latex = latex.replace(r"\Big\|", r"\|")  # which is unknown to latex2mathml
     if "\\\\" in latex and "\\begin" not in latex:
-        latex = rf"\begin{{aligned}} {latex} \end{{aligned}}"
-    try:
-        found = convert(latex.strip(), display=display)
-    except Exception as error:
-        raise SphinxError(f"This formula cannot be read ({error!r}): {latex}") from error
+        latex = rf"\begin{{split}} {latex} \end{{split}}"
+    found = convert(latex.strip(), display=display)
+    if "\\" in found or "<mi>&</mi>" in found:
+        logger.warning("this formula has a command that cannot be shown: %s", latex)
     found = found.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # distributed as
     return FUNCTION.sub(r'\g<0><mspace width="0.17em"/>', found)
 
