@@ -13,6 +13,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 # "log" and its like, unless a bracket follows
 FUNCTION = re.compile(r"<mi>(?:exp|log|max|min)</mi>(?!<mo[^>]*>&#x00028;)")
+ALIGNED = re.compile(r'columnalign="(\w+)"')  # of a cell, which browsers leave to styles
 
 
 def mathml(latex: str, display: str) -> str:
@@ -24,6 +25,7 @@ def mathml(latex: str, display: str) -> str:
     if "\\" in found or "<mi>&</mi>" in found:
         logger.warning("this formula has a command that cannot be shown: %s", latex)
     found = found.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # distributed as
+    found = ALIGNED.sub(r'style="text-align:\1;padding-inline:0"', found)
     return FUNCTION.sub(r'\g<0><mspace width="0.17em"/>', found)
 
 

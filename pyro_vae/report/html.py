@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 __all__ = ["data_uri", "rendered"]
 
 
@@ -27,6 +25,8 @@ def rendered(template: str, **content: Any) -> str:
         template: Name of the file.
         content: What the template names; a name that is missing is an error.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("pyro_vae.report", ""),
         autoescape=True,
