@@ -50,6 +50,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!pyro_vae\.).*")
 ]  # those of Python, torch and Pyro are not here
+nb_render_markdown_format = "myst"  # what a cell shows may have formulas and tables
 nb_execution_mode = "off"  # the notebooks are saved with their outputs, and make check runs them
 
 napoleon_custom_sections = ["Shapes", "How to write one"]

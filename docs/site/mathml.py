@@ -18,7 +18,8 @@ ALIGNED = re.compile(r'columnalign="(\w+)"')  # of a cell, which browsers leave 
 
 def mathml(latex: str, display: str) -> str:
     """A formula as MathML; several lines are aligned at ``&``."""
-    latex = latex.replace(r"\Big\|", r"\|")  # which is unknown to latex2mathml
+    for unknown, known in {r"\Big\|": r"\|", "{aligned}": "{split}"}.items():  # to latex2mathml
+        latex = latex.replace(unknown, known)
     if "\\\\" in latex and "\\begin" not in latex:
         latex = rf"\begin{{split}} {latex} \end{{split}}"
     found = convert(latex.strip(), display=display)

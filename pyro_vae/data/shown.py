@@ -22,12 +22,12 @@ COLUMNS = 10
 
 def as_html(data: DataSet) -> str:
     """The splits, then the first training images, or the range of the first columns."""
-    table = Table(str(data.identity), ["split", "data", "labels", "values"])
+    said = f"{data.identity}; event shape {data.event_shape}"
+    table = Table(data.identity.name, ["split", "data", "labels", "values"], caption=said)
     for name, split in data.splits.items():
         labels = "no" if split.labels is None else "yes"
         values = "redrawn for every batch" if split.dynamic else "fixed"
         table.add(name, len(split), labels, values)
-    table.caption = f"Event shape {data.event_shape}."
     x, limits = data.train.x, data.identity.value_range
     return table._repr_html_() + (_images(x, limits) or _columns(x)._repr_html_())
 
