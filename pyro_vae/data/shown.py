@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from pyro_vae.report.html import data_uri
+from pyro_vae.report.html import figure_uri
 from pyro_vae.report.table import Table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _images(x: Tensor, limits: tuple[float, float] | None) -> str:
     count = min(IMAGES, len(x))
     picture = image_grid(x[:count].cpu().numpy(), limits=limits)
     said = f"the first {count} training images"
-    return f'<img alt="{said}" title="{said}" src="{data_uri(picture._repr_png_())}">'
+    return f'<img alt="{said}" title="{said}" src="{figure_uri(picture)}">'
 
 
 def _columns(x: Tensor) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pyro_vae.experiment.hashed_folder import parsed
 from pyro_vae.experiment.run_folder import METRICS, RunFolder
 from pyro_vae.experiment.yaml_file import dump
 from pyro_vae.report.estimate import Estimate, estimate_table
-from pyro_vae.report.html import data_uri, rendered
+from pyro_vae.report.html import data_uri, figure_uri, rendered
 from pyro_vae.report.table import Cell, Table
 
 __all__ = ["CodesMap", "report"]
@@ -171,13 +170,11 @@ def _versions(metrics: dict[str, Any] | None) -> Table:
 
 
 def _compared(comparison: Comparison, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    stream = BytesIO()
-    comparison.figure().savefig(stream, format="png")
     said = (
         f"The difference of each run from {comparison.reference}, with its "
         f"{comparison.confidence:.0%} interval."
     )
-    picture = {"source": data_uri(stream.getvalue()), "alt": said, "caption": said}
+    picture = {"source": figure_uri(comparison.figure()), "alt": said, "caption": said}
     table = comparison.table()
     table.title = ""
     return {"table": table, "picture": picture, "differences": _differences(runs)}

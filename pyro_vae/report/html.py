@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["data_uri", "rendered"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["data_uri", "figure_uri", "rendered"]
 
 
 def data_uri(png: bytes) -> str:
@@ -16,6 +20,13 @@ def data_uri(png: bytes) -> str:
         'data:image/png;base64,cG5n'
     """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def figure_uri(figure: Figure) -> str:
+    """A figure as the source of an image."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return data_uri(stream.getvalue())
 
 
 def rendered(template: str, **content: Any) -> str:
