@@ -191,10 +191,8 @@ def _differences(runs: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _flat(mapping: Mapping[str, Any], path: str = "") -> dict[str, str]:
+def _flat(mapping: dict[str, Any]) -> dict[str, str]:
     """Every setting as text, by its path."""
-    found: dict[str, str] = {}
-    for name, value in mapping.items():
-        inside = isinstance(value, Mapping)
-        found |= _flat(value, f"{path}{name}.") if inside else {path + name: str(value)}
-    return found
+    from pandas import json_normalize
+
+    return {str(path): str(value) for path, value in json_normalize(mapping).iloc[0].items()}
