@@ -1,6 +1,8 @@
 # make demo   train a VAE on real handwriting, and read the audit of its ELBO
 # make test   the tests, doctests included
-# make check  what hooks and CI run: format, lint, types, layers, tests, notebooks
+# make check  what hooks and CI run: format, lint, types, layers, tests, notebooks, docs
+# make docs   the site of the docs, in build/docs; a broken link or reference fails
+# make test-browser  the docs, the report and JupyterLab in a headless Chromium, if there is one
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
 # make reliability  faults injected into trainings, and what was lost, counted: minutes
@@ -14,7 +16,8 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check slow reliability bench gpu tables format lint types layers notebooks clean
+.PHONY: demo test check docs test-browser slow reliability bench gpu tables format lint types layers \
+  notebooks clean
 
 demo: .venv/installed
 	$(BIN)/pyro-vae train digits
@@ -22,8 +25,14 @@ demo: .venv/installed
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-check: .venv/dev format lint types layers test notebooks
+check: .venv/dev format lint types layers test notebooks docs
 	@echo "make check: all passed"
+
+docs: .venv/docs
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -b html . build/docs
+
+test-browser: docs .venv/dev .venv/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m browser tests/browser
 
 slow: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow
@@ -69,6 +78,14 @@ notebooks: .venv/dev
 
 .venv/dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+.venv/browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
 	@touch $@
 
 .venv/bench: .venv/installed

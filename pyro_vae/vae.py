@@ -16,7 +16,7 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import Gaps, Missing, seen_mean
 from pyro_vae.core.modes import alone, device_of, evaluating
 from pyro_vae.core.network import network_for
-from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
+from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
@@ -254,12 +254,13 @@ class VAE(UniqueModule):
     def __repr__(self) -> str:
         return str(self.table())
 
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+    def _repr_markdown_(self) -> str:
+        shown = formulas(self.prior, self.likelihood, self.posterior)
+        return f"{shown}\n\n{self.table().markdown()}"
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The arguments that rebuild this model: ``VAE(**vae.declaration)``.
+        """The arguments that rebuild this model, by ``VAE(**vae.declaration)``.
 
         A user's own ``nn.Module``, which has no name, appears as the module itself.
         """

@@ -30,15 +30,14 @@ COMMANDS = [
 ]
 
 
-def run_python(page):
-    namespace = {"__name__": "page"}
-    for block in blocks(page, "python"):
-        exec(compile(block.replace("epochs=100", "epochs=1"), "page", "exec"), namespace)
-    return namespace
+def run_python(block, namespace):
+    exec(compile(block.replace("epochs=100", "epochs=1"), "page", "exec"), namespace)
 
 
 def test_the_python_code_of_the_readme_runs_from_top_to_bottom(registries, capsys):
-    namespace = run_python(README)
+    namespace = {"__name__": "page"}
+    for block in blocks(README, "python"):
+        run_python(block, namespace)
     assert namespace["audit"].passed
     assert namespace["other"].declaration["prior"]["kind"] == "vamp"
     assert namespace["third"].declaration["prior"] == {"kind": "laplace_prior", "scale": 0.7}
@@ -46,12 +45,28 @@ def test_the_python_code_of_the_readme_runs_from_top_to_bottom(registries, capsy
     assert "ELBO" in capsys.readouterr().out
 
 
-PAGES = ["figures", "diagnostics", "calibration", "resuming", "missing_values", "tables"]
+def code(page):
+    return re.findall(
+        r"^```(python|console)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+    )
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_python_code_of_a_page_runs(page, registries):
-    run_python((ROOT / "docs" / f"{page}.md").read_text())
+WITH_CODE = [page for page in PAGES if page.parent == ROOT / "docs" and code(page)]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+def test_the_code_of_a_page_of_docs_runs(page, registries, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the page's code writes its files, and its commands run
+    namespace = {"__name__": "page"}
+    for language, block in code(page):
+        if language == "python":
+            run_python(block, namespace)
+            continue
+        for line in block.splitlines():
+            program, *arguments = shlex.split(line.removeprefix("$ "))
+            assert program == "pyro-vae"
+            status, _, err = command(*arguments)
+            assert status == 0, err
 
 
 def test_the_yaml_is_a_declaration(tmp_path):

@@ -10,6 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.prior import Prior
+from pyro_vae.core.schema import docstring_formula
 from pyro_vae.networks import MLP
 from pyro_vae.priors import DiagonalNormal
 from pyro_vae.vae import VAE
@@ -222,7 +226,31 @@ def test_repr_shows_the_parts(vae):
         assert vae.declaration[name]["kind"] in row
         count = sum(parameter.numel() for parameter in getattr(vae, name).parameters())
         assert row.endswith(f"{count:,}")
-    assert vae._repr_html_().count("<tr>") == 6
+    shown = vae._repr_markdown_()
+    assert shown.count("\n| ") == 1 + 1 + 5
+
+
+def test_a_notebook_shows_the_densities_as_formulas():
+    shown = VAE((4,), latent_dim=2, likelihood="bernoulli", posterior="iaf")._repr_markdown_()
+    assert r"& p(z) = N(z \mid 0, I) \\" in shown
+    assert r"\pi = \mathrm{sigmoid}(f(z))" in shown
+    assert r"z_{t-1,\lt m}" in shown  # no tag of HTML
+    assert "_repr_html_" not in dir(VAE)  # which notebooks would prefer
+
+
+def test_a_class_without_a_formula_is_named(heavy_tailed):
+    vae = VAE((4,), latent_dim=2, prior="heavy_tailed")
+    assert r"& p(z) \text{: HeavyTailed} \\" in vae._repr_markdown_()
+
+
+@pytest.mark.parametrize("family", [Prior, Likelihood, Posterior])
+def test_every_kind_has_a_formula_of_balanced_brackets(family):
+    for cls in family.kinds().values():
+        formula = docstring_formula(cls)
+        assert formula, cls
+        assert formula.count("{") == formula.count("}"), cls
+        assert formula.count(r"\left") == formula.count(r"\right"), cls
+        assert not re.search(r"&|\\\\", formula), cls  # it is one line of several
 
 
 def test_a_model_can_be_in_double_precision(vae, x):

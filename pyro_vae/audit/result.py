@@ -34,7 +34,7 @@ class ELBOAudit(ShownAsTable):
             particle by particle and datum by datum, in nats.
         particles: Draws for each datum and method.
         false_alarm: Probability that a correct model fails, over all rows and data together.
-        critical: The largest |z| that passes.
+        critical: The largest absolute z-score that passes.
         seed: Seed of every draw.
         dtype: Precision in which it was computed.
     """
@@ -61,7 +61,7 @@ class ELBOAudit(ShownAsTable):
 
     @property
     def verdict(self) -> str:
-        """One sentence: whether the ELBO can be trusted, and why."""
+        """Whether the ELBO can be trusted, and why, in one sentence."""
         tests = sum(check.tests for check in self.checks)
         exact = sum(check.is_exact for check in self.checks)
         basis = (
@@ -122,8 +122,8 @@ class ELBOAudit(ShownAsTable):
         """Root mean square error of each sampled term against the number of particles.
 
         Returns:
-            For each term: numbers of particles, errors in nats per datum of the batch mean, and
-            the fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
+            Numbers of particles, errors in nats per datum of the batch mean, and the fitted slope
+            on log-log axes, which is -1/2 for an unbiased estimate; by term.
         """
         curves: dict[str, tuple[list[int], list[float], float]] = {}
         for term, values in self.estimates["trace"].terms.items():

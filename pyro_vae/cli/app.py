@@ -10,7 +10,17 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, calibrate, compare, evaluate, generate, listing, reproduce, train
+from pyro_vae.cli import (
+    audit,
+    calibrate,
+    compare,
+    evaluate,
+    generate,
+    listing,
+    report,
+    reproduce,
+    train,
+)
 from pyro_vae.core.messages import printable
 
 app = typer.Typer(
@@ -27,6 +37,7 @@ app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("list")(listing.list_components)

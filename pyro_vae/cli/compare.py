@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pyro_vae.cli import options
 from pyro_vae.cli.common import import_components, show, show_json
+
+if TYPE_CHECKING:
+    from pyro_vae.diagnostics.comparison import Comparison
 
 
 def compare(
@@ -37,27 +40,14 @@ def compare(
     Runs on different data, or with another binarization, are refused before anything is computed.
     """
     import_components(imports)
-    from pyro_vae.cli.runs import check_suffix, open_run
-    from pyro_vae.diagnostics import comparison
-    from pyro_vae.diagnostics.evaluate import evaluate
+    from pyro_vae.cli.runs import check_suffix
     from pyro_vae.experiment.run_folder import RunFolder
-    from pyro_vae.training.settings import resolve_device
 
     if picture is not None:
         check_suffix("--picture", picture, ".png")
-    where = resolve_device(device)
-    opened = {name: open_run(run, root) for name, run in _named(runs).items()}
-    comparison.check_same_data({name: run.data.identity for name, run in opened.items()})
-    found = comparison.compare(
-        {
-            name: evaluate(
-                run.vae.to(where), run.data, split=split, particles=particles,
-                nll=nll or False, data_count=data_count, seed=seed,
-                show_progress=not (quiet or as_json),
-            )
-            for name, run in opened.items()
-        },
-        confidence=confidence,
+    found = compared(
+        named(runs), root, device, confidence, split=split, particles=particles,
+        nll=nll or False, data_count=data_count, seed=seed, show_progress=not (quiet or as_json),
     )  # fmt: skip
     if as_json:
         show_json(found.to_dict())
@@ -67,18 +57,49 @@ def compare(
         RunFolder(picture.parent).write_picture(picture.name, found.figure())
 
 
-def _named(runs: Sequence[Path]) -> dict[str, Path]:
+def compared(
+    runs: Mapping[str, Path],
+    root: str | None,
+    device: str,
+    confidence: float = 0.95,
+    **settings: Any,
+) -> Comparison:
+    """Score runs alike and compare them, once their data are known to be the same.
+
+    Args:
+        runs: Folders by name; the first is the baseline.
+        root: Where the data are, if moved.
+        device: On which to score.
+        confidence: Of each interval.
+        settings: Of :func:`~pyro_vae.evaluate`.
+    """
+    from pyro_vae.cli.runs import open_run
+    from pyro_vae.diagnostics import comparison
+    from pyro_vae.diagnostics.evaluate import evaluate
+    from pyro_vae.training.settings import resolve_device
+
+    where = resolve_device(device)
+    opened = {name: open_run(run, root) for name, run in runs.items()}
+    comparison.check_same_data({name: run.data.identity for name, run in opened.items()})
+    scores = {
+        name: evaluate(run.vae.to(where), run.data, **settings) for name, run in opened.items()
+    }
+    return comparison.compare(scores, confidence=confidence)
+
+
+def named(runs: Sequence[Path], least: int = 2) -> dict[str, Path]:
     """Each run by its folder's name, or by its path where two folders have the same name.
 
     Raises:
-        IncompatibleScores: if a run is given twice, or there are fewer than two.
+        IncompatibleScores: if a run is given twice, or there are fewer than ``least``.
     """
     from pyro_vae.core.errors import IncompatibleScores
 
     paths = [run.resolve() for run in runs]
-    if len(paths) < 2 or len(set(paths)) < len(paths):
+    if len(paths) < least or len(set(paths)) < len(paths):
+        count = "two runs" if least == 2 else "one run"
         raise IncompatibleScores(
-            f"Expected two runs or more, each once, got {', '.join(map(str, runs)) or 'none'}"
+            f"Expected {count} or more, each once, got {', '.join(map(str, runs)) or 'none'}"
         )
     names = [path.name for path in paths]
     return {

@@ -17,8 +17,9 @@ from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import ModuleNetwork, Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
+from pyro_vae.core.schema import docstring_formula
 
-__all__ = ["FAMILIES", "Declaration", "built", "declaration_of", "read_parts"]
+__all__ = ["FAMILIES", "Declaration", "built", "declaration_of", "formulas", "read_parts"]
 
 Declaration = str | Mapping[str, Any] | nn.Module
 
@@ -86,3 +87,22 @@ def built(part: Declared | nn.Module, **known: Any) -> Any:
 def declaration_of(part: Any) -> Any:
     """What rebuilds a part: its declaration, or a plain module itself."""
     return part.module if isinstance(part, ModuleNetwork) else getattr(part, "declaration", part)
+
+
+def formulas(prior: Prior, likelihood: Likelihood, posterior: Posterior) -> str:
+    """The density of each part and the ELBO in LaTeX, as Markdown; f is the decoder.
+
+    A class whose docstring has no formula is named instead.
+    """
+    parts = {"p(z)": prior, r"p(x \mid z)": likelihood, r"q(z \mid x)": posterior}
+    lines = [
+        docstring_formula(type(part)) or _named(symbol, part) for symbol, part in parts.items()
+    ]
+    lines.append(r"\log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))")
+    body = r" \\".join(f"\n& {line}" for line in lines)
+    safe = body.replace("<", r"\lt ")  # which Markdown would take for a tag
+    return f"$$\n\\begin{{aligned}}{safe}\n\\end{{aligned}}\n$$"
+
+
+def _named(symbol: str, part: nn.Module) -> str:
+    return rf"{symbol} \text{{: {type(part).__name__}}}"

@@ -21,6 +21,7 @@ __all__ = [
     "Section",
     "argument_help",
     "arguments_model",
+    "docstring_formula",
     "docstring_summary",
     "kind_model",
     "validated",
@@ -44,6 +45,12 @@ class Section(BaseModel):
 def docstring_summary(cls: type) -> str:
     """The first line of a class's own docstring, or an empty string."""
     return _docstring(cls).split("\n")[0]
+
+
+def docstring_formula(cls: type) -> str:
+    """The first formula of a class's own docstring in LaTeX, or an empty string."""
+    found = re.search(r"^\.\. math:: (.*?)(?:\n\n|\Z)", _docstring(cls), re.MULTILINE | re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
 
 
 def argument_help(cls: type) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -165,15 +164,6 @@ class DataSet:
         return f"DataSet({self.identity}, event_shape={self.event_shape})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{len(split)}</td>"
-            f"<td>{'no' if split.labels is None else 'yes'}</td>"
-            f"<td>{'redrawn for every batch' if split.dynamic else 'fixed'}</td></tr>"
-            for name, split in self.splits.items()
-        )
-        return (
-            '<table><caption style="caption-side:top;text-align:left;white-space:nowrap;'
-            f'color:inherit;">{html.escape(str(self.identity))}<br>'
-            f"event shape {self.event_shape}</caption>"
-            f"<tr><th>split</th><th>data</th><th>labels</th><th>values</th></tr>{rows}</table>"
-        )
+        from pyro_vae.data.shown import as_html
+
+        return as_html(self)

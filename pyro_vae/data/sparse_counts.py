@@ -35,7 +35,7 @@ class SparseCounts(Source):
         path: Of the file.
         test_path: Of a file to test on, with the same columns; if there is none, a share of the
             first is.
-        vocab: Of a text file that names the columns, one a line; see :meth:`words`.
+        vocab: Of a text file that names the columns, one a line; see ``words()``.
         empty: What to do with rows whose counts are all 0: ``refuse`` or ``drop``.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on, where there
             is no ``test_path``.

@@ -77,7 +77,7 @@ class GradientComparison(ShownAsTable):
         draws: Gradients drawn of each estimator.
         count: Number of data.
         confidence: Of each interval.
-        critical: The |z| above which an estimator is called biased.
+        critical: The absolute z-score above which an estimator is called biased.
         seed: Seed of every draw.
         device: The device.
         dtype: The precision.

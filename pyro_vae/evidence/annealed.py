@@ -91,7 +91,7 @@ def annealed_importance_sampling(
 
     It needs no guide. The mean weight is unbiased for any number of temperatures. With few, the
     weights vary widely and log p(x) is underestimated:
-    :func:`~pyro_vae.evidence.bidirectional.bidirectional_monte_carlo` measures by how much.
+    :func:`~pyro_vae.bidirectional_monte_carlo` measures by how much.
 
     Args:
         vae: The model; its codes are real.

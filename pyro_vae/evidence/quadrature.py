@@ -44,7 +44,7 @@ class Quadrature(ShownAsTable):
         covariance: Cov[z|x], ``(N, M, M)``.
         elbo: E_q[log p(x|z)] by quadrature, less KL(q || p(z)), ``(N,)``.
         gap: KL(q(z|x) || p(z|x)) by quadrature, ``(N,)``.
-        guide_error: Error of the integral of q, estimated or as |log integral|, ``(N,)``.
+        guide_error: Error of the integral of q, estimated or as ``|log integral|``, ``(N,)``.
         kl_method: How KL(q || p(z)) was computed.
         nodes: Number of nodes for the evidence, ``(N,)``.
     """

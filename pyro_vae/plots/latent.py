@@ -114,7 +114,7 @@ def _labels(labels: Any, count: int) -> NDArray[Any]:
 def _scatter(
     axes: Axes, z: Floats, labels: NDArray[Any] | None, names: Any, prior: Floats | None
 ) -> None:
-    project, axis_names = _plane(z)
+    project, axis_names = plane(z)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], aspect="equal")
     axes.set_adjustable("datalim")
     style: dict[str, Any] = {"s": float(np.clip(20000 / len(z), 3, 22)), "linewidths": 0}
@@ -142,7 +142,7 @@ def _scatter(
     _legend(axes, dict(classes.values()), prior)
 
 
-def _plane(z: Floats) -> tuple[Callable[[Floats], Floats], tuple[str, str]]:
+def plane(z: Floats) -> tuple[Callable[[Floats], Floats], tuple[str, str]]:
     """The projection to the plane, and its axis labels."""
     if z.shape[1] == 2:
         return (lambda points: points), ("$z_1$", "$z_2$")
@@ -157,6 +157,12 @@ def _plane(z: Floats) -> tuple[Callable[[Floats], Floats], tuple[str, str]]:
     names = (f"principal component {i + 1} ({shares[i]:.0%} of variance)" for i in range(2))
     first, second = (name.replace("%", " %") for name in names)
     return (lambda points: (points - mean) @ basis.T), (first, second)
+
+
+def class_colors(labels: NDArray[Any]) -> dict[Any, Any] | None:
+    """The colour of each class; None where the labels are a scale, not classes."""
+    classes = _classes(labels, None)
+    return classes and {label: colour for label, (_, colour) in classes.items()}
 
 
 def _histogram(

@@ -89,7 +89,7 @@ def fit(
         patience: Stop after this many epochs without a better validation ELBO, and keep the
             best epoch's weights.
         step: ``compiled`` captures the whole step once and replays it
-            (:class:`~pyro_vae.compiled.CompiledSVI`), ``pyro`` uses Pyro's own, and ``auto``
+            (:class:`~pyro_vae.CompiledSVI`), ``pyro`` uses Pyro's own, and ``auto``
             times the first steps of Pyro's and compiles if that saves time. The steps are equal
             up to rounding; the result's ``step`` says which was used and why.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.

@@ -1,7 +1,11 @@
+import base64
+import io
 import re
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.data import as_dataset
@@ -71,7 +75,28 @@ def test_reprs_name_the_data(data):
     page = data._repr_html_()
     assert "&lt;numbers&gt;" in page
     assert "<numbers>" not in page
-    assert "<th>validation</th><td>10</td>" in page
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in page.split("<tr>")]
+    assert ["validation", "10", "yes", "fixed"] in rows
+
+
+def test_a_table_shows_the_range_of_its_columns():
+    x = torch.tensor([[0.0, -5.0], [2.0, 5.0], [4.0, 30.0]]).repeat(20, 6)
+    page = as_dataset(x, validation=0, test=0)._repr_html_()
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in page.split("<tr>")]
+    assert ["0", "0", "2.000", "4.000"] in rows
+    assert ["1", "-5.000", "10.00", "30.00"] in rows
+    assert "the first 10 of 12 columns" in page
+    assert "<img" not in page
+
+
+def test_images_are_shown_as_images():
+    x = torch.zeros(30, 1, 4, 4)
+    x[:, :, 1] = 1.0
+    page = as_dataset(x, validation=0, test=0)._repr_html_()
+    assert 'alt="the first 20 training images"' in page
+    (encoded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L"))
+    assert {0, 255} <= set(np.unique(pixels).tolist())
 
 
 @pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.cuda)])
