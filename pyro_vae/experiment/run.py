@@ -15,8 +15,8 @@ from typing import Any
 import pyro
 import torch
 
-from pyro_vae.audit.audit import audit_elbo
-from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.auditing.audit import audit_elbo
+from pyro_vae.auditing.result import ELBOAudit
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError, RunFolderError
 from pyro_vae.core.modes import alone

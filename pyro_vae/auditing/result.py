@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pyro_vae.audit.checks import Check
-from pyro_vae.audit.estimates import TermEstimates
+from pyro_vae.auditing.checks import Check
+from pyro_vae.auditing.estimates import TermEstimates
 from pyro_vae.report.estimate import ROUNDING
 from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.audit.checks import Check, paired
+from pyro_vae.auditing.checks import Check, paired
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.terms import elbo_terms

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import TransformedDistribution
 
-from pyro_vae.audit.checks import Check, compare, critical_z, numerical
-from pyro_vae.audit.estimates import TermEstimates, estimate_terms
-from pyro_vae.audit.gradients import by_pyro, elbo_by_hand, gradient_checks
-from pyro_vae.audit.objective import objective_by_hand, value_check
-from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.auditing.checks import Check, compare, critical_z, numerical
+from pyro_vae.auditing.estimates import TermEstimates, estimate_terms
+from pyro_vae.auditing.gradients import by_pyro, elbo_by_hand, gradient_checks
+from pyro_vae.auditing.objective import objective_by_hand, value_check
+from pyro_vae.auditing.result import ELBOAudit
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import isolated_copy, multiplying
 from pyro_vae.evidence.exact import LinearGaussian, linear_gaussian
