@@ -153,7 +153,7 @@ def elbo_by_hand(program: Program, draw: Draw) -> Tensor:
     ((name, site),) = left_out.items()
     inside = [n for n, s in model.items() if _plates(site) <= _plates(s)]
     rest = _total({n: s for n, s in model.items() if n not in inside}) - _total(guide)
-    each = [_per_element(program, draw, name, value, inside, _plates(site))
+    each = [_per_element(program, draw, name, value, inside, {dim for _, dim in _plates(site)})
             for value in site["fn"].enumerate_support(expand=False)]  # fmt: skip
     return rest + scale_and_mask(torch.stack(each).logsumexp(0), site["scale"], None).sum()
 
@@ -168,12 +168,12 @@ def _total(found: dict[str, Site]) -> Any:
     return sum((log_prob(site) for site in found.values()), start=torch.zeros(()))
 
 
-def _plates(site: Site) -> set[int]:
-    return {frame.dim for frame in site["cond_indep_stack"] if frame.vectorized}
+def _plates(site: Site) -> set[tuple[str, int]]:
+    return {(f.name, f.dim) for f in site["cond_indep_stack"] if f.vectorized}
 
 
 def _per_element(
-    program: Program, draw: Draw, name: str, value: Tensor, inside: list[str], plates: set[int]
+    program: Program, draw: Draw, name: str, value: Tensor, inside: list[str], dims: set[int]
 ) -> Tensor:
     """The log-density of the sites inside the plates, at one value of the site, unscaled."""
     model = draw.model.copy()
@@ -184,7 +184,7 @@ def _per_element(
     for inner in inside:
         part, _ = log_density(found[inner]["fn"], found[inner]["value"])
         part = scale_and_mask(part, 1.0, found[inner]["mask"])
-        others = [dim for dim in range(-part.dim(), 0) if dim not in plates]
+        others = [dim for dim in range(-part.dim(), 0) if dim not in dims]
         total = total + (part.sum(others, keepdim=True) if others else part)
     return total  # type: ignore[no-any-return]
 
