@@ -100,14 +100,18 @@ def _reached(total: Tensor) -> list[Tensor]:
 def _slopes(program: Program, draw: Draw, seed: int) -> Iterator[str]:
     """Where autograd's derivative is not that of the densities, with the same noise."""
     kept = draw.guide.copy()
+    leaves: dict[str, Tensor] = {}
     for name, site in sites(draw.guide).items():
         if is_fixed(site):
-            kept.nodes[name] = {**site, "value": site["value"].detach()}
+            value = site["value"].detach().clone()
+            kept.nodes[name] = {**site, "value": value}
+            if site["fn"].has_rsample:
+                leaves[f"{name} as drawn"] = value.requires_grad_()
         else:
             kept.remove_node(name)
     start = Draw(draw.model, kept)
     own = program.run(seed, replay=start)
-    leaves = own.leaves()
+    leaves.update(own.leaves())
     totals = {side: trace.log_prob_sum() for side, trace in zip("pq", own, strict=True)}
     gradients = {
         side: dict(zip(leaves, _gradient(total, list(leaves.values())), strict=True))

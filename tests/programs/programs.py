@@ -35,7 +35,7 @@ def rand(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-# regression ---------------------------------------------------------------------------------------
+# regression --------------------------------------------------------------------------------------
 
 X = rand(30, 2)
 Y = X @ torch.tensor([1.0, -0.5]) + 0.3 * rand(30)
@@ -61,7 +61,7 @@ def regression_iaf():
     return Case(regression, AutoIAFNormal(regression), (X, Y), "_AutoIAFNormal_latent", "w", "y")
 
 
-# eight schools ------------------------------------------------------------------------------------
+# eight schools -----------------------------------------------------------------------------------
 
 EFFECTS = torch.tensor([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERRORS = torch.tensor([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -93,7 +93,7 @@ def eight_schools_noncentered():
     return Case(schools_noncentered, guide, (EFFECTS, ERRORS), "eta_unconstrained", "eta", "y")
 
 
-# a mixture whose assignments are summed over ------------------------------------------------------
+# a mixture whose assignments are summed over -----------------------------------------------------
 
 
 @config_enumerate
@@ -112,7 +112,7 @@ def mixture():
     return Case(mixture_model, guide, (x,), "locs_unconstrained", "locs", "x")
 
 
-# a deep Markov model ------------------------------------------------------------------------------
+# a deep Markov model -----------------------------------------------------------------------------
 
 
 def deep_markov():
@@ -140,7 +140,7 @@ def deep_markov():
     return Case(model, guide, (rand(6, 4, 3),), "z1", "z1", "x1")
 
 
-# a sparse Gaussian process ------------------------------------------------------------------------
+# a sparse Gaussian process -----------------------------------------------------------------------
 
 INDUCING = torch.linspace(-2, 2, 5)
 
@@ -180,7 +180,7 @@ def sparse_gp():
     return Case(gp_model, gp_guide, (x, x.sin() + 0.2 * rand(12)), "u", "u", "y")
 
 
-# a semi-supervised VAE (M2), on data without labels -----------------------------------------------
+# a semi-supervised VAE (M2), on data without labels ----------------------------------------------
 
 
 def joined(a, b):
@@ -213,7 +213,7 @@ def m2():
     return Case(model, guide, ((rand(10, 6) > 0).float(),), "z", "z", "x")
 
 
-# logistic regression on a subsample ---------------------------------------------------------------
+# logistic regression on a subsample --------------------------------------------------------------
 
 LABELS = (X[:, 0] + 0.5 * rand(30) > 0).float()
 
@@ -234,7 +234,7 @@ def logistic_regression():
     return Case(logistic_model, logistic_guide, (X, LABELS), "w", "w", "y", data_size=30)
 
 
-# latent Dirichlet allocation ----------------------------------------------------------------------
+# latent Dirichlet allocation ---------------------------------------------------------------------
 
 
 @config_enumerate
