@@ -67,7 +67,7 @@ def _random(program: Program, draw: Draw, seed: int) -> Iterator[str]:
 
 def _training(modules: list[nn.Module]) -> Iterator[str]:
     for module in modules:
-        if module.training and isinstance(module, TRAINED) and getattr(module, "p", 1):
+        if module.training and isinstance(module, TRAINED) and getattr(module, "p", 1.0) != 0:
             yield f"{module} is in training mode"
 
 
@@ -104,7 +104,7 @@ def _slopes(program: Program, draw: Draw, seed: int) -> Iterator[str]:
     for name, site in sites(draw.guide).items():
         if is_fixed(site):
             value = site["value"].detach().clone()
-            kept.nodes[name] = {**site, "value": value}
+            kept.nodes[name] = site | {"value": value}
             if site["fn"].has_rsample:
                 leaves[f"{name} as drawn"] = value.requires_grad_()
         else:

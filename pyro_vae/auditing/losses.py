@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyro
@@ -92,13 +93,13 @@ def value_rows(
                 value = loss.loss(program.model, program.guide, *program.args, **program.kwargs)
                 values[name].append(-float(value))
     found = {name: torch.tensor(column, dtype=torch.float64) for name, column in terms.items()}
-    rows = [
-        paired(f"kl of {name}", "log q - log p, the same draws", f"closed form, {row[0][2]}",
-               *torch.tensor([pair[:2] for pair in row], dtype=torch.float64).split(1, 1), eps)
-        for name, row in kls.items()
-    ]  # fmt: skip
-    for name, column in values.items():
-        measured = torch.tensor(column, dtype=torch.float64).unsqueeze(1)
+    rows: list[Check] = []
+    for name, column in kls.items():
+        sampled, exact = torch.tensor([pair[:2] for pair in column]).double().split(1, 1)
+        rows.append(paired(f"kl of {name}", "log q - log p, the same draws",
+                           f"closed form, {column[0][2]}", sampled, exact, eps))  # fmt: skip
+    for name, totals in values.items():
+        measured = torch.tensor(totals, dtype=torch.float64).unsqueeze(1)
         rows.append(paired("elbo", name, BY_HAND, measured, found["elbo"].unsqueeze(1), eps))
         rows[-1].advice = "The loss is no estimate of the ELBO of this model and guide."
     return rows, found
@@ -130,7 +131,7 @@ def gradient_rows(
         saved = [leaf.grad for leaf in everything]
         try:
             return gradient_checks(
-                groups, {name: lambda loss=loss: measured(loss) for name, loss in losses.items()},
+                groups, {name: partial(measured, loss) for name, loss in losses.items()},
                 lambda: -_surrogate(program), BY_HAND, repeats, seed, eps,
             )  # fmt: skip
         finally:
@@ -174,11 +175,11 @@ def _plates(site: Site) -> set[tuple[str, int]]:
 
 def _per_element(
     program: Program, draw: Draw, name: str, value: Tensor, inside: list[str], dims: set[int]
-) -> Tensor:
+) -> Any:
     """The log-density of the sites inside the plates, at one value of the site, unscaled."""
     model = draw.model.copy()
-    site = model.nodes[name]
-    model.nodes[name] = {**site, "value": value.expand(site["value"].shape)}
+    site: Any = model.nodes[name]
+    model.nodes[name] = site | {"value": value.expand(site["value"].shape)}
     found = sites(program.run(None, replay=Draw(model, draw.guide)).model)
     total: Any = 0.0
     for inner in inside:
@@ -186,7 +187,7 @@ def _per_element(
         part = scale_and_mask(part, 1.0, found[inner]["mask"])
         others = [dim for dim in range(-part.dim(), 0) if dim not in dims]
         total = total + (part.sum(others, keepdim=True) if others else part)
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def _surrogate(program: Program) -> Tensor:

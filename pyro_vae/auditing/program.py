@@ -22,7 +22,7 @@ from pyro_vae.core.modes import seeded
 
 __all__ = ["Draw", "Program", "Site", "base_of", "is_fixed", "is_left_out", "log_prob", "sites"]
 
-Site = dict[str, Any]
+Site = Any  # a node of a trace
 # Their draw from one seed moves with the parameters as its gradient says; that of others, such as
 # Gamma's, has an implicit gradient.
 PATHWISE = {
@@ -119,9 +119,10 @@ class Program:
 
 def sites(trace: Trace, *, observed: bool | None = None) -> dict[str, Site]:
     """The sample statements of a trace, without subsamples and deterministic values."""
+    nodes: dict[str, Any] = dict(trace.nodes)
     return {
         name: site
-        for name, site in trace.nodes.items()
+        for name, site in nodes.items()
         if site["type"] == "sample"
         and type(site["fn"]).__name__ != "_Subsample"
         and not site["infer"].get("_deterministic")
@@ -144,7 +145,7 @@ def base_of(d: Distribution) -> Distribution:
 
 def is_left_out(site: Site) -> bool:
     """Whether a latent site of the model is summed over by enumeration, not drawn by the guide."""
-    return not site["is_observed"] and site["infer"].get("enumerate") == "parallel"
+    return not site["is_observed"] and bool(site["infer"].get("enumerate") == "parallel")
 
 
 def is_fixed(site: Site) -> bool:

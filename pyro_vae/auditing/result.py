@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -47,7 +47,7 @@ class Audit(ShownAsTable):
     draws: dict[str, torch.Tensor]
     title = "Audit"
     unit = "nats"
-    omitted = ("draws",)
+    omitted: ClassVar[tuple[str, ...]] = ("draws",)
     derived = ("passed", "verdict")
 
     @property

@@ -200,7 +200,7 @@ def _factors(each: list[tuple[str, str, Site]]) -> Iterator[str]:
 def _point_masses(shared: list[tuple[str, Site, Site]], other: Draw) -> Iterator[str]:
     for name, p, q in shared:
         support = _support(p)
-        fixed = torch.equal(q["value"], other.guide.nodes[name]["value"])
+        fixed = torch.equal(q["value"], sites(other.guide)[name]["value"])
         if _is_delta(q) and fixed and not getattr(support, "is_discrete", False):
             yield f"{name} has one value in the guide, and a density in the model"
 

@@ -190,7 +190,8 @@ def _finish(
     drawn = pictures_of(result, data)
     if audited is not None:
         folder.write_json("audit.json", audited.to_dict())
-        drawn["audit"] = audited.figure()
+        if audited.draws:
+            drawn["audit"] = audited.figure()
     pictures = {
         name: folder.write_picture(f"pictures/{name}.png", figure)
         for name, figure in drawn.items()
