@@ -93,8 +93,9 @@ def audit(
                 draws.update(terms)
                 return rows
 
-            checks += _guarded("elbo", values)
-            if gradients:
+            if found:
+                checks += _guarded("elbo", values)
+            if found and gradients:
                 checks += _guarded("gradient", lambda: gradient_rows(
                     program, found, gradients, seed, 10 * eps))  # fmt: skip
     critical = critical_z(false_alarm, sum(check.tests for check in checks))

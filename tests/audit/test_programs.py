@@ -82,6 +82,19 @@ def test_false_alarms_of_the_whole_audit_come_at_the_stated_rate():
     assert failed <= 4 + 4.42 * math.sqrt(40 * 0.1 * 0.9)
 
 
+def test_two_sites_that_the_guide_leaves_out_are_not_compared():
+    def chain(x):
+        k = 0
+        for t in pyro.markov(range(len(x))):
+            k = pyro.sample(f"k{t}", dist.Categorical(torch.eye(2)[k] * 0.5 + 0.25),
+                            infer={"enumerate": "parallel"})  # fmt: skip
+            pyro.sample(f"x{t}", dist.Normal(1.0 * k, 1.0), obs=x[t])
+
+    found = audit(chain, lambda x: None, torch.zeros(3), **QUICK)
+    assert found.passed, found.verdict
+    assert "k0, k1, k2 are left out" in str(found)
+
+
 # draws -------------------------------------------------------------------------------------------
 
 ROWS = [

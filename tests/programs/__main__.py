@@ -53,7 +53,7 @@ def by_program() -> Table:
         found = audited(make)
         table.add(make.__name__.replace("_", " "), "passes" if found.passed else "FAILS",
                   len(found.checks), sum(check.tests for check in found.checks),
-                  round(time.perf_counter() - start, 1))  # fmt: skip
+                  round(time.perf_counter() - start))  # fmt: skip
     return table
 
 
