@@ -47,7 +47,7 @@ def by_mistake() -> Table:
 
 def by_program() -> Table:
     """Each program without a mistake: its verdict, its rows, and the time that it took."""
-    table = Table("Programs", ["program", "verdict", "rows", "tests", "seconds"])
+    table = Table("Programs without a mistake", ["program", "verdict", "rows", "tests", "seconds"])
     for make in CASES:
         start = time.perf_counter()
         found = audited(make)
