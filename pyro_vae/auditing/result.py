@@ -105,14 +105,18 @@ class Audit(ShownAsTable):
     def _of_what(self) -> str:
         return ""
 
+    def _exact(self, term: str) -> torch.Tensor | None:
+        """The exact mean of a term, where it is known."""
+        return None
+
     def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
         """Root mean square error of each sampled term against the number of particles.
 
         Returns:
-            For each term: numbers of particles, errors in nats, and the fitted slope on log-log
-            axes, which is -1/2 for an unbiased estimate.
+            For each term: numbers of particles, errors in nats (per datum for a VAE), and the
+            fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
         """
-        curves = {term: _error_curve(values, None) for term, values in self.draws.items()}
+        curves = {term: _error_curve(v, self._exact(term)) for term, v in self.draws.items()}
         return {term: curve for term, curve in curves.items() if curve is not None}
 
     def figure(self) -> Figure:
@@ -178,19 +182,9 @@ class ELBOAudit(Audit):
                           f"{check.z:+.2f}", _verdict(abs(check.z) <= self.critical))  # fmt: skip
         return table
 
-    def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
-        """Root mean square error of each sampled term against the number of particles.
-
-        Returns:
-            For each term: numbers of particles, errors in nats per datum of the batch mean, and
-            the fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
-        """
-        exact = self.estimates["closed"].terms if self.estimates else {}
-        curves = {
-            term: _error_curve(values, exact[term].mean() if term in exact else None)
-            for term, values in self.draws.items()
-        }
-        return {term: curve for term, curve in curves.items() if curve is not None}
+    def _exact(self, term: str) -> torch.Tensor | None:
+        exact = self.estimates["closed"].terms.get(term)
+        return None if exact is None else exact.mean()
 
 
 def _statement(check: Check) -> list[str | Cell]:

@@ -37,7 +37,7 @@ def structure_checks(program: Program, seed: int, data_size: int | None) -> list
                 "Every latent site of the model needs one site of that name in the guide, and "
                 "the data are observed in the model alone."),
         finding("supports", "each draw of the guide, and each datum, is in the model's support",
-                [*_supports(draw, shared)],
+                [*_supports(draw, shared), *_outside(draw, other)],
                 "Give the guide a distribution over the prior's support, and the data a "
                 "likelihood that can have made them; otherwise the ELBO is not finite."),
         finding("event dimensions", "each site has one event shape in both", [*_events(shared)],
@@ -90,14 +90,19 @@ def _supports(draw: Draw, shared: list[tuple[str, Site, Site]]) -> Iterator[str]
         ours, theirs = _open(support_name(known)), _open(support_name(drawn))
         if ours != theirs:
             yield f"{name} is {theirs} in the guide and {ours} in the model"
-    for name, site in sites(draw.model).items():
+
+
+def _outside(*draws: Draw) -> Iterator[str]:
+    seen: set[str] = set()
+    for name, site in ((n, s) for draw in draws for n, s in sites(draw.model).items()):
         support = _support(site)
-        if support is None or _is_factor(site) or is_left_out(site):
+        if support is None or _is_factor(site) or is_left_out(site) or name in seen:
             continue
         inside = support.check(site["value"])
         if site["mask"] is not None:
             inside = inside | ~torch.as_tensor(site["mask"])
         if not inside.all():
+            seen.add(name)
             share = (~inside).double().mean().item()
             yield f"{share:.0%} of the values of {name} are outside {support_name(support)}"
 
@@ -186,7 +191,7 @@ def _mask(site: Site) -> Tensor:
     masks = [torch.as_tensor(mask) for mask in (site["mask"], own) if mask is not None]
     counted = torch.tensor(True)
     for mask in masks:
-        counted = counted & mask
+        counted = counted & mask.cpu()
     return counted.expand(np.broadcast_shapes(counted.shape, site["fn"].batch_shape))
 
 
