@@ -1,6 +1,8 @@
 # The public names, each listed once: mypy and editors read them here, __init__.py at run time.
-from pyro_vae.audit.audit import audit_elbo as audit_elbo
-from pyro_vae.audit.result import ELBOAudit as ELBOAudit
+from pyro_vae.auditing.audit import audit_elbo as audit_elbo
+from pyro_vae.auditing.programs import audit as audit
+from pyro_vae.auditing.result import Audit as Audit
+from pyro_vae.auditing.result import ELBOAudit as ELBOAudit
 from pyro_vae.compiled import CompiledSVI as CompiledSVI
 from pyro_vae.core.errors import PyroVAEError as PyroVAEError
 from pyro_vae.core.likelihood import Likelihood as Likelihood

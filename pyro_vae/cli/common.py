@@ -80,15 +80,19 @@ def assignments(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def import_components(names: Sequence[str] | None) -> None:
+def import_components(names: Sequence[str] | None, what: str = "--import") -> None:
     """Import the files and modules that define a user's own components.
+
+    Args:
+        names: The files and modules.
+        what: What they are called in an error.
 
     Raises:
         DeclarationError: if a file or module cannot be imported.
     """
     for name in names or ():
         if name.endswith(".py") and not Path(name).is_file():
-            raise DeclarationError(f"{name}: there is no such file", "--import")
+            raise DeclarationError(f"{name}: there is no such file", what)
         try:
             _import(name)
         except DeclarationError:
@@ -97,7 +101,7 @@ def import_components(names: Sequence[str] | None) -> None:
             raise DeclarationError(
                 f"{name}: expected an importable file or module, got {type(error).__name__}: "
                 f"{error}",
-                "--import",
+                what,
             ) from None
 
 

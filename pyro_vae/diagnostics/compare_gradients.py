@@ -12,8 +12,8 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from pyro_vae.audit.checks import critical_z, z_score
-from pyro_vae.audit.gradients import (
+from pyro_vae.auditing.checks import critical_z, z_score
+from pyro_vae.auditing.gradients import (
     Loss,
     by_pyro,
     directions_of,

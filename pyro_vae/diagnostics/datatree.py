@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.auditing.result import ELBOAudit
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.data.identity import Identity, digest

@@ -17,8 +17,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from pyro_vae.audit.audit import audit_elbo
-from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.auditing.audit import audit_elbo
+from pyro_vae.auditing.result import ELBOAudit
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError, RunFolderError
 from pyro_vae.core.modes import alone
@@ -231,7 +231,8 @@ def _finish(
     drawn = pictures_of(result, data)
     if audited is not None:
         folder.write_json("audit.json", audited.to_dict())
-        drawn["audit"] = audited.figure()
+        if audited.draws:
+            drawn["audit"] = audited.figure()
     pictures = {
         name: folder.write_picture(f"pictures/{name}.png", figure)
         for name, figure in drawn.items()

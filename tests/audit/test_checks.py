@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pyro_vae.audit.checks import compare, critical_z, numerical, statistical, z_score
+from pyro_vae.auditing.checks import compare, critical_z, numerical, statistical, z_score
 
 
 def draws(particles, data, mean=0.0, seed=0):

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from pyro_vae import distributions as own
-from pyro_vae.audit.densities import log_density_by_hand
+from pyro_vae.auditing.densities import log_density_by_hand
 
 A, B = 0.7, 1.3
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Laplace, StudentT, TransformedDistribution
 
-from pyro_vae.audit.densities import log_density_by_hand
+from pyro_vae.auditing.densities import log_density_by_hand
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from tests.components.common import distribution, parameters_of

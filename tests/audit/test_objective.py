@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pyro_vae import audit_elbo
-from pyro_vae.audit.objective import importance_bound
+from pyro_vae.auditing.objective import importance_bound
 from pyro_vae.objectives import beta_elbo, importance_elbo
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
 from pyro_vae.objectives.elbo import ELBO

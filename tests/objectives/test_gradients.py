@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_vae.audit.checks import critical_z
+from pyro_vae.auditing.checks import critical_z
 from pyro_vae.objectives import beta_elbo, importance_elbo
 from pyro_vae.objectives.elbo import ELBO
 from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO

@@ -12,7 +12,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_vae.audit.densities import log_density
+from pyro_vae.auditing.densities import log_density
 from pyro_vae.evidence.exact import LinearGaussian
 from pyro_vae.objectives.kl import kl_by_hand
 from pyro_vae.objectives.structure import describe

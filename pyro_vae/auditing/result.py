@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from pyro_vae.audit.checks import Check
-from pyro_vae.audit.estimates import TermEstimates
+from pyro_vae.auditing.checks import Check
+from pyro_vae.auditing.estimates import TermEstimates
 from pyro_vae.report.estimate import ROUNDING
 from pyro_vae.report.numbers import nats
 from pyro_vae.report.shown import ShownAsTable
@@ -18,35 +18,36 @@ from pyro_vae.report.table import Cell, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ELBOAudit"]
+__all__ = ["Audit", "ELBOAudit"]
 
 COLUMNS = ["quantity", "method", "value", "difference ± s.e.", "z", "worst z", "verdict"]
 VALUES = ("log_likelihood", "kl", "elbo")
 
 
 @dataclass(repr=False)
-class ELBOAudit(ShownAsTable):
-    """The audit of an ELBO; displays itself in a terminal and in Jupyter.
+class Audit(ShownAsTable):
+    """The audit of a Pyro program; displays itself in a terminal and in Jupyter.
 
     Args:
         checks: Its rows.
-        estimates: The terms by each method, ``closed``, ``hand``, ``trace`` and ``mean_field``,
-            particle by particle and datum by datum, in nats.
-        particles: Draws for each datum and method.
-        false_alarm: Probability that a correct model fails, over all rows and data together.
-        critical: The largest absolute z-score that passes.
+        particles: Draws for each method.
+        false_alarm: Probability that a correct program fails, over all rows together.
+        critical: The largest |z| that passes.
         seed: Seed of every draw.
         dtype: Precision in which it was computed.
+        draws: Values of the ELBO and of its terms, one for each particle, ``(P,)``, in nats.
     """
 
     checks: list[Check]
-    estimates: dict[str, TermEstimates]
     particles: int
     false_alarm: float
     critical: float
     seed: int
     dtype: str
-    omitted = ("estimates",)
+    draws: dict[str, torch.Tensor]
+    title = "Audit"
+    unit = "nats"
+    omitted: ClassVar[tuple[str, ...]] = ("draws",)
     derived = ("passed", "verdict")
 
     @property
@@ -64,14 +65,88 @@ class ELBOAudit(ShownAsTable):
         """Whether the ELBO can be trusted, and why, in one sentence."""
         tests = sum(check.tests for check in self.checks)
         exact = sum(check.is_exact for check in self.checks)
+        found = sum(check.problems is not None for check in self.checks)
         basis = (
             f"{len(self.checks)} rows: {tests} tests at |z| <= {self.critical:.2f}, false alarm "
             f"{self.false_alarm:g} for all together; {exact} equalities within rounding"
+            + (f"; {found} statements about the program" if found else "")
         )
         if self.passed:
             return f"PASSED: every method gives the same ELBO ({basis})."
-        names = "; ".join(dict.fromkeys(f"{c.quantity} by {c.method}" for c in self.failures))
-        return f"FAILED in {len(self.failures)} of {basis}. Disagreeing: {names}."
+        names = "; ".join(
+            dict.fromkeys(
+                f"{c.quantity} by {c.method}"
+                if c.problems is None
+                else f"{c.quantity}: {c.method}"
+                for c in self.failures
+            )
+        )
+        advice = " ".join(dict.fromkeys(c.advice for c in self.failures if c.advice))
+        return f"FAILED in {len(self.failures)} of {basis}. Disagreeing: {names}. {advice}".strip()
+
+    def table(self) -> Table:
+        """Every row, in nats."""
+        caption = (
+            f"Nats{self._of_what()}, {self.particles} particles each, {self.dtype}, "
+            f"seed {self.seed}. {self.verdict}"
+        )
+        table = Table(self.title, COLUMNS, caption=caption)
+        shown: set[str] = set()
+        for check in self.checks:
+            if check.problems is not None:
+                table.add(*_statement(check))
+                continue
+            if check.quantity not in shown:
+                shown.add(check.quantity)
+                table.add(*_reference(check))
+            table.add(*_cells(check))
+        return table
+
+    def _of_what(self) -> str:
+        return ""
+
+    def _exact(self, term: str) -> torch.Tensor | None:
+        """The exact mean of a term, where it is known."""
+        return None
+
+    def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
+        """Root mean square error of each sampled term against the number of particles.
+
+        Returns:
+            For each term: numbers of particles, errors in nats (per datum for a VAE), and the
+            fitted slope on log-log axes, which is -1/2 for an unbiased estimate.
+        """
+        curves = {term: _error_curve(v, self._exact(term)) for term, v in self.draws.items()}
+        return {term: curve for term, curve in curves.items() if curve is not None}
+
+    def figure(self) -> Figure:
+        """The Monte Carlo error against the number of particles."""
+        from pyro_vae.plots import monte_carlo_error
+
+        return monte_carlo_error(self.monte_carlo_error(), unit=self.unit)
+
+
+@dataclass(repr=False)
+class ELBOAudit(Audit):
+    """The audit of a VAE's ELBO; displays itself in a terminal and in Jupyter.
+
+    Args:
+        checks: Its rows.
+        particles: Draws for each datum and method.
+        false_alarm: Probability that a correct model fails, over all rows and data together.
+        critical: The largest |z| that passes.
+        seed: Seed of every draw.
+        dtype: Precision in which it was computed.
+        draws: Values of the ELBO and of its terms, the batch's means, ``(P,)``, in nats per datum.
+        estimates: The terms by each method, ``closed``, ``hand``, ``trace`` and ``mean_field``,
+            particle by particle and datum by datum, in nats; empty where the program itself is at
+            fault, so that no term could be compared.
+    """
+
+    estimates: dict[str, TermEstimates]
+    title = "ELBO audit"
+    unit = "nats per datum"
+    omitted = ("draws", "estimates")
 
     def per_datum(self, term: str = "elbo") -> dict[str, torch.Tensor]:
         """Each method's value of a term for each datum, ``(N,)``, in nats.
@@ -85,21 +160,10 @@ class ELBOAudit(ShownAsTable):
             if term in estimate.terms
         }
 
-    def table(self) -> Table:
-        """Every row, in nats per datum."""
-        data = self.estimates["trace"].terms["elbo"].shape[1]
-        caption = (
-            f"Nats per datum over {data} data, {self.particles} particles each, {self.dtype}, "
-            f"seed {self.seed}. {self.verdict}"
-        )
-        table = Table("ELBO audit", COLUMNS, caption=caption)
-        shown: set[str] = set()
-        for check in self.checks:
-            if check.quantity not in shown:
-                shown.add(check.quantity)
-                table.add(*_reference(check))
-            table.add(*_cells(check))
-        return table
+    def _of_what(self) -> str:
+        if not self.estimates:
+            return ""
+        return f" per datum over {self.estimates['trace'].terms['elbo'].shape[1]} data"
 
     def per_datum_table(self, term: str = "elbo") -> Table:
         """Each datum by each method: value, difference with its standard error, z and verdict.
@@ -118,26 +182,17 @@ class ELBOAudit(ShownAsTable):
                           f"{check.z:+.2f}", _verdict(abs(check.z) <= self.critical))  # fmt: skip
         return table
 
-    def monte_carlo_error(self) -> dict[str, tuple[list[int], list[float], float]]:
-        """Root mean square error of each sampled term against the number of particles.
+    def _exact(self, term: str) -> torch.Tensor | None:
+        exact = self.estimates["closed"].terms.get(term)
+        return None if exact is None else exact.mean()
 
-        Returns:
-            Numbers of particles, errors in nats per datum of the batch mean, and the fitted slope
-            on log-log axes, which is -1/2 for an unbiased estimate; by term.
-        """
-        curves: dict[str, tuple[list[int], list[float], float]] = {}
-        for term, values in self.estimates["trace"].terms.items():
-            exact = self.estimates["closed"].terms.get(term)
-            curve = _error_curve(values.mean(1), None if exact is None else exact.mean())
-            if curve is not None:
-                curves[term] = curve
-        return curves
 
-    def figure(self) -> Figure:
-        """The Monte Carlo error against the number of particles."""
-        from pyro_vae.plots import monte_carlo_error
-
-        return monte_carlo_error(self.monte_carlo_error())
+def _statement(check: Check) -> list[str | Cell]:
+    """The row of a statement about the program."""
+    verdict = Cell("holds", "good") if check.passed else Cell("FAILS", "bad")
+    if check.note:
+        verdict = Cell(check.note, "muted")
+    return [Cell(check.quantity, "strong"), check.method, "", "", "", "", verdict]
 
 
 def _reference(check: Check) -> list[str | Cell]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,7 +12,16 @@ from torch import Tensor
 
 from pyro_vae.report.estimate import Estimate
 
-__all__ = ["Check", "compare", "critical_z", "numerical", "paired", "statistical"]
+__all__ = [
+    "Check",
+    "compare",
+    "critical_z",
+    "finding",
+    "not_compared",
+    "numerical",
+    "paired",
+    "statistical",
+]
 
 
 @dataclass
@@ -32,6 +42,8 @@ class Check:
         tolerance: The largest ``relative`` that passes.
         note: A remark for the table.
         per_datum: The check of each datum, where data are compared.
+        problems: What was found, for a statement about the program; None for a comparison.
+        advice: What to do if the row fails.
         passed: The verdict, set by :meth:`judge`.
     """
 
@@ -48,6 +60,8 @@ class Check:
     tolerance: float = 0.0
     note: str = ""
     per_datum: list[Check] = field(default_factory=list)
+    problems: list[str] | None = None
+    advice: str = ""
     passed: bool = True
 
     @property
@@ -57,10 +71,24 @@ class Check:
 
     def judge(self, critical: float) -> None:
         """Set the verdict; ``critical`` is the largest |z| that passes."""
-        if self.relative is not None:
+        if self.problems is not None:
+            self.passed = not self.problems
+        elif self.relative is not None:
             self.passed = self.relative <= self.tolerance
         else:
             self.passed = max(abs(self.z), abs(self.worst_z)) <= critical
+
+
+def finding(quantity: str, claim: str, problems: Sequence[str], advice: str = "") -> Check:
+    """A statement about the program: it fails with its problems, and passes without any."""
+    text = "; ".join(problems) or claim
+    return Check(quantity, text, math.nan, claim, Estimate(math.nan), problems=list(problems),
+                 advice=advice)  # fmt: skip
+
+
+def not_compared(quantity: str, reason: str) -> Check:
+    """A row that says why there is no comparison; it passes."""
+    return replace(finding(quantity, reason, []), note="not compared")
 
 
 def critical_z(false_alarm: float, tests: int) -> float:

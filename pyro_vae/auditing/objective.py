@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_vae.audit.checks import Check, paired
-from pyro_vae.audit.densities import log_density
+from pyro_vae.auditing.checks import Check, paired
+from pyro_vae.auditing.densities import log_density
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
 from pyro_vae.objectives.importance_elbo import TraceImportance_ELBO
 from pyro_vae.objectives.kl import KL, kl_exact, kl_method

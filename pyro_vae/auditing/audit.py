@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 from torch.distributions import TransformedDistribution
 
-from pyro_vae.audit.checks import Check, compare, critical_z, numerical
-from pyro_vae.audit.estimates import TermEstimates, estimate_terms
-from pyro_vae.audit.gradients import by_pyro, elbo_by_hand, gradient_checks
-from pyro_vae.audit.objective import objective_by_hand, value_check
-from pyro_vae.audit.result import ELBOAudit
+from pyro_vae.auditing.checks import Check, compare, critical_z, numerical
+from pyro_vae.auditing.draws import draw_checks
+from pyro_vae.auditing.estimates import TermEstimates, estimate_terms
+from pyro_vae.auditing.gradients import by_pyro, elbo_by_hand, gradient_checks, groups_of
+from pyro_vae.auditing.objective import objective_by_hand, value_check
+from pyro_vae.auditing.program import Program
+from pyro_vae.auditing.programs import program_checks
+from pyro_vae.auditing.result import ELBOAudit
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import isolated_copy, multiplying
 from pyro_vae.evidence.exact import LinearGaussian, linear_gaussian
@@ -42,8 +45,10 @@ def audit_elbo(
     The methods are the closed form written by hand, draws and densities by hand, the particles of
     Pyro's ``Trace_ELBO``, and Pyro's ``TraceMeanField_ELBO``. Where the evidence is known exactly
     (a linear decoder and a Gaussian likelihood) the audit also checks
-    ``log p(x) = ELBO + KL(q(z|x) || p(z|x))``. It runs on a copy of the model, in evaluation
-    mode, with Pyro's validation on; the model and the random generators are left as they were.
+    ``log p(x) = ELBO + KL(q(z|x) || p(z|x))``. The rows about the program are those of
+    :func:`audit`: what it declares, and whether draws follow their density. It runs on a copy of
+    the model, in evaluation mode, with Pyro's validation on; the model and the random generators
+    are left as they were.
 
     Args:
         vae: The model.
@@ -78,20 +83,53 @@ def audit_elbo(
         raise DataError("x: expected at least one datum, got none")
     eps = TOLERANCE.get(dtype, 1e-2)
     with isolated_copy(vae, dtype, seed) as model:
-        linear = linear_gaussian(model)
-        estimates = estimate_terms(model, x, particles, linear)
-        checks = _term_checks(estimates, eps)
-        if loss is not None:
-            checks += _objective_checks(model, x, loss, particles, gradients, seed, eps)
-        checks += _density_checks(model, x, estimates["trace"], eps)
-        if linear is not None:
-            checks += _evidence_checks(model, x, linear, eps)
-        if gradients:
-            checks += _gradient_checks(model, x, gradients, seed, eps)
+        program = _program_checks(model, x, particles, seed, eps)
+        try:
+            checks, estimates = _vae_checks(model, x, loss, particles, gradients, seed, eps)
+        except Exception:
+            if not any(check.problems for check in program):
+                raise
+            checks, estimates = [], {}  # such a program cannot be compared term by term
+        checks += program
     critical = critical_z(false_alarm, sum(check.tests for check in checks))
     for check in checks:
         check.judge(critical)
-    return ELBOAudit(checks, estimates, particles, false_alarm, critical, seed, str(dtype))
+    terms = estimates["trace"].terms if estimates else {}
+    draws = {term: values.mean(1) for term, values in terms.items()}
+    return ELBOAudit(checks, particles, false_alarm, critical, seed, str(dtype), draws, estimates)
+
+
+def _program_checks(vae: VAE, x: Tensor, particles: int, seed: int, eps: float) -> list[Check]:
+    """What holds for any Pyro program: its statements, and its draws against their densities."""
+    program = Program(vae.model, vae.guide, (x,), {})
+    with program.isolated(seed):
+        checks = program_checks(program, seed)
+        if not any(check.problems for check in checks):
+            checks += draw_checks(program.run(seed), max(600, particles), eps)
+    return checks
+
+
+def _vae_checks(
+    vae: VAE,
+    x: Tensor,
+    loss: pyro.infer.ELBO | None,
+    particles: int,
+    gradients: int,
+    seed: int,
+    eps: float,
+) -> tuple[list[Check], dict[str, TermEstimates]]:
+    """What a VAE lets us know: each term by each method, datum by datum, and the evidence."""
+    linear = linear_gaussian(vae)
+    estimates = estimate_terms(vae, x, particles, linear)
+    checks = _term_checks(estimates, eps)
+    if loss is not None:
+        checks += _objective_checks(vae, x, loss, particles, gradients, seed, eps)
+    checks += _density_checks(vae, x, estimates["trace"], eps)
+    if linear is not None:
+        checks += _evidence_checks(vae, x, linear, eps)
+    if gradients:
+        checks += _gradient_checks(vae, x, gradients, seed, eps)
+    return checks, estimates
 
 
 def _term_checks(estimates: dict[str, TermEstimates], eps: float) -> list[Check]:
@@ -145,8 +183,8 @@ def _objective_checks(
         losses = {f"the training's {type(loss).__name__}": by_pyro(vae, x, loss)}
         with torch.enable_grad():
             checks += gradient_checks(
-                vae, losses, lambda: -by_hand[-1]() / len(x), "by hand, the same seeds", gradients,
-                seed, eps, bound=loss.name,
+                groups_of(vae), losses, lambda: -by_hand[-1]() / len(x),
+                "by hand, the same seeds", gradients, seed, eps, bound=loss.name,
             )  # fmt: skip
     return checks
 
@@ -190,4 +228,4 @@ def _gradient_checks(vae: VAE, x: Tensor, repeats: int, seed: int, eps: float) -
             cls.__name__: by_pyro(vae, x, cls())
             for cls in (pyro.infer.Trace_ELBO, pyro.infer.TraceMeanField_ELBO)
         }
-        return gradient_checks(vae, losses, by_hand, method, repeats, seed, eps)
+        return gradient_checks(groups_of(vae), losses, by_hand, method, repeats, seed, eps)

@@ -141,7 +141,7 @@ def mixture(d: torch_dist.MixtureSameFamily | NormalMixture, z: Tensor) -> Tenso
         logits, components = d.logits, Independent(Normal(d.loc, d.scale), 1)
     else:
         logits, components = d.mixture_distribution.logits, d.component_distribution
-    each = log_density_by_hand(components, z.unsqueeze(-2))
+    each = log_density_by_hand(components, z.unsqueeze(-1 - len(d.event_shape)))
     if each is None:
         return None
     return torch.logsumexp(logits + each, -1) - torch.logsumexp(logits, -1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.audit.checks import Check, paired
+from pyro_vae.auditing.checks import Check, paired
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.objectives.kl import kl_exact
 from pyro_vae.objectives.terms import elbo_terms
@@ -26,10 +27,11 @@ __all__ = [
 GROUPS = ("prior", "likelihood", "decoder", "posterior", "encoder")
 RANDOM_DIRECTIONS = 3
 Loss = Callable[[], Tensor]
+Groups = Mapping[str, Sequence[Tensor]]
 
 
 def gradient_checks(
-    vae: VAE,
+    groups: Groups,
     losses: dict[str, Loss],
     by_hand: Loss,
     reference: str,
@@ -45,7 +47,7 @@ def gradient_checks(
     pair is drawn from one seed, so that their common noise cancels.
 
     Args:
-        vae: The model.
+        groups: Parameters by the name of their group.
         losses: Losses in nats per datum, by the name of their method.
         by_hand: The hand-written loss, in nats per datum.
         reference: Its name.
@@ -54,7 +56,6 @@ def gradient_checks(
         eps: Relative rounding error below which two gradients are equal.
         bound: What the losses maximize, for the table, if it is not the ELBO.
     """
-    groups = groups_of(vae)
     directions = directions_of(by_hand, groups, seed, 1 if "closed" in reference else 8)
     seeds = range(seed + 1000, seed + 1000 + repeats)
     expected = _projections(by_hand, groups, directions, seeds)
@@ -97,7 +98,7 @@ def by_pyro(vae: VAE, x: Tensor, loss: Any) -> Loss:
     return lambda: loss.differentiable_loss(vae.model, vae.guide, x) / len(x)
 
 
-def gradient_of(loss: Loss, groups: dict[str, list[nn.Parameter]]) -> dict[str, Tensor]:
+def gradient_of(loss: Loss, groups: Groups) -> dict[str, Tensor]:
     """One gradient of a loss, flat, for each group."""
     parameters = [parameter for group in groups.values() for parameter in group]
     parts = torch.autograd.grad(loss(), parameters, allow_unused=True, materialize_grads=True)
@@ -105,11 +106,9 @@ def gradient_of(loss: Loss, groups: dict[str, list[nn.Parameter]]) -> dict[str, 
     return {name: torch.cat([next(flat) for _ in group]) for name, group in groups.items()}
 
 
-def directions_of(
-    loss: Loss, groups: dict[str, list[nn.Parameter]], seed: int, draws: int
-) -> dict[str, Tensor]:
+def directions_of(loss: Loss, groups: Groups, seed: int, draws: int) -> dict[str, Tensor]:
     """Unit vectors to compare along, ``(1 + RANDOM_DIRECTIONS, D)`` for each group."""
-    torch.manual_seed(seed)
+    pyro.set_rng_seed(seed)
     gradients = [gradient_of(loss, groups) for _ in range(draws)]
     directions: dict[str, Tensor] = {}
     for name in groups:
@@ -121,14 +120,14 @@ def directions_of(
 
 def _projections(
     loss: Loss,
-    groups: dict[str, list[nn.Parameter]],
+    groups: Groups,
     directions: dict[str, Tensor],
     seeds: range,
 ) -> dict[str, Tensor]:
     """Each gradient along each direction, and its squared norm: ``(R, 2 + RANDOM_DIRECTIONS)``."""
     rows: dict[str, list[Tensor]] = {name: [] for name in groups}
     for seed in seeds:
-        torch.manual_seed(seed)
+        pyro.set_rng_seed(seed)
         for name, gradient in gradient_of(loss, groups).items():
             along = directions[name] @ gradient
             rows[name].append(torch.cat([along, gradient.square().sum().unsqueeze(0)]))

@@ -1,0 +1,1 @@
+"""Small Pyro programs of the usual kinds, and the mistakes that are planted in them."""
