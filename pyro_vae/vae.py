@@ -16,6 +16,7 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import alone, device_of, evaluating
 from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -30,7 +31,7 @@ from pyro_vae.report.table import Table
 __all__ = ["VAE"]
 
 
-class VAE(UniqueModule):
+class VAE(UniqueModule, NotAnEstimator):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
 
-__all__ = ["Standardization", "Standardize", "transformed"]
+__all__ = ["Standardization", "Standardize", "log_scale", "transformed"]
 
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
@@ -78,3 +78,13 @@ def transformed(x: AnyArray, how: Standardization | None) -> Tensor:
         DataError: if they are unfit, or of another shape.
     """
     return fits_float32(as_event_rows(x), "x") if how is None else how.transform(x)
+
+
+def log_scale(how: Standardization | None) -> float:
+    """What a log-density of z-scores loses for data in their own units, in nats.
+
+    Example:
+        >>> round(log_scale(Standardization(torch.zeros(2), torch.tensor([1.0, 2.0]))), 4)
+        0.6931
+    """
+    return 0.0 if how is None else how.scale.double().log().sum().item()

@@ -11,7 +11,7 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.data.checks import first_where, locate
 from pyro_vae.data.dataset import DataSet, Split
 
-__all__ = ["check_support"]
+__all__ = ["check_support", "check_values"]
 
 WORDS = {
     constraints.boolean: "0 or 1",
@@ -58,6 +58,20 @@ def check_support(likelihood: Likelihood, data: DataSet) -> None:
             f"{data.identity}:\n"
             + "\n".join(f"  {line}" for line in found)
             + f"\n{likelihood.remedies}"
+        )
+
+
+def check_values(likelihood: Likelihood, x: Tensor) -> None:
+    """Refuse new data, ``(N, *event_shape)``, that the likelihood gives no density to.
+
+    Raises:
+        IncompatibleComponents: saying how many values are outside, and where the first one is.
+    """
+    support = likelihood.support
+    if not constraints.is_dependent(support) and (text := _outside(support, "x", Split(x))):
+        raise IncompatibleComponents(
+            f"{likelihood.kind}: expected data of {_words(support)}, got others:\n  {text}\n"
+            f"{likelihood.remedies}"
         )
 
 
