@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from pyro_vae.cli import audit, compare, evaluate, generate, listing, reproduce, train
+from pyro_vae.cli import audit, compare, evaluate, generate, listing, new_data, reproduce, train
 from pyro_vae.core.messages import printable
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
+app.command("encode")(new_data.encode)
+app.command("score")(new_data.score)
 app.command("list")(listing.list_components)
 app.command("schema")(listing.schema)
 
