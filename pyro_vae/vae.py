@@ -129,14 +129,15 @@ class VAE(UniqueModule, NotAnEstimator):
         ``fit`` calls it before its first step; in a loop of your own, call it before you create
         the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
         likelihoods with ``offset: data_mean`` or in units of the data's own, by which the encoder
-        divides, unless it is a plain ``nn.Module``.
+        divides, unless it is a plain ``nn.Module``; and an encoder with ``input: standardize``.
         """
         x = self._data(x)
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.encoder, Network) and isinstance(self.likelihood, OwnUnits):
-            self.encoder.input_unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        elif isinstance(self.encoder, Network):
+            own = isinstance(self.likelihood, OwnUnits)
+            self.encoder.initialize(x, getattr(self.likelihood, "unit", 1.0) if own else 1.0)
         self.prior.initialize(x)
 
     @alone()

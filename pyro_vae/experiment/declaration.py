@@ -132,9 +132,10 @@ class Experiment:
                 f"model.event_shape: must be the shape of the data, {list(data.event_shape)}, "
                 f"got {list(self.event_shape or ())}; leave it out to take the data's"
             )
-        source, columns = self.data, list(data.columns)
-        if columns and "columns" in source.arguments:
-            source = replace(source, arguments=source.arguments | {"columns": columns})
+        source = self.data
+        if "columns" in source.arguments and data.columns:
+            names = {"columns": list(data.columns)}
+            source = replace(source, arguments=source.arguments | names)
         return replace(self, data=source, event_shape=data.event_shape)
 
     def build(self) -> VAE:

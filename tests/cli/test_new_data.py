@@ -22,8 +22,8 @@ def tables(command, tmp_path):
     )
     frame.assign(kind="x").to_csv(tmp_path / "old.csv", index=False)
     frame[["c", "a", "b"]].assign(note="new").to_csv(tmp_path / "new.csv", index=False)
-    done = command("train", "data.kind=csv", f"data.path={tmp_path / 'old.csv'}",
-                   "data.label=kind", "data.standardize=zscore", *NETS, "--out", tmp_path / "run")  # fmt: skip
+    declared = ["data.kind=csv", f"data.path={tmp_path / 'old.csv'}", "data.label=kind"]
+    done = command("train", *declared, "data.standardize=zscore", *NETS, "--out", tmp_path / "run")
     assert done[0] == 0, done[2]
     return tmp_path, frame
 
