@@ -46,7 +46,7 @@ def test_the_python_code_of_the_readme_runs_from_top_to_bottom(registries, capsy
     assert "ELBO" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["figures", "diagnostics"])
+@pytest.mark.parametrize("page", ["figures", "diagnostics", "scikit_learn"])
 def test_the_python_code_of_a_page_runs(page, registries):
     run_python((ROOT / "docs" / f"{page}.md").read_text())
 
