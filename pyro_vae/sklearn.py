@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-import pyro
 import safetensors.torch
 import torch
 from sklearn.base import (
@@ -26,7 +24,7 @@ from torch.distributions import constraints
 
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, isolated_copy, seeded
-from pyro_vae.core.parts import Declaration
+from pyro_vae.core.parts import FAMILIES, Declaration
 from pyro_vae.data.prepare import as_dataset
 from pyro_vae.data.standardization import log_scale
 from pyro_vae.data.support import check_values
@@ -45,6 +43,7 @@ from pyro_vae.vae import VAE
 __all__ = ["VAEEstimator"]
 
 Numbers = np.ndarray[Any, Any]
+CHECKS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 
 class VAEEstimator(
@@ -67,7 +66,7 @@ class VAEEstimator(
         encoder: Network from x to the posterior's parameters.
         event_shape: Shape of one datum for networks that need one, such as ``(1, 8, 8)`` for
             ``conv``; None for ``(features,)``.
-        standardize: Whether the model sees z-scores of what it is fitted to, or ``auto``: if its
+        standardize: Whether the model sees z-scores of what it is fitted to; None if its
             likelihood is for all real numbers. Results are in the data's own units.
         objective: What training maximizes, as ``fit`` takes it; so are the four that follow.
         epochs: Passes over the training data.
@@ -107,7 +106,7 @@ class VAEEstimator(
         posterior: Declaration = "diagonal_normal",
         encoder: Declaration = "mlp",
         event_shape: tuple[int, ...] | None = None,
-        standardize: bool | str = "auto",
+        standardize: bool | None = None,
         objective: str | Mapping[str, Any] | Objective = "elbo",
         epochs: int = 100,
         batch_size: int = 128,
@@ -143,59 +142,33 @@ class VAEEstimator(
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train a new model.
-
-        Args:
-            X: Data, ``(N, features)``, at least two.
-            y: Ignored.
+        """Train a new model on data ``(N, features)``, at least two; ``y`` is ignored.
 
         Raises:
             ValueError: if ``X`` is not such an array.
             PyroVAEError: if an argument, or the model for these data, is not valid.
         """
-        X = self._checked(X, reset=True, ensure_min_samples=2)
-        self._random = check_random_state(self.random_state)
-        vae = self._built(X)
-        self._train(vae, X, self.epochs, self._standardized(vae))
-        return self
+        return self._trained_on(X, self.epochs, new=True)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One more epoch, on these data; the first call builds the model.
+        """One more epoch, on these data; the first call builds the model, as :meth:`fit` does.
 
         The z-scores stay those of the first call's data. Adam's moments and the schedule start
         anew with each call.
-
-        Args:
-            X: Data, ``(N, features)``; at least two in the first call.
-            y: Ignored.
-
-        Raises:
-            ValueError: if ``X`` is not such an array.
-            PyroVAEError: as :meth:`fit` does.
         """
-        if not hasattr(self, "vae_"):
-            X = self._checked(X, reset=True, ensure_min_samples=2)
-            self._random = check_random_state(self.random_state)
-            vae = self._built(X)
-            how: Any = self._standardized(vae)
-        else:
-            X = self._checked(X)
-            vae, how = self.vae_, self.vae_.standardization or "none"
         with warnings.catch_warnings():
             for known in (AGAIN[:40], "Expected columns"):  # of a few data, which say little
                 warnings.filterwarnings("ignore", known)
-            self._train(vae, X, 1, how)
-        return self
+            return self._trained_on(X, 1, new=not hasattr(self, "vae_"))
 
     def transform(self, X: Any) -> Numbers:
-        """The posterior means ``(N, M)``, computed in float64.
+        """The posterior means ``(N, M)``, or :func:`~pyro_vae.embed`'s point estimates.
 
-        A posterior without a closed mean gives its point estimate (:func:`~pyro_vae.embed`).
+        They are computed in float64, so that a datum's code is the same in any batch.
         """
-        check_is_fitted(self)
         X = self._checked(X)
-        with self._precise() as vae:
-            return np.asarray(embed(vae, self._rows(X)), dtype=np.float64)
+        with isolated_copy(self.vae_, torch.float64, 0) as vae:
+            return np.asarray(embed(vae, _rows(X, vae)), dtype=np.float64)
 
     def inverse_transform(self, Z: Any) -> Numbers:
         """The means of p(x|z) for codes ``(N, M)``: data ``(N, features)`` in their own units."""
@@ -205,7 +178,7 @@ class VAEEstimator(
             raise ValueError(
                 f"Z: expected codes of {self.vae_.latent_dim} numbers, got {Z.shape[1]}"
             )
-        with self._precise() as vae:
+        with isolated_copy(self.vae_, torch.float64, 0) as vae:
             return _flat(vae.inverse(vae.decode(torch.as_tensor(Z, device=device_of(vae))).mean))
 
     def sample(self, n_samples: int = 1) -> Numbers:
@@ -213,7 +186,7 @@ class VAEEstimator(
         check_is_fitted(self)
         at_least(1, n_samples=n_samples)
         seed = _seed(check_random_state(self.random_state))
-        with self._precise(seed) as vae:
+        with isolated_copy(self.vae_, torch.float64, seed) as vae:
             return _flat(vae.generate(n_samples, sample=True))
 
     def score_samples(self, X: Any) -> Numbers:
@@ -224,13 +197,12 @@ class VAEEstimator(
         alone, so its score is the same in any batch; :func:`~pyro_vae.score_samples` draws for
         a whole batch at once, which is quicker.
         """
-        check_is_fitted(self)
-        at_least(2, nll=self.nll)
         X = self._checked(X)
+        at_least(2, nll=self.nll)
         scores = []
-        with self._precise() as vae, pyro.validation_enabled(False):
+        with isolated_copy(self.vae_, torch.float64, 0, validate=False) as vae:
             for start in range(0, X.shape[0], 1000):
-                x = vae.transform(self._rows(X[start : start + 1000]))
+                x = vae.transform(_rows(X[start : start + 1000], vae))
                 check_values(vae.likelihood, x)
                 for row, key in zip(x.split(1), keys_of(x).tolist(), strict=True):
                     torch.manual_seed(key)
@@ -276,65 +248,50 @@ class VAEEstimator(
             where = resolve_device("cpu" if self.device == "cpu" else "auto")
             self.vae_ = vae.to(where).eval()
 
-    def _checked(self, X: Any, **how: Any) -> Any:
-        """scikit-learn's checks; ``reset`` remembers the features."""
-        return validate_data(
-            self,
-            X,
-            **({"reset": False} | how),
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-        )
+    def _checked(self, X: Any) -> Any:
+        """Data for a fitted model, by scikit-learn's checks."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, **CHECKS)
 
-    def _built(self, X: Any) -> VAE:
-        """A new model; modules among the arguments are copied, so that they stay as they are."""
-        given = {
-            name: copy.deepcopy(getattr(self, name))
-            for name in ("latent_dim", "prior", "likelihood", "decoder", "posterior", "encoder")
-        }
-        shape = (X.shape[1],) if self.event_shape is None else tuple(self.event_shape)
-        if math.prod(shape) != X.shape[1]:
-            raise ValueError(
-                f"event_shape: expected sizes whose product is the {X.shape[1]} features of X, "
-                f"got {shape}"
-            )
-        with seeded(_seed(self._random), torch.device("cpu")):
-            return VAE(shape, **given)
-
-    def _standardized(self, vae: VAE) -> str:
-        if self.standardize not in (True, False, "auto"):
-            raise ValueError(
-                f"standardize: expected True, False or 'auto', got {self.standardize!r}"
-            )
-        real = vae.likelihood.support is constraints.real
-        wanted = real if self.standardize == "auto" else self.standardize
-        return "zscore" if wanted else "none"
-
-    def _train(self, vae: VAE, X: Any, epochs: int, standardize: Any) -> None:
-        """Train, and keep the model."""
-        data = as_dataset(
-            self._rows(X, vae), standardize=standardize, test=0,
-            validation=0 if self.patience is None else self.validation_fraction,
-        )  # fmt: skip
+    def _trained_on(self, X: Any, epochs: int, *, new: bool) -> Self:
+        if new:
+            X = validate_data(self, X, ensure_min_samples=2, **CHECKS)
+            self._random = check_random_state(self.random_state)
+            vae = self._built(X.shape[1])
+            real = vae.likelihood.support is constraints.real
+            wanted = real if self.standardize is None else self.standardize
+            how: Any = "zscore" if wanted else "none"
+        else:
+            X = self._checked(X)
+            vae, how = self.vae_, self.vae_.standardization or "none"
+        held_out = 0 if self.patience is None else self.validation_fraction
+        data = as_dataset(_rows(X, vae), standardize=how, test=0, validation=held_out)
         result = fit(
             vae, data, objective=self.objective, epochs=epochs, batch_size=self.batch_size,
             lr=self.lr, schedule=self.schedule, patience=self.patience, step=self.step,
             device=self.device, seed=_seed(self._random), show_progress=self.verbose,
         )  # fmt: skip
         self.vae_, self.history_ = vae, result.history
+        return self
 
-    def _rows(self, X: Any, vae: VAE | None = None) -> Any:
-        """``X`` with the event's shape; as it is where that has one dimension."""
-        shape = (vae or self.vae_).event_shape
-        if len(shape) == 1:
-            return X
-        return (X.toarray() if hasattr(X, "toarray") else X).reshape(-1, *shape)
+    def _built(self, features: int) -> VAE:
+        """A new model; modules among the arguments are copied, so that they stay as they are."""
+        given = {name: copy.deepcopy(getattr(self, name)) for name in ("latent_dim", *FAMILIES)}
+        shape = (features,) if self.event_shape is None else tuple(self.event_shape)
+        if math.prod(shape) != features:
+            raise ValueError(
+                f"event_shape: expected sizes whose product is the {features} features of X, "
+                f"got {shape}"
+            )
+        with seeded(_seed(self._random), torch.device("cpu")):
+            return VAE(shape, **given)
 
-    @contextmanager
-    def _precise(self, seed: int = 0) -> Iterator[VAE]:
-        """A seeded float64 copy of the model: a datum's result is the same in any batch."""
-        with isolated_copy(self.vae_, torch.float64, seed) as vae:
-            yield vae
+
+def _rows(X: Any, vae: VAE) -> Any:
+    """``X`` with the event's shape; as it is where that has one dimension."""
+    if len(vae.event_shape) == 1:
+        return X
+    return (X.toarray() if hasattr(X, "toarray") else X).reshape(-1, *vae.event_shape)
 
 
 def _seed(generator: np.random.RandomState) -> int:

@@ -51,8 +51,8 @@ def embed(vae: VAE, X: AnyArray, *, batch_size: int = 1000) -> Any:
     if not np.isfinite(z).all():
         row = int(np.argwhere(~np.isfinite(z))[0, 0])
         raise DataError(
-            f"x: expected data with a finite code, got NaN or infinity in row {row}; look at its "
-            f"values, which the encoder takes as its input says ({_input(vae)})"
+            f"x: expected data with a finite code, got NaN or infinity for row {row}; look at its "
+            f"values, and at the encoder's weights"
         )
     return _like(X, z, [f"z{m}" for m in range(vae.latent_dim)])
 
@@ -128,7 +128,3 @@ def _like(X: Any, values: Any, names: Any) -> Any:
     if isinstance(names, str):
         return pandas.Series(values, index=X.index, name=names)
     return pandas.DataFrame(values, index=X.index, columns=names)
-
-
-def _input(vae: VAE) -> str:
-    return str(getattr(vae.encoder, "input", "none"))

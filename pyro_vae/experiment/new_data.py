@@ -54,9 +54,8 @@ def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> Any:
     how = trained.get("binarization", "none")
     if how == "none":
         return x
-    return binarized(
-        vae.transform(x), how, stream(trained["seed"], f"binarization of {path.name}")
-    )
+    draws = stream(trained["seed"], f"binarization of {path.name}")
+    return binarized(vae.transform(x), how, draws)
 
 
 def _is_sparse(path: Path) -> bool:
