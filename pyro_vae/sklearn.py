@@ -192,10 +192,9 @@ class VAEEstimator(
     def score_samples(self, X: Any) -> Numbers:
         """The evidence of each datum, log p(x) in nats ``(N,)``, of ``X`` in its own units.
 
-        By ``nll`` importance samples from q(z|x) for each datum, which is too small in
-        expectation, and the less so the more there are. A datum's draws depend on its values
-        alone, so its score is the same in any batch; :func:`~pyro_vae.score_samples` draws for
-        a whole batch at once, which is quicker.
+        By ``nll`` importance samples for each datum: too small in expectation, and the less so
+        the more there are. A datum's draws depend on its values alone, so its score is the same in
+        any batch; :func:`~pyro_vae.score_samples` draws for a whole batch, which is quicker.
         """
         X = self._checked(X)
         at_least(2, nll=self.nll)
@@ -223,9 +222,6 @@ class VAEEstimator(
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "vae_")
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -294,7 +290,7 @@ def _rows(X: Any, vae: VAE) -> Any:
     return (X.toarray() if hasattr(X, "toarray") else X).reshape(-1, *vae.event_shape)
 
 
-def _seed(generator: np.random.RandomState) -> int:
+def _seed(generator: Any) -> int:
     return int(generator.randint(2**31 - 1))
 
 

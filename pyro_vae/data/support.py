@@ -80,10 +80,13 @@ def check_values(likelihood: Likelihood, x: Tensor) -> None:
 
 
 def warn_of_raw_counts(likelihood: Likelihood, encoder: nn.Module, data: DataSet) -> None:
-    """Warn where large and rare counts would go as they are into an encoder that can do better."""
-    if likelihood.support is not constraints.nonnegative_integer or not isinstance(
-        encoder, Network
-    ):
+    """Warn where large and rare counts would go as they are into an encoder that can do better.
+
+    One that normalizes its batches is left alone: with ProdLDA's, log1p was no better.
+    """
+    counts = likelihood.support is constraints.nonnegative_integer
+    normalized = any(isinstance(module, nn.BatchNorm1d) for module in encoder.modules())
+    if not counts or normalized or not isinstance(encoder, Network):
         return
     x = data.train.x
     largest, typical = x.max().item(), x.square().mean().sqrt().item()

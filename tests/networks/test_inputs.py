@@ -108,6 +108,7 @@ def test_outlying_counts_are_warned_of_where_they_come_raw(counts):
     for quiet in (
         {"encoder": encoder(input="log1p")},
         {"encoder": torch.nn.Linear(4, 4)},
+        {"encoder": encoder(batch_norm=True)},
         {"likelihood": "gaussian"},
     ):
         fit(small_vae(**usual | quiet), data, **QUICK)
