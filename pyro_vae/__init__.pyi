@@ -29,6 +29,8 @@ from pyro_vae.diagnostics.kl_decomposition import KLDecomposition as KLDecomposi
 from pyro_vae.diagnostics.kl_decomposition import kl_decomposition as kl_decomposition
 from pyro_vae.diagnostics.mcmc import MCMCComparison as MCMCComparison
 from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
+from pyro_vae.diagnostics.new_data import embed as embed
+from pyro_vae.diagnostics.new_data import score_samples as score_samples
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich
@@ -49,6 +51,7 @@ from pyro_vae.objectives.objective import Objective as Objective
 from pyro_vae.objectives.terms import Terms as Terms
 from pyro_vae.objectives.terms import elbo_terms as elbo_terms
 from pyro_vae.report.estimate import Estimate as Estimate
+from pyro_vae.sklearn import VAEEstimator as VAEEstimator
 from pyro_vae.training.fit import fit as fit
 from pyro_vae.training.result import FitResult as FitResult
 from pyro_vae.training.schedules.schedule import Schedule as Schedule

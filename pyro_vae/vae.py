@@ -15,7 +15,8 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import Gaps, Missing, seen_mean
 from pyro_vae.core.modes import alone, device_of, evaluating
-from pyro_vae.core.network import network_for
+from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -26,7 +27,7 @@ from pyro_vae.data.standardization import Standardization, own, transformed
 from pyro_vae.data.table_format import TableFormat
 from pyro_vae.distributions.by_column import typical
 from pyro_vae.distributions.marginal import Marginal, entries_of
-from pyro_vae.likelihoods.own_units import OwnUnits
+from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, encoder_for
 from pyro_vae.report.components import component_table
 from pyro_vae.report.table import Table
@@ -34,7 +35,7 @@ from pyro_vae.report.table import Table
 __all__ = ["VAE"]
 
 
-class VAE(UniqueModule):
+class VAE(UniqueModule, NotAnEstimator):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -161,15 +162,14 @@ class VAE(UniqueModule):
         ``fit`` calls it before its first step; in a loop of your own, call it before you create
         the optimizer. It affects posteriors that are not amortized, priors such as ``vamp``, and
         likelihoods with ``offset: data_mean`` or in units of the data's own, by which encoders
-        with a kind divide.
+        with a kind divide; and an encoder with ``input: standardize``.
         """
         x = self._data(x)
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.likelihood, OwnUnits):
-            unit = getattr(self.encoder, "input_unit", torch.empty(0))
-            unit.fill_(getattr(self.likelihood, "unit", 1.0))
+        elif isinstance(self.encoder, Network | EncoderInput):
+            self.encoder.initialize(x, self.likelihood.data_unit)
         if self.missing != "none":
             x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)

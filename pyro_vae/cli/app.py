@@ -17,6 +17,7 @@ from pyro_vae.cli import (
     evaluate,
     generate,
     listing,
+    new_data,
     report,
     reproduce,
     train,
@@ -40,6 +41,8 @@ app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
+app.command("encode")(new_data.encode)
+app.command("score")(new_data.score)
 app.command("list")(listing.list_components)
 app.command("schema")(listing.schema)
 

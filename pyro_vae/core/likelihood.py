@@ -66,6 +66,11 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
         return x
 
     @property
+    def data_unit(self) -> Tensor | float:
+        """The data's magnitude, by which an encoder divides them; 1 unless it is measured."""
+        return 1.0
+
+    @property
     def parameter_shape(self) -> tuple[int, ...]:
         """Shape of the decoder's output for one datum."""
         return self.event_shape

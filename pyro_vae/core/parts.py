@@ -66,7 +66,12 @@ def read_parts(
                 )
         else:
             try:
-                parts[name] = parse(family, value, name)
+                part = parts[name] = parse(family, value, name)
+                if name == "decoder" and part.arguments.get("input", "none") != "none":
+                    problems.append(
+                        f"decoder.input: must be none, since the decoder's input is a code, got "
+                        f"{part.arguments['input']!r}; it is for the encoder"
+                    )
             except DeclarationError as error:
                 problems += error.problems
     if problems:

@@ -85,6 +85,7 @@ class DataSet:
         test: Data to score on; may be empty.
         identity: Tells these data from all others.
         standardization: By which the splits are z-scores, if they are.
+        columns: Names of the positions of an event, if they have any.
 
     Example:
         >>> from pyro_vae.data import Digits
@@ -101,6 +102,7 @@ class DataSet:
     test: Split
     identity: Identity
     standardization: Standardization | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class Raw:
         name: What to call the data; by default, the source's kind.
         validation: The official validation set as values and labels, where there is one.
         preprocessing: What the source did to the values in the files, in words, if anything.
-        columns: Names of the positions of an event, if they have any, for messages.
+        columns: Names of the positions of an event, if they have any.
     """
 
     x: AnyArray
@@ -180,7 +180,8 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         binarization=how.binarization,
         preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps))) or "none",
     )
-    return DataSet(**splits, identity=identity, standardization=standardization)
+    return DataSet(**splits, identity=identity, standardization=standardization,
+                   columns=tuple(raw.columns))  # fmt: skip
 
 
 def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:

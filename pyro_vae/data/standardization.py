@@ -13,7 +13,7 @@ from pyro_vae.core.missing import Missing, seen_mean
 from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
 from pyro_vae.data.table_format import TableFormat
 
-__all__ = ["Standardization", "Standardize", "own", "transformed"]
+__all__ = ["Standardization", "Standardize", "log_scale", "own", "transformed"]
 
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
@@ -149,3 +149,13 @@ def transformed(x: AnyArray, how: Standardization | None, missing: Missing = "re
     if how is not None:
         return how.transform(x, missing)
     return fits_float32(as_event_rows(x, missing=missing), "x")
+
+
+def log_scale(how: Standardization | None) -> float:
+    """What a log-density of z-scores loses for data in their own units, in nats.
+
+    Example:
+        >>> round(log_scale(Standardization(torch.zeros(2), torch.tensor([1.0, 2.0]))), 4)
+        0.6931
+    """
+    return 0.0 if how is None else how.scale.double().log().sum().item()

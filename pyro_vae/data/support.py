@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import warnings
+
+from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.distributions.constraints import Constraint
 
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import REMEDY, Missing
+from pyro_vae.core.network import Network
 from pyro_vae.data.checks import first_where, locate
 from pyro_vae.data.dataset import DataSet, Split
 
-__all__ = ["check_support"]
+__all__ = ["check_support", "check_values", "warn_of_raw_counts"]
 
+LARGE = 10.0
 WORDS = {
     constraints.boolean: "0 or 1",
     constraints.nonnegative_integer: "whole numbers from 0",
@@ -73,6 +77,40 @@ def _check_complete(data: DataSet) -> None:
                 f"Expected data without missing values, got {name}: {locate(bad, split.x)}"
                 f"{_row_as_read(bad, split)}; fill them in, {REMEDY}"
             )
+
+
+def check_values(likelihood: Likelihood, x: Tensor) -> None:
+    """Refuse new data, ``(N, *event_shape)``, that the likelihood gives no density to.
+
+    Raises:
+        IncompatibleComponents: saying how many values are outside, and where the first one is.
+    """
+    support = likelihood.support
+    if not constraints.is_dependent(support) and (text := _outside(support, "x", Split(x))):
+        raise IncompatibleComponents(
+            f"{likelihood.kind}: expected data of {_words(support)}, got others:\n  {text}\n"
+            f"{likelihood.remedies}"
+        )
+
+
+def warn_of_raw_counts(likelihood: Likelihood, encoder: nn.Module, data: DataSet) -> None:
+    """Warn where large and rare counts would go as they are into an encoder that can do better.
+
+    One that normalizes its batches is left alone: with ProdLDA's, log1p was no better.
+    """
+    counts = likelihood.support is constraints.nonnegative_integer
+    normalized = any(isinstance(module, nn.BatchNorm1d) for module in encoder.modules())
+    if not counts or normalized or not isinstance(encoder, Network):
+        return
+    x = data.train.x
+    largest, typical = x.max().item(), x.square().mean().sqrt().item()
+    if encoder.declaration.get("input") == "none" and largest > LARGE * max(1.0, typical):
+        warnings.warn(
+            f"Expected counts without outliers at the encoder's input, got up to {largest:g}, "
+            f"where their root mean square is {typical:.2g}; give the encoder log(1 + x), with "
+            f"input: log1p (guide.encoder.input)",
+            stacklevel=5,
+        )
 
 
 def _words(support: Constraint) -> str:

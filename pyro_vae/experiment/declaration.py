@@ -126,7 +126,7 @@ class Experiment:
         return loaded
 
     def for_data(self, data: DataSet) -> Experiment:
-        """The same experiment, with the data's ``event_shape``.
+        """The same experiment, with the data's ``event_shape``, and a table's columns by name.
 
         Raises:
             DeclarationError: if the declaration has another shape.
@@ -136,7 +136,11 @@ class Experiment:
                 f"model.event_shape: must be the shape of the data, {list(data.event_shape)}, "
                 f"got {list(self.event_shape or ())}; leave it out to take the data's"
             )
-        return replace(self, event_shape=data.event_shape)
+        source = self.data
+        if "columns" in source.arguments and data.columns:
+            names = {"columns": list(data.columns)}
+            source = replace(source, arguments=source.arguments | names)
+        return replace(self, data=source, event_shape=data.event_shape)
 
     def build(self) -> VAE:
         """Build the model, with weights from the global random generator."""

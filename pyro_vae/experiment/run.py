@@ -233,10 +233,7 @@ def _finish(
         folder.write_json("audit.json", audited.to_dict())
         if audited.draws:
             drawn["audit"] = audited.figure()
-    pictures = {
-        name: folder.write_picture(f"pictures/{name}.png", figure)
-        for name, figure in drawn.items()
-    }
+    pictures = {n: folder.write_picture(f"pictures/{n}.png", each) for n, each in drawn.items()}
     if not result.interrupted:
         write_state(folder, "finished", len(result.history), experiment.train.epochs)
     return Run(folder.path, result, scores, audited, pictures)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pyro.distributions as dist
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import seen_mean
+from pyro_vae.likelihoods.data_mean import DataMean
 
 __all__ = ["Bernoulli"]
 
 LEAST_MEAN = 1e-3
 
 
-class Bernoulli(Likelihood):
+class Bernoulli(DataMean):
     r"""Independent coin flips, one for each pixel; the decoder returns their logits.
 
     .. math:: p(x \mid z) = \prod_d \pi_d^{x_d} (1 - \pi_d)^{1 - x_d},
@@ -54,33 +51,16 @@ class Bernoulli(Likelihood):
         torch.Size([5])
     """
 
-    logits: Tensor
-    initialized: Tensor
     support = constraints.boolean
     remedies = (
         "make the pixels binary (data.binarization: dynamic, static or threshold), or choose a "
         "likelihood for real values (model.likelihood: gaussian)"
     )
 
-    def __init__(
-        self, event_shape: tuple[int, ...], offset: Literal["zero", "data_mean"] = "zero"
-    ) -> None:
-        super().__init__(event_shape)
-        self.offset = offset
-        if offset == "data_mean":
-            self.register_buffer("logits", torch.zeros(self.event_shape))
-            self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        """Set the offset from data, ``(N, *event_shape)``, the first time only."""
-        if self.offset == "zero" or self.initialized:
-            return
-        self.logits.copy_(seen_mean(x, 0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit())
-        self.initialized.fill_(True)
+    def at_mean(self, x: Tensor) -> Tensor:
+        """The logits of the mean."""
+        return seen_mean(x, 0).clamp(LEAST_MEAN, 1 - LEAST_MEAN).logit()
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent Bernoullis with these logits plus the offset."""
-        if self.offset == "data_mean":
-            parameters = parameters + self.logits
-        return dist.Bernoulli(logits=parameters).to_event(len(self.event_shape))
+        return dist.Bernoulli(logits=self.with_offset(parameters)).to_event(len(self.event_shape))

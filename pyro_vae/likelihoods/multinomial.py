@@ -9,12 +9,12 @@ from torch.distributions import constraints
 
 from pyro_vae import distributions as dist
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.likelihoods.data_mean import DataMean, Offset, mean_count
 
 __all__ = ["Multinomial"]
 
 
-class Multinomial(Likelihood):
+class Multinomial(DataMean):
     r"""A bag of words; the decoder returns one logit for each word.
 
     .. math:: p(x \mid z, n) = \frac{n!}{\prod_d x_d!} \prod_d \pi_d^{x_d}, \quad
@@ -31,6 +31,7 @@ class Multinomial(Likelihood):
     Args:
         event_shape: Shape of one datum; the vocabulary, all dimensions together.
         total_count: Length of a generated document, at least 1.
+        offset: Where the decoder returns 0: zero (all words alike), or the data_mean.
 
     References:
         | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)
@@ -49,8 +50,13 @@ class Multinomial(Likelihood):
         "(model.likelihood: gaussian)"
     )
 
-    def __init__(self, event_shape: tuple[int, ...], total_count: PositiveInt = 100) -> None:
-        super().__init__(event_shape)
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        total_count: PositiveInt = 100,
+        offset: Offset = "zero",
+    ) -> None:
+        super().__init__(event_shape, offset)
         self.total_count = total_count
         if not event_shape:
             raise IncompatibleComponents(
@@ -58,8 +64,13 @@ class Multinomial(Likelihood):
                 "got event_shape (); for a single count choose model.likelihood: poisson"
             )
 
+    def at_mean(self, x: Tensor) -> Tensor:
+        """The logarithm of each word's share; of a word that does not occur, as if half did."""
+        mean = mean_count(x)
+        return (mean / mean.sum()).log()
+
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Counts of n words, with n the total of ``x``."""
         dims = len(self.event_shape)
         total = parameters.new_tensor(self.total_count) if x is None else x.flatten(-dims).sum(-1)
-        return dist.Multinomial(total, parameters, dims)
+        return dist.Multinomial(total, self.with_offset(parameters), dims)

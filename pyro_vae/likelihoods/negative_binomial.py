@@ -10,13 +10,13 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.distributions.bounds import bounded_rate, learned_scale, raw_scale
-from pyro_vae.likelihoods.own_units import OwnUnits
+from pyro_vae.distributions.bounds import learned_scale, raw_scale
+from pyro_vae.likelihoods.data_mean import CountMean, Offset
 
 __all__ = ["NegativeBinomial"]
 
 
-class NegativeBinomial(OwnUnits):
+class NegativeBinomial(CountMean):
     r"""Independent overdispersed counts; the decoder returns the logarithm of their means.
 
     .. math:: p(x \mid z) = \prod_d \frac{\Gamma(x_d + r)}{\Gamma(r)\, x_d!}
@@ -36,6 +36,7 @@ class NegativeBinomial(OwnUnits):
     Args:
         event_shape: Shape of one datum.
         dispersion: A number above 0, learned or per_dimension.
+        offset: Where the decoder returns 0: zero (one unit), or the data_mean.
 
     References:
         | Deep generative modeling for single-cell transcriptomics (Lopez et al., 2018)
@@ -58,8 +59,9 @@ class NegativeBinomial(OwnUnits):
         self,
         event_shape: tuple[int, ...],
         dispersion: PositiveFloat | Literal["learned", "per_dimension"] = "per_dimension",
+        offset: Offset = "zero",
     ) -> None:
-        super().__init__(event_shape)
+        super().__init__(event_shape, offset)
         self.dispersion = dispersion
         if isinstance(dispersion, str):
             shape = self.event_shape if dispersion == "per_dimension" else ()
@@ -67,7 +69,7 @@ class NegativeBinomial(OwnUnits):
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent negative binomial counts with these log-means."""
-        mean = self.unit * bounded_rate(parameters)
+        mean = self.mean_of(parameters)
         if isinstance(self.dispersion, str):
             dispersion = learned_scale(self.raw_dispersion)
         else:

@@ -43,6 +43,11 @@ class OwnUnits(Likelihood):
         self.register_buffer("unit", torch.ones(()))
         self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
 
+    @property
+    def data_unit(self) -> Tensor | float:
+        """The unit; 1 where the scale is a given number."""
+        return getattr(self, "unit", 1.0)
+
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Measure the unit on the training data, the first time only; warn if it is too little."""

@@ -7,13 +7,12 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.distributions.bounds import bounded_rate
-from pyro_vae.likelihoods.own_units import OwnUnits
+from pyro_vae.likelihoods.data_mean import CountMean
 
 __all__ = ["Poisson"]
 
 
-class Poisson(OwnUnits):
+class Poisson(CountMean):
     r"""Independent counts, such as spikes in a time bin; the decoder returns their log-rates.
 
     .. math:: p(x \mid z) = \prod_d \frac{\lambda_d^{x_d} e^{-\lambda_d}}{x_d!},
@@ -28,6 +27,7 @@ class Poisson(OwnUnits):
 
     Args:
         event_shape: Shape of one datum.
+        offset: Where the decoder returns 0: zero (one unit), or the data_mean.
 
     References:
         | LFADS: latent factor analysis via dynamical systems (Sussillo et al., 2016), on spike
@@ -47,4 +47,4 @@ class Poisson(OwnUnits):
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent Poisson counts with these log-rates."""
-        return dist.Poisson(self.unit * bounded_rate(parameters)).to_event(len(self.event_shape))
+        return dist.Poisson(self.mean_of(parameters)).to_event(len(self.event_shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 from torch import nn
@@ -51,8 +51,9 @@ class Conv(PictureNetwork):
         output_shape: tuple[int, ...],
         channels: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (32, 64),
         activation: Activation = "relu",
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape, channels)
+        super().__init__(input_shape, output_shape, channels, **common)
         self.activation = ACTIVATIONS[activation]
         self.build_levels()
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.network import BatchedNetwork, network_for
+from pyro_vae.core.network import BatchedNetwork, Network, network_for
 from pyro_vae.core.parts import declaration_of
 
 __all__ = ["EncoderInput"]
@@ -52,6 +53,18 @@ class EncoderInput(BatchedNetwork):
         channels = math.prod(self.input_shape) if self.flat else self.input_shape[0]
         within = (shape[0] + channels * masked, *shape[1:])
         self.network: nn.Module = network_for(part, within, output_shape)
+        declared = self.network.input if isinstance(self.network, Network) else "none"
+        if declared not in ("none", "log1p"):
+            raise IncompatibleComponents(
+                f"encoder.input: must be none or log1p where values may be missing, or where "
+                f"columns have likelihoods of their own, got {declared!r}; for z-scores of what "
+                f"is seen: data.standardize: zscore"
+            )
+
+    def initialize(self, x: Tensor, unit: Tensor | float) -> None:
+        """Take the data's unit."""
+        if isinstance(self.network, Network):
+            self.network.initialize(x, unit)
 
     def transform(self, x: Tensor) -> Tensor:
         """The network's output for the values and what is seen of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -54,8 +55,9 @@ class GatedMLP(Network):
         output_shape: tuple[int, ...],
         hidden: Sequence[PositiveInt] = (300, 300),
         init: Init = "pytorch",
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape)
+        super().__init__(input_shape, output_shape, **common)
         widths = [math.prod(input_shape), *hidden]
         self.gated = nn.ModuleList(
             nn.Linear(before, 2 * after) for before, after in itertools.pairwise(widths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -38,9 +39,13 @@ class Linear(Network):
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], output_shape: tuple[int, ...], bias: bool = True
+        self,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        bias: bool = True,
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape)
+        super().__init__(input_shape, output_shape, **common)
         self.affine = nn.Linear(math.prod(input_shape), math.prod(output_shape), bias=bias)
 
     def transform(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -59,8 +59,9 @@ class MLP(Network):
         init: Init = "pytorch",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         batch_norm: bool = False,
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape)
+        super().__init__(input_shape, output_shape, **common)
         widths = [math.prod(input_shape), *hidden]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):

@@ -6,6 +6,7 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -40,8 +41,9 @@ class PictureNetwork(Network):
         input_shape: tuple[int, ...],
         output_shape: tuple[int, ...],
         channels: Sequence[int],
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape)
+        super().__init__(input_shape, output_shape, **common)
         self.encodes = len(self.input_shape) >= 3
         picture = self.input_shape if self.encodes else self.output_shape
         if len(picture) < 3:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveInt
@@ -59,8 +59,9 @@ class Resnet(PictureNetwork):
         channels: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (32, 64),
         blocks: Layers = 2,
         activation: Activation = "relu",
+        **common: Any,
     ) -> None:
-        super().__init__(input_shape, output_shape, channels)
+        super().__init__(input_shape, output_shape, channels, **common)
         self.blocks, self.activation = blocks, ACTIVATIONS[activation]
         self.shrink = 1 / math.sqrt(blocks * len(channels))
         self.build_levels()

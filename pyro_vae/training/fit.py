@@ -18,7 +18,7 @@ from pyro_vae.core.modes import alone, seeded
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
-from pyro_vae.data.support import check_support
+from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
@@ -201,6 +201,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
             f"got {tuple(data.event_shape)} from {data.identity.name}"
         )
     check_support(vae.likelihood, data, vae.on_missing)
+    warn_of_raw_counts(vae.likelihood, vae.encoder, data)
     check_amortization(vae, data)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(

@@ -1,0 +1,298 @@
+"""A VAE as a scikit-learn estimator, for pipelines and searches."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import safetensors.torch
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_vae.core.errors import at_least
+from pyro_vae.core.modes import device_of, isolated_copy, seeded
+from pyro_vae.core.parts import FAMILIES, Declaration
+from pyro_vae.data.prepare import as_dataset
+from pyro_vae.data.standardization import log_scale
+from pyro_vae.data.support import check_values
+from pyro_vae.diagnostics.new_data import embed
+from pyro_vae.evidence.estimate import LogMean
+from pyro_vae.evidence.importance import log_weights
+from pyro_vae.experiment.rebuild import load_weights
+from pyro_vae.networks.lookup import keys_of
+from pyro_vae.objectives.objective import Objective
+from pyro_vae.training.fit import AGAIN, fit
+from pyro_vae.training.schedules.schedule import Schedule
+from pyro_vae.training.settings import resolve_device
+from pyro_vae.training.stepper import StepMethod
+from pyro_vae.vae import VAE
+
+__all__ = ["VAEEstimator"]
+
+Numbers = np.ndarray[Any, Any]
+CHECKS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+
+
+class VAEEstimator(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    DensityMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    """A VAE that scikit-learn fits, clones, pickles and puts into a ``Pipeline``.
+
+    It takes arrays, tables of pandas and SciPy's sparse matrices, ``(N, features)``. Fitting it
+    is :func:`~pyro_vae.fit` on all of them, and the model is ``vae_``. Missing values are refused.
+
+    Args:
+        latent_dim: Size M of the latent code.
+        prior: p(z), as :class:`~pyro_vae.VAE` takes it; so are the four that follow.
+        likelihood: p(x|z). Poisson, negative binomial and multinomial are for counts.
+        decoder: Network from z to the likelihood's parameters.
+        posterior: q(z|x).
+        encoder: Network from x to the posterior's parameters.
+        event_shape: Shape of one datum for networks that need one, such as ``(1, 8, 8)`` for
+            ``conv``; None for ``(features,)``.
+        standardize: Whether the model sees z-scores of what it is fitted to; None if its
+            likelihood is for all real numbers. Results are in the data's own units.
+        objective: What training maximizes, as ``fit`` takes it; so are the four that follow.
+        epochs: Passes over the training data.
+        batch_size: Data in one step.
+        lr: Adam's learning rate.
+        schedule: Learning-rate schedule.
+        patience: Stop after this many epochs without a better ELBO of the data held out, and
+            keep the best epoch's weights; None trains on all data for all epochs.
+        validation_fraction: Share of the data to hold out for ``patience``.
+        nll: Importance samples for each datum in :meth:`score_samples`, at least 2.
+        step: How a training step is run: ``auto``, ``compiled`` or ``pyro``.
+        device: ``auto`` uses CUDA if available.
+        verbose: Whether to show a progress bar.
+        random_state: Seed of the weights, of training, and of :meth:`sample`: a whole number, a
+            ``numpy.random.RandomState``, or None for NumPy's global one.
+
+    Attributes:
+        vae_: The trained model.
+        history_: One mapping for each epoch of the last fit: ``elbo``, ``log_likelihood``, ...
+        n_features_in_: Number of features.
+        feature_names_in_: Their names, if a table was given.
+
+    Example:
+        >>> X = np.random.default_rng(0).normal(size=(200, 5))
+        >>> estimator = VAEEstimator(latent_dim=2, epochs=2, random_state=0).fit(X)
+        >>> estimator.transform(X).shape, estimator.sample(3).shape
+        ((200, 2), (3, 5))
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        prior: Declaration = "standard_normal",
+        likelihood: Declaration = "gaussian",
+        decoder: Declaration = "mlp",
+        posterior: Declaration = "diagonal_normal",
+        encoder: Declaration = "mlp",
+        event_shape: tuple[int, ...] | None = None,
+        standardize: bool | None = None,
+        objective: str | Mapping[str, Any] | Objective = "elbo",
+        epochs: int = 100,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        schedule: str | Mapping[str, Any] | Schedule = "constant",
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        nll: int = 50,
+        step: StepMethod = "auto",
+        device: str = "auto",
+        verbose: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.prior = prior
+        self.likelihood = likelihood
+        self.decoder = decoder
+        self.posterior = posterior
+        self.encoder = encoder
+        self.event_shape = event_shape
+        self.standardize = standardize
+        self.objective = objective
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.schedule = schedule
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.nll = nll
+        self.step = step
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train a new model on data ``(N, features)``, at least two; ``y`` is ignored.
+
+        Raises:
+            ValueError: if ``X`` is not such an array.
+            PyroVAEError: if an argument, or the model for these data, is not valid.
+        """
+        return self._trained_on(X, self.epochs, new=True)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One more epoch, on these data; the first call builds the model, as :meth:`fit` does.
+
+        The z-scores stay those of the first call's data. Adam's moments and the schedule start
+        anew with each call.
+        """
+        with warnings.catch_warnings():
+            for known in (AGAIN[:40], "Expected columns"):  # of a few data, which say little
+                warnings.filterwarnings("ignore", known)
+            return self._trained_on(X, 1, new=not hasattr(self, "vae_"))
+
+    def transform(self, X: Any) -> Numbers:
+        """The posterior means ``(N, M)``, or :func:`~pyro_vae.embed`'s point estimates.
+
+        They are computed in float64, so that a datum's code is the same in any batch.
+        """
+        X = self._checked(X)
+        with isolated_copy(self.vae_, torch.float64, 0) as vae:
+            return np.asarray(embed(vae, _rows(X, vae)), dtype=np.float64)
+
+    def inverse_transform(self, Z: Any) -> Numbers:
+        """The means of p(x|z) for codes ``(N, M)``: data ``(N, features)`` in their own units."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float64, estimator=self)
+        if Z.shape[1] != self.vae_.latent_dim:
+            raise ValueError(
+                f"Z: expected codes of {self.vae_.latent_dim} numbers, got {Z.shape[1]}"
+            )
+        with isolated_copy(self.vae_, torch.float64, 0) as vae:
+            return _flat(vae.inverse(vae.decode(torch.as_tensor(Z, device=device_of(vae))).mean))
+
+    def sample(self, n_samples: int = 1) -> Numbers:
+        """New data ``(n_samples, features)``: z ~ p(z), x ~ p(x|z), in their own units."""
+        check_is_fitted(self)
+        at_least(1, n_samples=n_samples)
+        seed = _seed(check_random_state(self.random_state))
+        with isolated_copy(self.vae_, torch.float64, seed) as vae:
+            return _flat(vae.generate(n_samples, sample=True))
+
+    def score_samples(self, X: Any) -> Numbers:
+        """The evidence of each datum, log p(x) in nats ``(N,)``, of ``X`` in its own units.
+
+        By ``nll`` importance samples for each datum: too small in expectation, and the less so
+        the more there are. A datum's draws depend on its values alone, so its score is the same in
+        any batch; :func:`~pyro_vae.score_samples` draws for a whole batch, which is quicker.
+        """
+        X = self._checked(X)
+        at_least(2, nll=self.nll)
+        scores = []
+        with isolated_copy(self.vae_, torch.float64, 0, validate=False) as vae:
+            for start in range(0, X.shape[0], 1000):
+                x = vae.transform(_rows(X[start : start + 1000], vae))
+                check_values(vae.likelihood, x)
+                for row, key in zip(x.split(1), keys_of(x).tolist(), strict=True):
+                    torch.manual_seed(key)
+                    mean = LogMean()
+                    mean.add(log_weights(vae, row, vae.encode(row), self.nll))
+                    scores.append(mean.value.item())
+        return np.array(scores) - log_scale(self.vae_.standardization)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of log p(x) in nats per datum, which a search maximizes; ``y`` is ignored."""
+        return float(self.score_samples(X).mean())
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.vae_.latent_dim)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if vae := state.pop("vae_", None):
+            weights = {k: v.detach().cpu().clone() for k, v in vae.state_dict().items()}
+            declaration = copy.deepcopy(vae.declaration)  # a module in it without Pyro's weakrefs
+            state["_saved"] = declaration, safetensors.torch.save(weights), vae.standardization
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        saved = state.pop("_saved", None)
+        super().__setstate__(state)
+        if saved is not None:
+            declaration, weights, standardization = saved
+            with seeded(0, torch.device("cpu")):
+                vae = VAE(**declaration)
+            load_weights(vae, safetensors.torch.load(weights))
+            vae.standardization, vae._trained = standardization, True
+            where = resolve_device("cpu" if self.device == "cpu" else "auto")
+            self.vae_ = vae.to(where).eval()
+
+    def _checked(self, X: Any) -> Any:
+        """Data for a fitted model, by scikit-learn's checks."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, **CHECKS)
+
+    def _trained_on(self, X: Any, epochs: int, *, new: bool) -> Self:
+        if new:
+            X = validate_data(self, X, ensure_min_samples=2, **CHECKS)
+            self._random = check_random_state(self.random_state)
+            vae = self._built(X.shape[1])
+            real = vae.likelihood.support is constraints.real
+            wanted = real if self.standardize is None else self.standardize
+            how: Any = "zscore" if wanted else "none"
+        else:
+            X = self._checked(X)
+            vae, how = self.vae_, self.vae_.standardization or "none"
+        held_out = 0 if self.patience is None else self.validation_fraction
+        data = as_dataset(_rows(X, vae), standardize=how, test=0, validation=held_out)
+        result = fit(
+            vae, data, objective=self.objective, epochs=epochs, batch_size=self.batch_size,
+            lr=self.lr, schedule=self.schedule, patience=self.patience, step=self.step,
+            device=self.device, seed=_seed(self._random), show_progress=self.verbose,
+        )  # fmt: skip
+        self.vae_, self.history_ = vae, result.history
+        return self
+
+    def _built(self, features: int) -> VAE:
+        """A new model; modules among the arguments are copied, so that they stay as they are."""
+        given = {name: copy.deepcopy(getattr(self, name)) for name in ("latent_dim", *FAMILIES)}
+        shape = (features,) if self.event_shape is None else tuple(self.event_shape)
+        if math.prod(shape) != features:
+            raise ValueError(
+                f"event_shape: expected sizes whose product is the {features} features of X, "
+                f"got {shape}"
+            )
+        with seeded(_seed(self._random), torch.device("cpu")):
+            return VAE(shape, **given)
+
+
+def _rows(X: Any, vae: VAE) -> Any:
+    """``X`` with the event's shape; as it is where that has one dimension."""
+    if len(vae.event_shape) == 1:
+        return X
+    return (X.toarray() if hasattr(X, "toarray") else X).reshape(-1, *vae.event_shape)
+
+
+def _seed(generator: Any) -> int:
+    return int(generator.randint(2**31 - 1))
+
+
+def _flat(x: Tensor) -> Numbers:
+    return x.flatten(1).cpu().double().numpy()
