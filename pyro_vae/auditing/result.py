@@ -84,15 +84,25 @@ class Audit(ShownAsTable):
         advice = " ".join(dict.fromkeys(c.advice for c in self.failures if c.advice))
         return f"FAILED in {len(self.failures)} of {basis}. Disagreeing: {names}. {advice}".strip()
 
-    def table(self) -> Table:
-        """Every row, in nats."""
+    def table(self, *, verdict: bool = True) -> Table:
+        """Every row, in nats; statements about the program that hold are in the caption.
+
+        Args:
+            verdict: Whether the caption ends with the verdict.
+        """
+        holding = [c for c in self.checks if c.problems is not None and c.passed and not c.note]
+        names = ", ".join(check.quantity for check in holding)
         caption = (
             f"Nats{self._of_what()}, {self.particles} particles each, {self.dtype}, "
-            f"seed {self.seed}. {self.verdict}"
+            f"seed {self.seed}."
+            + (f" What holds of the program: {names}." if names else "")
+            + (f" {self.verdict}" if verdict else "")
         )
         table = Table(self.title, COLUMNS, caption=caption)
         shown: set[str] = set()
         for check in self.checks:
+            if check in holding:
+                continue
             if check.problems is not None:
                 table.add(*_statement(check))
                 continue

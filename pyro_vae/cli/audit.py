@@ -52,7 +52,7 @@ def audit(
         from pyro_vae.cli.programs import audit_of_program
 
         audited = audit_of_program(run, particles or 200, data_size, seed)
-        show(audited.table())
+        show(audited.table(verdict=False))
         if html is not None:
             html.write_text(audited._repr_html_(), encoding="utf-8")
         say(f"Audit {audited.verdict}")
@@ -66,7 +66,7 @@ def audit(
         opened.vae, opened.data, objective, count=data, particles=particles or 1000, seed=seed
     )
     say(f"Data: {opened.data.identity}")
-    show(found.table())
+    show(found.table(verdict=False))
     if per_datum and found.estimates:
         show(found.per_datum_table())
     opened.folder.write_json("audit.json", found.to_dict())

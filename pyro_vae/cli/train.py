@@ -79,7 +79,7 @@ def train(
     )  # fmt: skip
     show(run.result.table())
     if run.audit is not None:
-        show(run.audit.table())
+        show(run.audit.table(verdict=False))
         say(f"Audit {run.audit.verdict}")
     say(
         f"{run.scores.split.capitalize()} ELBO: {run.scores.elbo} nats per datum "
