@@ -13,6 +13,7 @@ from torch import Tensor
 from pyro_vae.auditing.checks import Check, finding
 from pyro_vae.auditing.program import Draw, Program, Site, base_of, is_left_out, sites
 from pyro_vae.core.supports import support_name
+from pyro_vae.distributions.marginal import Marginal
 
 __all__ = ["structure_checks"]
 
@@ -98,7 +99,9 @@ def _outside(*draws: Draw) -> Iterator[str]:
         support = _support(site)
         if support is None or _is_factor(site) or is_left_out(site) or name in seen:
             continue
-        inside = support.check(site["value"])
+        known = isinstance(site["fn"], Marginal)  # NaN is what it leaves out
+        value = site["fn"].filled(site["value"]) if known else site["value"]
+        inside = support.check(value)
         if site["mask"] is not None:
             inside = inside | ~torch.as_tensor(site["mask"])
         if not inside.all():

@@ -28,6 +28,7 @@ PICTURES = {
     "reconstructions": "Data, and the means of p(x|z) at the point estimates of their codes.",
     "samples": "Means of p(x|z) for codes drawn from the prior, z ~ p(z).",
     "latent": "Point estimates of the codes, over draws from the prior.",
+    "calibration": "The ranks of true codes among draws of the guide, less those of uniform ones.",
     "audit": "The Monte Carlo error of each term against the number of particles.",
 }
 SCORES = {
@@ -127,6 +128,11 @@ def _audit(path: Path) -> dict[str, Any]:
     columns = ["quantity", "method", "compared with", "difference ± s.e.", "z", "verdict"]
     table = Table("", columns, justify=["left", "left", "left", "right", "right", "left"])
     for check in found["checks"]:
+        if check["problems"] is not None:  # a statement about the program, told if it fails
+            if check["problems"]:
+                failed = Cell("FAILS", "bad")
+                table.add(check["quantity"], check["method"], check["reference"], "", "", failed)
+            continue
         gradient = check["quantity"].startswith("gradient")
         difference = check["note"] if gradient else Estimate(**check["difference"]).signed
         exact = check["relative"] is not None

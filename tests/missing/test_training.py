@@ -158,7 +158,7 @@ def test_learned_parts_begin_at_what_is_seen():
     binary = with_gaps((torch.rand(200, 3) < 0.7).float())
     bernoulli = Bernoulli(event_shape=(3,), offset="data_mean")
     bernoulli.initialize(binary)
-    torch.testing.assert_close(bernoulli.logits.sigmoid(), binary.nanmean(0))
+    torch.testing.assert_close(bernoulli.shift.sigmoid(), binary.nanmean(0))
     optimal = Gaussian(event_shape=(2,), scale="optimal").train()
     sigma = optimal(torch.zeros(100, 2), x).base_dist.scale
     assert sigma.unique().item() == pytest.approx(x[~x.isnan()].square().mean().sqrt().item())
