@@ -1,5 +1,7 @@
 """New data through a run's model, from a file to a file."""
 
+import shutil
+
 import numpy as np
 import pandas
 import pytest
@@ -7,25 +9,34 @@ import scipy.sparse
 import torch
 
 from pyro_vae import as_dataset, embed, evaluate, importance_sampling, load, score_samples
+from pyro_vae.cli.app import app, guarded
 
 NET = {"kind": "mlp", "hidden": [8]}
 NETS = ["model.latent_dim=2", "model.decoder.hidden=[8]", "guide.encoder.hidden=[8]",
         "train.epochs=2", "train.step=pyro", "--no-audit", "-q"]  # fmt: skip
 
 
-@pytest.fixture
-def tables(command, tmp_path):
+@pytest.fixture(scope="module")
+def trained_on_a_table(tmp_path_factory):
     """A run on a table with a label, and new data of it, with its columns in another order."""
+    folder = tmp_path_factory.mktemp("tables")
     rng = np.random.default_rng(0)
     frame = pandas.DataFrame(
         rng.normal([50, -3, 0.1], [10, 1, 0.01], (80, 3)), columns=list("abc")
     )
-    frame.assign(kind="x").to_csv(tmp_path / "old.csv", index=False)
-    frame[["c", "a", "b"]].assign(note="new").to_csv(tmp_path / "new.csv", index=False)
-    declared = ["data.kind=csv", f"data.path={tmp_path / 'old.csv'}", "data.label=kind"]
-    done = command("train", *declared, "data.standardize=zscore", *NETS, "--out", tmp_path / "run")
-    assert done[0] == 0, done[2]
-    return tmp_path, frame
+    frame.assign(kind="x").to_csv(folder / "old.csv", index=False)
+    frame[["c", "a", "b"]].assign(note="new").to_csv(folder / "new.csv", index=False)
+    declared = ["data.kind=csv", f"data.path={folder / 'old.csv'}", "data.label=kind"]
+    arguments = ["train", *declared, "data.standardize=zscore", *NETS, "--out", folder / "run"]
+    assert guarded(lambda: app(list(map(str, arguments)), standalone_mode=False)) == 0
+    return folder, frame
+
+
+@pytest.fixture
+def tables(trained_on_a_table, tmp_path):
+    """A copy of it."""
+    folder, frame = trained_on_a_table
+    return shutil.copytree(folder, tmp_path / "copy"), frame
 
 
 def test_columns_are_found_by_name_and_values_are_raw(tables, command):
