@@ -61,9 +61,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        estimator: VAEEstimator | None = None,
+        estimator: Any = None,
         *,
-        missing_values: float = np.nan,
+        missing_values: Any = np.nan,
         sample_posterior: bool = False,
         samples: int = 1000,
         keep_empty_features: bool = False,
@@ -100,7 +100,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             add_indicator=self.add_indicator,
         ).set_output(transform="default").fit(X)  # fmt: skip
         seen = ~np.isnan(data)
-        self._known = seen.any(0)
+        self._known = np.asarray(seen.any(0))
         if not self._known.any():
             raise DataError("X: expected a value in at least one column, got none")
         self._random = check_random_state(self.random_state)
