@@ -220,6 +220,8 @@ def test_what_is_refused(table):
         VAEImputer(LogisticRegression()).fit(table)
     with pytest.raises(PyroVAEError, match="missing_values: expected NaN or a number, got None"):
         imputer(missing_values=None).fit(table)
+    with pytest.raises(PyroVAEError, match="amortized posterior"):
+        imputer({"posterior": "per_example", "encoder": "mlp"}).fit(table)
     with pytest.raises(PyroVAEError, match="samples"):
         imputer(samples=1).fit(table)
     with pytest.raises(PyroVAEError, match="at least one column, got none"):

@@ -266,7 +266,7 @@ class VAEEstimator(
         if new:
             X = valid(self, X, ensure_min_samples=2)
             self._random = check_random_state(self.random_state)
-            vae = self._built(X.shape[1])
+            vae = self._built(X.shape[1], seed_from(self._random))
             real = vae.likelihood.support is constraints.real
             wanted = real if self.standardize is None else self.standardize
             how: Any = "zscore" if wanted else "none"
@@ -285,7 +285,7 @@ class VAEEstimator(
         self.vae_, self.history_ = vae, result.history
         return self
 
-    def _built(self, features: int) -> VAE:
+    def _built(self, features: int, seed: int) -> VAE:
         """A new model; modules among the arguments are copied, so that they stay as they are."""
         given = {name: copy.deepcopy(getattr(self, name)) for name in ("latent_dim", *FAMILIES)}
         shape = (features,) if self.event_shape is None else tuple(self.event_shape)
@@ -294,5 +294,5 @@ class VAEEstimator(
                 f"event_shape: expected sizes whose product is the {features} features of X, "
                 f"got {shape}"
             )
-        with seeded(seed_from(self._random), torch.device("cpu")):
+        with seeded(seed, torch.device("cpu")):
             return VAE(shape, missing=self.missing, **given)

@@ -13,6 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyro_vae.core.errors import DataError, DeclarationError, at_least
+from pyro_vae.evidence.conditional import check_encodes_gaps
+from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.sklearn.estimator import VAEEstimator
 from pyro_vae.sklearn.rows import Numbers, completed, seed_from
 
@@ -108,6 +110,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         model.set_params(missing="zero_and_mask")
         if model.random_state is None:
             model.set_params(random_state=seed_from(self._random))
+        vae = model._built(int(self._known.sum()), 0)
+        if linear_gaussian(vae) is None:
+            check_encodes_gaps(vae)  # before it is trained
         self.estimator_ = model.fit(data[seen.any(1)][:, self._known])
         return self
 
