@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import sklearn
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
@@ -187,6 +189,19 @@ def test_a_pipeline_and_a_search(table):
     np.testing.assert_array_equal(copy.transform(table), fitted.transform(table))
     found = impute(fitted.estimator_.vae_, table, draws=2)
     assert len(found.draws) == 2
+
+
+def test_metadata_goes_past_them_to_who_asks_for_it(table):
+    for one in (estimator(), imputer()):
+        assert not [name for name in dir(one) if name.startswith("set_") and "request" in name]
+    weights = np.arange(1.0, 76)
+    with sklearn.config_context(enable_metadata_routing=True):
+        last = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True)
+        pipe = make_pipeline(imputer(), estimator(), last)
+        pipe.fit(table, load_iris().target[::2], sample_weight=weights)
+        codes = pipe[:-1].transform(table)
+    alone = clone(last).fit(codes, load_iris().target[::2], sample_weight=weights)
+    np.testing.assert_allclose(pipe[-1].coef_, alone.coef_)
 
 
 def test_the_estimator_that_is_given_stays_as_it_is(table):

@@ -171,16 +171,16 @@ class VAEEstimator(
         with isolated_copy(self.vae_, torch.float64, 0) as vae:
             return np.asarray(embed(vae, as_events(X, vae)), dtype=np.float64)
 
-    def inverse_transform(self, Z: Any) -> Numbers:
+    def inverse_transform(self, X: Any) -> Numbers:
         """The means of p(x|z) for codes ``(N, M)``: data ``(N, features)`` in their own units."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float64, estimator=self)
-        if Z.shape[1] != self.vae_.latent_dim:
+        z = check_array(X, dtype=np.float64, estimator=self)
+        if z.shape[1] != self.vae_.latent_dim:
             raise ValueError(
-                f"Z: expected codes of {self.vae_.latent_dim} numbers, got {Z.shape[1]}"
+                f"X: expected codes of {self.vae_.latent_dim} numbers, got {z.shape[1]}"
             )
         with isolated_copy(self.vae_, torch.float64, 0) as vae:
-            return flat(vae.inverse(vae.decode(torch.as_tensor(Z, device=device_of(vae))).mean))
+            return flat(vae.inverse(vae.decode(torch.as_tensor(z, device=device_of(vae))).mean))
 
     def sample(self, n_samples: int = 1) -> Numbers:
         """New data ``(n_samples, features)``: z ~ p(z), x ~ p(x|z), in their own units."""
