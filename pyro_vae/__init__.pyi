@@ -52,6 +52,7 @@ from pyro_vae.objectives.terms import Terms as Terms
 from pyro_vae.objectives.terms import elbo_terms as elbo_terms
 from pyro_vae.report.estimate import Estimate as Estimate
 from pyro_vae.sklearn import VAEEstimator as VAEEstimator
+from pyro_vae.sklearn import VAEImputer as VAEImputer
 from pyro_vae.training.fit import fit as fit
 from pyro_vae.training.result import FitResult as FitResult
 from pyro_vae.training.schedules.schedule import Schedule as Schedule

@@ -151,11 +151,22 @@ def transformed(x: AnyArray, how: Standardization | None, missing: Missing = "re
     return fits_float32(as_event_rows(x, missing=missing), "x")
 
 
-def log_scale(how: Standardization | None) -> float:
-    """What a log-density of z-scores loses for data in their own units, in nats.
+def log_scale(how: Standardization | None, x: Tensor) -> Tensor:
+    """What the log-density of each of these z-scores loses for data in their own units, in nats.
+
+    Args:
+        how: The data's standardization.
+        x: Z-scores ``(N, *event)``; a value that is missing (NaN) has no part in it.
+
+    Returns:
+        ``(N,)``, float64, on the CPU.
 
     Example:
-        >>> round(log_scale(Standardization(torch.zeros(2), torch.tensor([1.0, 2.0]))), 4)
-        0.6931
+        >>> how = Standardization(torch.zeros(2), torch.tensor([1.0, 2.0]))
+        >>> log_scale(how, torch.tensor([[0.0, 0.0], [0.0, torch.nan]]))
+        tensor([0.6931, 0.0000], dtype=torch.float64)
     """
-    return 0.0 if how is None else how.scale.double().log().sum().item()
+    if how is None:
+        return torch.zeros(len(x), dtype=torch.float64)
+    logs = how.scale.double().log().cpu()
+    return logs.sum() - torch.where(x.isnan().cpu(), logs, 0.0).flatten(1).sum(1)

@@ -64,9 +64,9 @@ def score_samples(
 
     It is the importance-weighted bound: too small in expectation, and the less so the more samples
     there are (:func:`~pyro_vae.importance_sampling`). A standardized model scores z-scores; their
-    density becomes that of data in their own units by the logarithms of the scales:
+    density becomes that of data in their own units by the logarithms of their scales:
 
-    .. math:: \log p(x) = \log p(\text{z-scores}) - \sum_d \log s_d
+    .. math:: \log p(x) = \log p(\text{z-scores}) - \sum_{d \text{ seen}} \log s_d
 
     Args:
         vae: The model.
@@ -93,13 +93,12 @@ def score_samples(
         (3,)
     """
     at_least(2, nll=nll)
-    parts = [
-        importance_sampling(vae, x, samples=nll, seed=seed + n).log_evidence
-        for n, x in enumerate(_batches(vae, X, batch_size))
-    ]
+    parts = []
+    for n, x in enumerate(_batches(vae, X, batch_size)):
+        found = importance_sampling(vae, x, samples=nll, seed=seed + n).log_evidence
+        own_units = not isinstance(X, Tensor)
+        parts.append(found - log_scale(vae.standardization, x) if own_units else found)
     scores = torch.cat(parts).numpy() if parts else np.empty(0)
-    if not isinstance(X, Tensor):
-        scores = scores - log_scale(vae.standardization)
     return _like(X, scores, "log_p")
 
 

@@ -18,11 +18,11 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from sklearn.utils.validation import check_is_fitted
 from torch.distributions import constraints
 
 from pyro_vae.core.errors import at_least
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.modes import device_of, isolated_copy, seeded
 from pyro_vae.core.parts import FAMILIES, Declaration
 from pyro_vae.data.prepare import as_dataset
@@ -34,6 +34,7 @@ from pyro_vae.evidence.importance import log_weights
 from pyro_vae.experiment.rebuild import load_weights
 from pyro_vae.networks.lookup import keys_of
 from pyro_vae.objectives.objective import Objective
+from pyro_vae.sklearn.rows import Numbers, as_events, completed, flat, seed_from, valid
 from pyro_vae.training.fit import AGAIN, fit
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import resolve_device
@@ -41,9 +42,6 @@ from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
 __all__ = ["VAEEstimator"]
-
-Numbers = np.ndarray[Any, Any]
-CHECKS: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 
 class VAEEstimator(
@@ -55,7 +53,7 @@ class VAEEstimator(
     """A VAE that scikit-learn fits, clones, pickles and puts into a ``Pipeline``.
 
     It takes arrays, tables of pandas and SciPy's sparse matrices, ``(N, features)``. Fitting it
-    is :func:`~pyro_vae.fit` on all of them, and the model is ``vae_``. Missing values are refused.
+    is :func:`~pyro_vae.fit` on all of them, and the model is ``vae_``.
 
     Args:
         latent_dim: Size M of the latent code.
@@ -66,6 +64,7 @@ class VAEEstimator(
         encoder: Network from x to the posterior's parameters.
         event_shape: Shape of one datum for networks that need one, such as ``(1, 8, 8)`` for
             ``conv``; None for ``(features,)``.
+        missing: ``zero_and_mask`` takes NaN for a missing value, as :class:`~pyro_vae.VAE` does.
         standardize: Whether the model sees z-scores of what it is fitted to; None if its
             likelihood is for all real numbers. Results are in the data's own units.
         objective: What training maximizes, as ``fit`` takes it; so are the four that follow.
@@ -106,6 +105,7 @@ class VAEEstimator(
         posterior: Declaration = "diagonal_normal",
         encoder: Declaration = "mlp",
         event_shape: tuple[int, ...] | None = None,
+        missing: Gaps = "none",
         standardize: bool | None = None,
         objective: str | Mapping[str, Any] | Objective = "elbo",
         epochs: int = 100,
@@ -127,6 +127,7 @@ class VAEEstimator(
         self.posterior = posterior
         self.encoder = encoder
         self.event_shape = event_shape
+        self.missing = missing
         self.standardize = standardize
         self.objective = objective
         self.epochs = epochs
@@ -168,29 +169,29 @@ class VAEEstimator(
         """
         X = self._checked(X)
         with isolated_copy(self.vae_, torch.float64, 0) as vae:
-            return np.asarray(embed(vae, _rows(X, vae)), dtype=np.float64)
+            return np.asarray(embed(vae, as_events(X, vae)), dtype=np.float64)
 
-    def inverse_transform(self, Z: Any) -> Numbers:
+    def inverse_transform(self, X: Any) -> Numbers:
         """The means of p(x|z) for codes ``(N, M)``: data ``(N, features)`` in their own units."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float64, estimator=self)
-        if Z.shape[1] != self.vae_.latent_dim:
+        z = check_array(X, dtype=np.float64, estimator=self)
+        if z.shape[1] != self.vae_.latent_dim:
             raise ValueError(
-                f"Z: expected codes of {self.vae_.latent_dim} numbers, got {Z.shape[1]}"
+                f"X: expected codes of {self.vae_.latent_dim} numbers, got {z.shape[1]}"
             )
         with isolated_copy(self.vae_, torch.float64, 0) as vae:
-            return _flat(vae.inverse(vae.decode(torch.as_tensor(Z, device=device_of(vae))).mean))
+            return flat(vae.inverse(vae.decode(torch.as_tensor(z, device=device_of(vae))).mean))
 
     def sample(self, n_samples: int = 1) -> Numbers:
         """New data ``(n_samples, features)``: z ~ p(z), x ~ p(x|z), in their own units."""
         check_is_fitted(self)
         at_least(1, n_samples=n_samples)
-        seed = _seed(check_random_state(self.random_state))
+        seed = seed_from(check_random_state(self.random_state))
         with isolated_copy(self.vae_, torch.float64, seed) as vae:
-            return _flat(vae.generate(n_samples, sample=True))
+            return flat(vae.generate(n_samples, sample=True))
 
     def score_samples(self, X: Any) -> Numbers:
-        """The evidence of each datum, log p(x) in nats ``(N,)``, of ``X`` in its own units.
+        """The evidence of each datum, log p(x) in nats ``(N,)``, of what is seen in its own units.
 
         By ``nll`` importance samples for each datum: too small in expectation, and the less so
         the more there are. A datum's draws depend on its values alone, so its score is the same in
@@ -198,21 +199,32 @@ class VAEEstimator(
         """
         X = self._checked(X)
         at_least(2, nll=self.nll)
-        scores = []
+        scores, scales = [], []
         with isolated_copy(self.vae_, torch.float64, 0, validate=False) as vae:
             for start in range(0, X.shape[0], 1000):
-                x = vae.transform(_rows(X[start : start + 1000], vae))
+                x = vae.transform(as_events(X[start : start + 1000], vae))
                 check_values(vae.likelihood, x)
+                scales.append(log_scale(self.vae_.standardization, x))
                 for row, key in zip(x.split(1), keys_of(x).tolist(), strict=True):
                     torch.manual_seed(key)
                     mean = LogMean()
                     mean.add(log_weights(vae, row, vae.encode(row), self.nll))
                     scores.append(mean.value.item())
-        return np.array(scores) - log_scale(self.vae_.standardization)
+        return np.array(scores) - torch.cat(scales).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of log p(x) in nats per datum, which a search maximizes; ``y`` is ignored."""
         return float(self.score_samples(X).mean())
+
+    def impute(self, X: Any, samples: int = 1000) -> Numbers:
+        """``X`` with each missing value replaced by its conditional mean, in its own units.
+
+        By ``samples`` importance samples for each datum with a gap, at least 2, that depend on its
+        values alone. :func:`~pyro_vae.impute` gives errors and multiple imputations too.
+        """
+        X = self._checked(X)
+        at_least(2, samples=samples)
+        return completed(self.vae_, X, samples)
 
     @property
     def _n_features_out(self) -> int:
@@ -221,6 +233,7 @@ class VAEEstimator(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing != "none"
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -247,13 +260,13 @@ class VAEEstimator(
     def _checked(self, X: Any) -> Any:
         """Data for a fitted model, by scikit-learn's checks."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, **CHECKS)
+        return valid(self, X, reset=False)
 
     def _trained_on(self, X: Any, epochs: int, *, new: bool) -> Self:
         if new:
-            X = validate_data(self, X, ensure_min_samples=2, **CHECKS)
+            X = valid(self, X, ensure_min_samples=2)
             self._random = check_random_state(self.random_state)
-            vae = self._built(X.shape[1])
+            vae = self._built(X.shape[1], seed_from(self._random))
             real = vae.likelihood.support is constraints.real
             wanted = real if self.standardize is None else self.standardize
             how: Any = "zscore" if wanted else "none"
@@ -261,16 +274,18 @@ class VAEEstimator(
             X = self._checked(X)
             vae, how = self.vae_, self.vae_.standardization or "none"
         held_out = 0 if self.patience is None else self.validation_fraction
-        data = as_dataset(_rows(X, vae), standardize=how, test=0, validation=held_out)
+        data = as_dataset(
+            as_events(X, vae), standardize=how, test=0, validation=held_out, missing=vae.on_missing
+        )
         result = fit(
             vae, data, objective=self.objective, epochs=epochs, batch_size=self.batch_size,
             lr=self.lr, schedule=self.schedule, patience=self.patience, step=self.step,
-            device=self.device, seed=_seed(self._random), show_progress=self.verbose,
+            device=self.device, seed=seed_from(self._random), show_progress=self.verbose,
         )  # fmt: skip
         self.vae_, self.history_ = vae, result.history
         return self
 
-    def _built(self, features: int) -> VAE:
+    def _built(self, features: int, seed: int) -> VAE:
         """A new model; modules among the arguments are copied, so that they stay as they are."""
         given = {name: copy.deepcopy(getattr(self, name)) for name in ("latent_dim", *FAMILIES)}
         shape = (features,) if self.event_shape is None else tuple(self.event_shape)
@@ -279,20 +294,5 @@ class VAEEstimator(
                 f"event_shape: expected sizes whose product is the {features} features of X, "
                 f"got {shape}"
             )
-        with seeded(_seed(self._random), torch.device("cpu")):
-            return VAE(shape, **given)
-
-
-def _rows(X: Any, vae: VAE) -> Any:
-    """``X`` with the event's shape; as it is where that has one dimension."""
-    if len(vae.event_shape) == 1:
-        return X
-    return (X.toarray() if hasattr(X, "toarray") else X).reshape(-1, *vae.event_shape)
-
-
-def _seed(generator: Any) -> int:
-    return int(generator.randint(2**31 - 1))
-
-
-def _flat(x: Tensor) -> Numbers:
-    return x.flatten(1).cpu().double().numpy()
+        with seeded(seed, torch.device("cpu")):
+            return VAE(shape, missing=self.missing, **given)
