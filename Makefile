@@ -29,7 +29,7 @@ check: .venv/dev format lint types layers test notebooks docs
 	@echo "make check: all passed"
 
 docs: .venv/docs
-	$(BIN)/sphinx-build -q -W --keep-going -c docs -b html . build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . build/docs
 
 test-browser: docs .venv/dev .venv/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m browser tests/browser

@@ -13,7 +13,8 @@ from pyro_vae.auditing.program import Draw, Program, is_fixed, log_prob, sites
 
 __all__ = ["behavior_checks", "grouped"]
 
-STEPS = (0.1, 0.02, 0.004, 0.0008, 0.00016)
+STEPS = (0.1, 0.02, 0.004, 0.0008, 0.00016, 0.000032, 0.0000064)
+STEADY = 0.002  # relative error of a slope that decides beside the steadiest one
 TRAINED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
@@ -131,10 +132,11 @@ def _slopes(program: Program, draw: Draw, seed: int) -> Iterator[str]:
         for side, gradient in gradients.items():
             parts = [(gradient[name] * part).sum() for name, (_, part) in
                      zip(members, pairs, strict=True)]  # fmt: skip
-            stated, (found, error) = torch.stack(parts).sum().item(), slopes[side]
-            if abs(stated - found) > 5 * error + 0.01 * max(abs(stated), abs(found)):
+            stated = torch.stack(parts).sum().item()
+            if not any(abs(stated - found) <= 5 * error + 0.01 * max(abs(stated), abs(found))
+                       for found, error in slopes[side]):  # fmt: skip
                 yield (f"{group}: d log {side} is {stated:.4g} by autograd, "
-                       f"{found:.4g} by differences")  # fmt: skip
+                       f"{slopes[side][0][0]:.4g} by differences")  # fmt: skip
 
 
 def _is_curved(support: Any) -> bool:
@@ -151,8 +153,12 @@ def _gradient(total: Tensor, leaves: list[Tensor]) -> tuple[Tensor, ...]:
 @torch.no_grad()
 def _differences(
     program: Program, start: Draw, seed: int, pairs: list[tuple[Tensor, Tensor]]
-) -> dict[str, tuple[float, float]]:
-    """The slopes of log p and log q along a direction, at the steps where they are steadiest."""
+) -> dict[str, list[tuple[float, float]]]:
+    """The slopes of log p and log q along a direction, with their errors, the steadiest first.
+
+    Long steps cross kinks, such as that of a Laplace density, which short ones do not reach; the
+    others are those that are about as steady.
+    """
 
     def values(step: float) -> Tensor:
         for tensor, part in pairs:
@@ -174,6 +180,10 @@ def _differences(
     errors = (
         torch.maximum((inner - slopes[:-2]).abs(), (inner - slopes[2:]).abs()) + rounding[1:-1]
     )
-    best = errors.nan_to_num(nan=torch.inf).argmin(0)
-    return {side: (inner[best[i], i].item(), errors[best[i], i].item())
-            for i, side in enumerate("pq")}  # fmt: skip
+    errors = errors.nan_to_num(nan=torch.inf)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for side, its, theirs in zip("pq", inner.unbind(1), errors.unbind(1), strict=True):
+        steadiest = sorted(zip(theirs.tolist(), its.tolist(), strict=True))
+        found[side] = [(slope, error) for error, slope in steadiest
+                       if error <= max(steadiest[0][0], STEADY * abs(slope))]  # fmt: skip
+    return found

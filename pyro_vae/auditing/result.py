@@ -32,7 +32,7 @@ class Audit(ShownAsTable):
         checks: Its rows.
         particles: Draws for each method.
         false_alarm: Probability that a correct program fails, over all rows together.
-        critical: The largest |z| that passes.
+        critical: The largest absolute z-score that passes.
         seed: Seed of every draw.
         dtype: Precision in which it was computed.
         draws: Values of the ELBO and of its terms, one for each particle, ``(P,)``, in nats.
@@ -144,7 +144,7 @@ class ELBOAudit(Audit):
         checks: Its rows.
         particles: Draws for each datum and method.
         false_alarm: Probability that a correct model fails, over all rows and data together.
-        critical: The largest |z| that passes.
+        critical: The largest absolute z-score that passes.
         seed: Seed of every draw.
         dtype: Precision in which it was computed.
         draws: Values of the ELBO and of its terms, the batch's means, ``(P,)``, in nats per datum.

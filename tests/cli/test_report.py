@@ -94,7 +94,8 @@ def test_a_page_has_what_the_run_has(report, trained):
     elbo = metrics["scores"]["elbo"]
     assert nats(elbo["value"], elbo["stderr"]) in page.texts["td"]
     audit = json.loads((trained / "audit.json").read_text())
-    assert page.texts["td"].count("agrees") == len(audit["checks"])
+    compared = [check for check in audit["checks"] if check["problems"] is None]
+    assert page.texts["td"].count("agrees") == len(compared) > 20
     for version in metrics["versions"].values():
         assert version in page.texts["td"]
     assert page.all("script") == []
