@@ -47,16 +47,21 @@ app.command("list")(listing.list_components)
 app.command("schema")(listing.schema)
 
 
-@app.callback()
-def common(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
-) -> None:
-    """Variational autoencoders as Pyro programs, with an ELBO that is audited."""
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from pyro_vae import __version__
 
         typer.echo(f"pyro-vae {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Variational autoencoders as Pyro programs, with an ELBO that is audited."""
 
 
 def main() -> None:

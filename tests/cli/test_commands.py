@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import pyro_vae
 from pyro_vae import evaluate, load, load_data
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -315,3 +316,7 @@ def test_a_run_that_ends_at_a_bad_step_keeps_its_good_epochs(command, tmp_path, 
     with (folder / "history.csv").open() as stream:
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2"]
     assert not list(folder.rglob(".*"))
+
+
+def test_the_version_is_printed(command):
+    assert command("--version") == (0, f"pyro-vae {pyro_vae.__version__}\n", "")
