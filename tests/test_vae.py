@@ -174,7 +174,7 @@ def test_building_a_model_draws_only_its_weights():
 def test_swap_changes_what_it_is_told_and_shares_nothing(vae):
     other = vae.swap(latent_dim=4, decoder="linear")
     assert other.latent_dim == 4
-    changed = {"latent_dim": 4, "decoder": {"kind": "linear", "bias": True}}
+    changed = {"latent_dim": 4, "decoder": {"kind": "linear", "bias": True, "input": "none"}}
     assert other.declaration == vae.declaration | changed
     assert not ids(vae) & ids(other)
     assert other.generate(2).shape == (2, 3)

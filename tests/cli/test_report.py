@@ -89,11 +89,11 @@ def test_a_page_has_what_the_run_has(report, trained):
     page, text = report(trained)
     check_alone(page, text)
     metrics = json.loads((trained / "metrics.json").read_text())
-    assert metrics["audit"]["verdict"] in " ".join(page.texts["p"])
     assert len(page.all("img")) == len(list((trained / "pictures").glob("*.png")))
     elbo = metrics["scores"]["elbo"]
     assert nats(elbo["value"], elbo["stderr"]) in page.texts["td"]
     audit = json.loads((trained / "audit.json").read_text())
+    assert audit["verdict"] in " ".join(page.texts["p"])
     compared = [check for check in audit["checks"] if check["problems"] is None]
     assert page.texts["td"].count("agrees") == len(compared) > 20
     for version in metrics["versions"].values():
@@ -141,6 +141,8 @@ def test_the_contrast_is_enough_in_light_dark_and_print(report, trained):
 
 def test_a_failed_audit_is_shown_as_failed(report, copy):
     audit = json.loads((copy / "audit.json").read_text())
+    for check in audit["checks"]:
+        check["passed"] = True
     audit["checks"][0]["passed"] = audit["passed"] = False
     audit["verdict"] = "FAILED in 1 of 19 rows"
     (copy / "audit.json").write_text(json.dumps(audit))
