@@ -95,7 +95,8 @@ def test_a_page_has_what_the_run_has(report, trained):
     audit = json.loads((trained / "audit.json").read_text())
     assert audit["verdict"] in " ".join(page.texts["p"])
     compared = [check for check in audit["checks"] if check["problems"] is None]
-    assert page.texts["td"].count("agrees") == len(compared) > 20
+    told = page.texts["td"]  # another test may have audited the run with a mistake in it
+    assert told.count("agrees") + told.count("DISAGREES") == len(compared) > 20
     for version in metrics["versions"].values():
         assert version in page.texts["td"]
     assert page.all("script") == []
