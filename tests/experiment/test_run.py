@@ -15,7 +15,6 @@ from pyro_vae.experiment import run as module
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
-from pyro_vae.training.loop import Loop
 
 NET = {"kind": "mlp", "hidden": [8]}
 SMALL = {"model": {"decoder": NET, "latent_dim": 2}, "guide": {"encoder": NET}}
@@ -34,21 +33,10 @@ def weights_are_those_of(folder, vae):
 
 
 @pytest.fixture
-def amid(monkeypatch):
-    """Does something after the second epoch."""
-
-    def arrange(act):
-        keep = Loop._keep
-
-        def kept(self, record):
-            keep(self, record)
-            if record["epoch"] == 2:
-                act()
-
-        monkeypatch.setattr(Loop, "_keep", kept)
-        monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
-
-    return arrange
+def amid(amid, monkeypatch):
+    """As shared, with a save at each epoch."""
+    monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
+    return amid
 
 
 @pytest.mark.parametrize("exists", [False, True])

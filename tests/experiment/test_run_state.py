@@ -17,7 +17,6 @@ from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
 from pyro_vae.experiment.run_state import state_of, unfinished, write_state
-from pyro_vae.training.loop import Loop
 
 NET = {"kind": "mlp", "hidden": [8]}
 SMALL = {"model": {"decoder": NET, "latent_dim": 2}, "guide": {"encoder": NET}}
@@ -28,23 +27,6 @@ def an_experiment(**train):
     often = {"every": 1, "after": 0.0}
     train = {"epochs": 4, "batch_size": 512, "checkpoint": often, **train}
     return Experiment.read({**SMALL, "train": train})
-
-
-@pytest.fixture
-def amid(monkeypatch):
-    """Does something in the second epoch's end."""
-
-    def arrange(act):
-        keep = Loop._keep
-
-        def kept(self, record):
-            keep(self, record)
-            if record["epoch"] == 2:
-                act()
-
-        monkeypatch.setattr(Loop, "_keep", kept)
-
-    return arrange
 
 
 def weights(folder):
