@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,11 +53,11 @@ class HashedFolder:
         cls.check_new(path)
         folder = cls(path)
         with folder.writing(path / DECLARATION):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # empty, or another process takes it just now
-                path.mkdir()
+            if path.is_dir():  # empty, and the caller's: it stays when this run is discarded
+                (path / DECLARATION).open("x").close()
+            else:
                 folder._made = True
-            (path / DECLARATION).open("x").close()
+                _make_with(path, DECLARATION)
         folder._mark = folder._found()
         return folder
 
@@ -218,3 +220,16 @@ def parsed(path: Path, content: bytes) -> Any:
         raise CheckpointError(
             f"{path}: expected JSON, but {error}; restore it from a copy, or train again"
         ) from None
+
+
+def _make_with(path: Path, name: str) -> None:
+    """Make a folder that has its first file from the start, so that one process gets it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside.mkdir()
+    try:
+        (beside / name).open("x").close()
+        beside.rename(path)  # refused by a folder that is not empty
+    except OSError:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
