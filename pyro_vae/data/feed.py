@@ -59,6 +59,7 @@ class Streamed:
 
     def __init__(self, split: Split, device: torch.device) -> None:
         self.split, self.device = split.to("cpu"), device
+        self.copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
         """What :meth:`batch` takes, for one shuffled pass: values on the device, ``(B, ...)``."""
@@ -68,18 +69,28 @@ class Streamed:
             coming = worker.submit(self._sent, next(parts))
             for part in parts:
                 arrived, coming = coming.result(), worker.submit(self._sent, part)
-                yield arrived
-            yield coming.result()
+                yield self._arrived(*arrived)
+            yield self._arrived(*coming.result())
 
     def batch(self, x: Tensor) -> Tensor:
         """A batch, drawn by :func:`binarized` where the split is dynamic."""
         return binarized(x) if self.split.dynamic else x
 
-    def _sent(self, index: Tensor) -> Tensor:
+    def _sent(self, index: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        """Start a batch's copy beside the steps: from pinned memory, on a stream of its own."""
         x = self.split.x[index]
-        if self.device.type == "cuda":
-            x = x.pin_memory()
-        return x.to(self.device, non_blocking=True)
+        if self.copies is None:
+            return x.to(self.device), None
+        with torch.cuda.stream(self.copies):
+            return x.pin_memory().to(self.device, non_blocking=True), self.copies.record_event()
+
+    def _arrived(self, x: Tensor, copied: torch.cuda.Event | None) -> Tensor:
+        """A batch, for whose copy the stream of the steps waits."""
+        if copied is not None:
+            steps = torch.cuda.current_stream(self.device)
+            steps.wait_event(copied)
+            x.record_stream(steps)
+        return x
 
 
 def binarized(x: Tensor) -> Tensor:
@@ -104,6 +115,7 @@ def feed(split: Split, device: torch.device) -> Resident | Streamed:
     """The training data as they reach the device, whichever way they fit."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if split.x.nbytes > SHARE * free:
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        if split.x.nbytes > SHARE * (free + cached):
             return Streamed(split, device)
     return Resident(split, device)

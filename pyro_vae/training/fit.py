@@ -142,7 +142,7 @@ def fit(
     data = load_data(data, vae.standardization, vae.on_missing)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
-    vae.to(where)
+    vae.to(data.train.x.device)  # where it is initialized: data may not fit on a GPU
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
     _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
@@ -153,7 +153,8 @@ def fit(
         warnings.warn(AGAIN, stacklevel=3)
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
-        start = _initialized(vae, _all_of(data).to(where))
+        start = _initialized(vae, _all_of(data))
+        vae.to(where)
         batch = checkpoints is not None
         loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
         loop.run(show_progress)

@@ -57,8 +57,8 @@ class Sums:
     def read(self) -> list[float]:
         """The sums so far; synchronizes the device."""
         if self._waiting:
-            parts = torch.stack([torch.stack(terms) for terms in self._waiting])
-            for row in parts.double().tolist():
+            parts = torch.stack([term for terms in self._waiting for term in terms])
+            for row in parts.double().reshape(len(self._waiting), -1).tolist():
                 for place, value in enumerate(row):
                     self._totals[place] += value
             self._waiting.clear()

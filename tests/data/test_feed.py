@@ -73,12 +73,23 @@ def test_on_the_host_data_are_resident():
     assert isinstance(feed(Split(X), CPU), Resident)
 
 
+@pytest.mark.parametrize(("free", "cached", "kind"), [(87, 89, "Resident"), (87, 88, "Streamed")])
+def test_what_the_allocator_keeps_for_itself_is_free_too(monkeypatch, free, cached, kind):
+    told = {"mem_get_info": (free, 0), "memory_reserved": cached + 7, "memory_allocated": 7}
+    for name, value in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    for name in ("Resident", "Streamed"):
+        monkeypatch.setattr(f"pyro_vae.data.feed.{name}", lambda *_, name=name: name)
+    assert X.nbytes == 88
+    assert feed(Split(X), torch.device("cuda")) == kind
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_what_does_not_fit_on_the_gpu_is_streamed(monkeypatch):
     device = torch.device("cuda")
     assert isinstance(feed(Split(X), device), Resident)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 100))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (-(10**12), 0))
     source = feed(Split(X), device)
     assert isinstance(source, Streamed)
     batches = list(source.epoch(4, torch.Generator().manual_seed(0)))
