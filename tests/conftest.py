@@ -1,5 +1,7 @@
 """Pyro as every test finds it: validating, seeded, with nothing in its parameter store."""
 
+import signal
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -15,6 +17,9 @@ from tests.commands import command, trained
 from tests.variants import COVERING, handed_over, small_vae, stirred
 
 __all__ = ["command", "trained"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

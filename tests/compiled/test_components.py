@@ -86,7 +86,7 @@ MAKERS = [
 @pytest.mark.parametrize("make", MAKERS)
 def test_as_captured(make, monkeypatch):
     monkeypatch.setattr(backends, "_compiled", lambda capture, options: capture.graph)
-    assert_same_steps(make, 40)
+    assert_same_steps(make, 12)
 
 
 @pytest.mark.parametrize("make", [MAKERS[1], MAKERS[-5]])

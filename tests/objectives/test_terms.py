@@ -37,6 +37,7 @@ def test_the_elbo_is_pyros_from_the_same_seed(vae, x, kl, particles, training, s
     assert by_hand == pytest.approx(seeded(pyros, vae, x, kl, particles), rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow  # all 4,510 triples; the tests around it take every pair
 @pytest.mark.parametrize("prior", sorted({p.values[0]["prior"]["kind"] for p in TRIPLES}))
 def test_the_elbo_of_every_valid_triple_is_pyros_from_the_same_seed(prior, seeded):
     failed = []
