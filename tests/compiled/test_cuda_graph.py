@@ -99,7 +99,7 @@ def test_warming_up_changes_nothing_and_replays_make_the_steps(make):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_with_every_optimizer(name):
-    same(regression, optimizer=OPTIMIZERS[name])
+    same(regression, optimizer=OPTIMIZERS[name], steps=20)
 
 
 def test_what_a_step_is_given_is_copied_where_the_graph_reads_it():
