@@ -43,10 +43,10 @@ def subsample_checks(program: Program, repeats: int, seed: int, eps: float) -> l
             whole = program.run(seed)
         problems = batch_problems(whole)
     except Exception as error:  # of shapes that do not fit, say
-        problems = [str(error).strip().split("\n")[0]]
+        problems = [type(error).__name__]
     if problems:
-        reason = "the program does not take its data by index, since with all of them"
-        return [not_compared(QUANTITY, f"{reason} {problems[0]}")]
+        reason = "the program does not take its data by index (with all of them: "
+        return [not_compared(QUANTITY, f"{reason}{problems[0]})")]
     if any(is_left_out(site) for site in sites(whole.model).values()):
         return [not_compared(QUANTITY, "a site is summed over")]
     leaves = whole.leaves()
