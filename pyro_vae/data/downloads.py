@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request
@@ -22,6 +21,7 @@ SILENCE = 30.0  # seconds without a byte, after which a server is given up
 SLOWEST = 1_000  # bytes a second, on average after the first 30 s
 
 Open = Callable[..., Any]
+_one = Lock()  # download at a time, since urlopen belongs to the whole process
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def downloading(root: Path) -> Iterator[Path]:
     Nothing comes after an error. Within the block ``urllib.request.urlopen``, by which torchvision
     downloads, gives up a server that is silent or very slow, takes no more than the disk has room
     for, and reads by https: an ``http`` address as it is only where https fails, and never in
-    place of an ``https`` one.
+    place of an ``https`` one. Files on Google Drive come by gdown, without these limits.
 
     Args:
         root: Where the files shall be; made if it is not there.
@@ -41,15 +41,21 @@ def downloading(root: Path) -> Iterator[Path]:
     """
     is_new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    plain = urllib.request.urlopen
     try:
         with TemporaryDirectory(prefix=".pyro_vae-", dir=root) as draft:
-            urllib.request.urlopen = limited(plain, Room(root))
-            try:
-                yield Path(draft)
-            finally:
-                urllib.request.urlopen = plain
-            shutil.copytree(draft, root, copy_function=os.replace, dirs_exist_ok=True)
+            with _one:
+                plain = urllib.request.urlopen
+                urllib.request.urlopen = limited(plain, Room(root))
+                try:
+                    yield Path(draft)
+                finally:
+                    urllib.request.urlopen = plain
+            for path in sorted(Path(draft).rglob("*")):
+                place = root / path.relative_to(draft)
+                if path.is_dir():
+                    place.mkdir(exist_ok=True)
+                else:
+                    path.replace(place)
     except BaseException:
         if is_new:
             with suppress(OSError):

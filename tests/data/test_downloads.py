@@ -37,6 +37,7 @@ def test_what_was_downloaded_comes_into_the_root_at_the_end(tmp_path, served):
     root = tmp_path / "new" / "root"
     (tmp_path / "kept" / "deep").mkdir(parents=True)
     (tmp_path / "kept" / "deep" / "own").write_text("mine")
+    (tmp_path / "kept").chmod(0o755)
     for folder in (root, tmp_path / "kept"):
         with downloading(folder) as draft:
             (draft / "deep").mkdir()
@@ -45,6 +46,7 @@ def test_what_was_downloaded_comes_into_the_root_at_the_end(tmp_path, served):
         assert (folder / "deep" / "x").read_bytes() == b"x" * 500
     assert sorted(p.name for p in root.rglob("*")) == ["deep", "x"]
     assert (tmp_path / "kept" / "deep" / "own").read_text() == "mine"
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o755
     assert urlopen is __import__("urllib.request").request.urlopen
 
 
@@ -80,7 +82,7 @@ def test_a_slow_server_is_given_up(tmp_path, served, monkeypatch):
 @pytest.mark.parametrize("free", [0, 300])
 def test_no_more_comes_than_the_disk_has_room_for(tmp_path, served, monkeypatch, free):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
     with pytest.raises(OSError, match="more than the disk has room for"), downloading(tmp_path):
         fetched(served)
 
