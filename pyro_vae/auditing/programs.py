@@ -96,8 +96,7 @@ def audit(
 
             if found:
                 checks += _guarded("elbo", values)
-            checks += _guarded("subsamples", lambda: subsample_checks(
-                program, max(gradients, 20), seed, 10 * eps))  # fmt: skip
+            checks += _guarded("subsamples", lambda: subsample_checks(program, seed, eps))
             if found and gradients:
                 checks += _guarded("gradient", lambda: gradient_rows(
                     program, found, gradients, seed, 10 * eps))  # fmt: skip

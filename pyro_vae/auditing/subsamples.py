@@ -1,9 +1,11 @@
-"""The densities of a subsample, and their gradient, against those of the full data."""
+"""The densities of subsamples, and their gradient, against those of the full data."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import torch
@@ -13,73 +15,85 @@ from pyro.poutine.subsample_messenger import SubsampleMessenger
 from torch import Tensor
 
 from pyro_vae.auditing.behavior import grouped
-from pyro_vae.auditing.checks import Check, not_compared, paired
+from pyro_vae.auditing.checks import Check, not_compared, numerical
 from pyro_vae.auditing.program import Draw, Program, Site, is_left_out, log_prob, sites
 from pyro_vae.auditing.structure import batch_problems
 
 __all__ = ["subsample_checks"]
 
 QUANTITY = "subsamples"
+PARTS = 4
 
 
-def subsample_checks(program: Program, repeats: int, seed: int, eps: float) -> list[Check]:
+def subsample_checks(program: Program, seed: int, eps: float) -> list[Check]:
     """A row for a program whose plates choose a subsample of the data; none for another.
 
-    The latent values are drawn once for all data. At those, log p(x, z) - log q(z) of a random
-    subsample, and its gradient in a random direction of each group of parameters, must on average
-    be those of all data.
+    The latent values are drawn once for all data, and the data are split at random into parts. At
+    those values, log p(x, z) - log q(z) of all parts, and its gradient in a random direction of
+    each group of parameters, are on average those of all data.
 
     Args:
         program: The model and the guide.
-        repeats: Number of subsamples, at least 2.
         seed: Seed of the draws.
         eps: Relative rounding error below which two values are equal.
     """
-    plates = {name: site for trace in program.run(seed) for name, site in _plates(trace).items()}
+    plates = {name: site["fn"].size for trace in program.run(seed)
+              for name, site in _plates(trace).items()}  # fmt: skip
     if not plates:
         return []
-    try:
-        with _all_data():
-            whole = program.run(seed)
-        problems = batch_problems(whole)
-    except Exception as error:  # of shapes that do not fit, say
-        problems = [type(error).__name__]
-    if problems:
-        reason = "the program does not take its data by index (with all of them: "
-        return [not_compared(QUANTITY, f"{reason}{problems[0]})")]
+    with torch.enable_grad(), _any_size():
+        try:
+            return [_compared(program, plates, seed, eps)]
+        except Exception as error:  # of shapes that do not fit, or too little memory
+            return [_not_by_index(type(error).__name__)]
+
+
+def _compared(program: Program, plates: dict[str, int], seed: int, eps: float) -> Check:
+    """The row; ``plates`` are sizes by name."""
+    whole = program.run(seed)
+    if problems := batch_problems(whole):
+        return _not_by_index(problems[0])
     if any(is_left_out(site) for site in sites(whole.model).values()):
-        return [not_compared(QUANTITY, "a site is summed over")]
+        return not_compared(QUANTITY, "a site is summed over")
     leaves = whole.leaves()
-    generator = torch.Generator().manual_seed(seed)
-    along = {name: torch.randn(leaf.shape, generator=generator).to(leaf)
-             for name, leaf in leaves.items()}  # fmt: skip
-    groups = [list(members) for members in grouped(leaves).values()]
-
-    def measured(chosen: dict[str, Tensor]) -> Tensor:
-        draw = _at(program, whole, chosen)
-        parts = [sum(log_prob(site) for site in sites(trace).values()) for trace in draw]
-        total: Any = parts[0] - parts[1]
-        found = torch.autograd.grad(
-            total, list(leaves.values()), allow_unused=True, materialize_grads=True
-        )
-        slopes = {name: (part * along[name]).sum()
-                  for name, part in zip(leaves, found, strict=True)}  # fmt: skip
-        each = [torch.stack([slopes[name] for name in names]).sum() for names in groups]
-        return torch.stack([total.detach(), *each]).double()
-
-    with torch.enable_grad():
-        with _all_data():
-            expected = measured({})
-        rows = [measured({name: torch.randperm(site["fn"].size)[: len(site["value"])]
-                          for name, site in plates.items()}) for _ in range(repeats)]  # fmt: skip
-    row = paired(QUANTITY, "densities and their gradient, random subsamples",
-                 "all data, the same latent values", torch.stack(rows),
-                 expected.expand(repeats, -1), eps)  # fmt: skip
+    along = {name: torch.randn(leaf.shape).to(leaf) for name, leaf in leaves.items()}
+    parts = [torch.randperm(size).tensor_split(min(PARTS, size)) for size in plates.values()]
+    each = []
+    for chosen in product(*parts):
+        draw = _at(program, whole, dict(zip(plates, chosen, strict=True)))
+        sizes = zip(parts, chosen, plates.values(), strict=True)
+        share = math.prod(len(of) * len(index) / size for of, index, size in sizes)
+        each.append(share * _measured(draw, leaves, along))
+    values, expected = torch.stack(each), _measured(_at(program, whole, {}), leaves, along)
+    found, size = values.mean(0), torch.maximum(values.abs().amax(0), expected.abs()).clamp(min=1)
+    row = numerical(QUANTITY, "densities and their gradient, the mean of parts",
+                    "all data, the same latent values", found[0], expected[0], eps)  # fmt: skip
+    row.relative = ((found - expected).abs() / size).max().nan_to_num(nan=math.inf).item()
     row.advice = (
         "Take data, and parameters of single data, by the index that the plate gives: x[index], "
         "loc[index]; by position they belong to other data."
     )
-    return [row]
+    return row
+
+
+def _not_by_index(reason: str) -> Check:
+    return not_compared(
+        QUANTITY, f"the program does not take its data by index (with all of them: {reason})"
+    )
+
+
+def _measured(draw: Draw, leaves: dict[str, Tensor], along: dict[str, Tensor]) -> Tensor:
+    """The densities' difference in nats, and its slope along a direction of each group."""
+    densities = [sum(log_prob(site) for site in sites(trace).values()) for trace in draw]
+    total: Any = densities[0] - densities[1]
+    found = torch.autograd.grad(
+        total, list(leaves.values()), allow_unused=True, materialize_grads=True
+    )
+    slopes = {name: (part * along[name]).sum()
+              for name, part in zip(leaves, found, strict=True)}  # fmt: skip
+    groups = [torch.stack([slopes[name] for name in names]).sum()
+              for names in grouped(leaves).values()]  # fmt: skip
+    return torch.stack([total.detach(), *groups]).double().cpu()
 
 
 def _plates(trace: Trace) -> dict[str, Site]:
@@ -92,14 +106,14 @@ def _plates(trace: Trace) -> dict[str, Site]:
 
 
 @contextmanager
-def _all_data() -> Iterator[None]:
-    """Within the block every plate chooses all data."""
+def _any_size() -> Iterator[None]:
+    """Within the block a plate chooses all data, or those of any number that a trace replays."""
     own = SubsampleMessenger._subsample
 
-    def everything(name: str, size: Any = None, *_: Any) -> Any:
+    def chosen(name: str, size: Any = None, *_: Any) -> Any:
         return own(name, size)
 
-    SubsampleMessenger._subsample = staticmethod(everything)
+    SubsampleMessenger._subsample = staticmethod(chosen)
     try:
         yield
     finally:

@@ -72,7 +72,7 @@ def limited(plain: Open, room: Room) -> Open:
     """
     secure: set[str] = set()  # addresses without their scheme
 
-    def opened(request: Request | str, *_: Any, **__: Any) -> Any:
+    def opened(request: Request | str, *unused: Any, **options: Any) -> Any:
         request = Request(request) if isinstance(request, str) else request
         scheme, _, rest = request.full_url.partition(":")
         if scheme == "https":

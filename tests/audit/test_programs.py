@@ -16,6 +16,8 @@ from torch.distributions import constraints
 
 from pyro_vae import VAE, PyroVAEError, audit, audit_elbo
 from pyro_vae.auditing.draws import follows_density, implicit_gradient
+from pyro_vae.auditing.program import Program
+from pyro_vae.auditing.subsamples import subsample_checks
 from pyro_vae.core.posterior import Posterior
 from tests.programs.__main__ import audited, by_mistake, by_program
 from tests.programs.mistakes import MISTAKES, Wrapped
@@ -27,6 +29,7 @@ from tests.programs.programs import (
     lda,
     logistic_regression,
     m2,
+    rand,
     regression,
     regression_normal,
 )
@@ -214,9 +217,32 @@ def test_parameters_of_single_data_are_taken_by_index():
     right = audit(one_code_each, guide_of_each(True), x, data_size=30, **QUICK)
     assert right.passed, right.verdict
     (row,) = [check for check in right.checks if check.quantity == "subsamples"]
-    assert row.tests == 2
+    assert row.is_exact
+    assert row.relative < 1e-5
     wrong = audit(one_code_each, guide_of_each(False), x, data_size=30, **QUICK)
     assert failing(wrong) == {"subsamples"}
+
+
+def rows_and_columns(x):
+    with pyro.plate("rows", 12, subsample_size=5, dim=-2) as row:
+        u = pyro.sample("u", dist.Normal(0.0, 1.0))
+        with pyro.plate("columns", 9, subsample_size=4, dim=-1) as column:
+            pyro.sample("x", dist.Normal(u, 1.0), obs=x[row][:, column])
+
+
+@pytest.mark.parametrize("by_index", [True, False])
+def test_subsamples_of_crossed_plates_whose_values_agree_and_gradients_do_not(by_index):
+    def guide(x):
+        loc = pyro.param("loc", lambda: torch.zeros(12, 1))
+        with pyro.plate("rows", 12, subsample_size=5, dim=-2) as row:
+            own = loc[row] if by_index else loc[: len(row)]
+            pyro.sample("u", dist.Normal(own, 0.5))
+
+    program = Program(rows_and_columns, guide, (rand(12, 9),), {})
+    with program.isolated(0):
+        (check,) = subsample_checks(program, 0, 1e-4)
+    assert abs(check.difference.value) < 1e-3
+    assert (check.relative < 1e-5) == by_index
 
 
 def test_a_program_that_is_given_its_subsample_cannot_be_compared_with_all_data():
