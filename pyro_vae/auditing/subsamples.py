@@ -98,9 +98,10 @@ def _measured(draw: Draw, leaves: dict[str, Tensor], along: dict[str, Tensor]) -
 
 def _plates(trace: Trace) -> dict[str, Site]:
     """The statements of plates that choose fewer data than there are."""
+    nodes: dict[str, Any] = dict(trace.nodes)
     return {
         name: site
-        for name, site in trace.nodes.items()
+        for name, site in nodes.items()
         if type(site.get("fn")).__name__ == "_Subsample" and len(site["value"]) < site["fn"].size
     }
 
@@ -108,16 +109,17 @@ def _plates(trace: Trace) -> dict[str, Site]:
 @contextmanager
 def _any_size() -> Iterator[None]:
     """Within the block a plate chooses all data, or those of any number that a trace replays."""
-    own = SubsampleMessenger._subsample
+    pyro: Any = SubsampleMessenger
+    own = pyro._subsample
 
     def chosen(name: str, size: Any = None, *_: Any) -> Any:
         return own(name, size)
 
-    SubsampleMessenger._subsample = staticmethod(chosen)
+    pyro._subsample = staticmethod(chosen)
     try:
         yield
     finally:
-        SubsampleMessenger._subsample = staticmethod(own)
+        pyro._subsample = staticmethod(own)
 
 
 def _at(program: Program, whole: Draw, chosen: dict[str, Tensor]) -> Draw:

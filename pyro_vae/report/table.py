@@ -199,8 +199,9 @@ def _cell(value: str | SupportsFloat | Cell | None) -> Cell:
         return Cell(printable(value.text), value.style)
     if isinstance(value, (bool, np.bool_)):
         return Cell(str(value))
-    number_like = value is None or isinstance(value, SupportsFloat)
-    return Cell(number(value) if number_like else printable(value))
+    if value is None or isinstance(value, SupportsFloat):
+        return Cell(number(value))
+    return Cell(printable(value))
 
 
 def _side(texts: list[str]) -> Justify:
