@@ -71,6 +71,7 @@ def limited(plain: Open, room: Room) -> Open:
         room: What the disk has room for.
     """
     secure: set[str] = set()  # addresses without their scheme
+    without: set[str] = set()  # hosts that do not answer by https
 
     def opened(request: Request | str, *unused: Any, **options: Any) -> Any:
         request = Request(request) if isinstance(request, str) else request
@@ -79,9 +80,11 @@ def limited(plain: Open, room: Room) -> Open:
             secure.add(rest)
         elif rest in secure:
             raise URLError(f"https:{rest} cannot be read, and http is not secure")
-        else:
-            with suppress(OSError):
+        elif request.host not in without:
+            try:
                 return read(f"https:{rest}", request)
+            except OSError:
+                without.add(request.host)
         return read(request.full_url, request)
 
     def read(address: str, request: Request) -> Any:

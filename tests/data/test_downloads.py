@@ -99,7 +99,8 @@ def test_https_is_tried_first_and_http_never_in_its_place(tmp_path, served):
     opened = downloads.limited(plain, downloads.Room(tmp_path))
     with opened(served) as response:
         assert response.read(10) == b"x" * 10
-    assert asked == [served.replace("http:", "https:"), served]
+    opened(served).close()
+    assert asked == [served.replace("http:", "https:"), served, served]
     with pytest.raises(URLError, match="no certificate"):
         opened(served.replace("http:", "https:"))
     with pytest.raises(URLError, match="http is not secure"):
