@@ -5,6 +5,8 @@ Draws with a smooth density are compared by Stein's identity, for vector fields 
 .. math:: E_q[\operatorname{div} f(z) + f(z) \cdot \nabla \log q(z)] = 0
 
 The support is first mapped to the real line. Discrete draws are compared with their probabilities.
+Where a draw has an implicit gradient in its parameters, as Gamma's has, that is compared with the
+score function's: E_q[grad_z f(z) . dz/da] = E_q[f(z) d log q(z)/da].
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import StudentT, biject_to
-from torch.distributions.constraints import MixtureSameFamilyConstraint
+from torch.distributions.constraints import MixtureSameFamilyConstraint, boolean
 
 from pyro_vae.auditing.checks import Check, not_compared, numerical, paired
 from pyro_vae.auditing.densities import log_density_by_hand
-from pyro_vae.auditing.program import Draw, base_of, sites
+from pyro_vae.auditing.program import PATHWISE, Draw, base_of, innermost, sites
 
-__all__ = ["density_checks", "draw_checks", "follows_density"]
+__all__ = ["density_checks", "draw_checks", "follows_density", "implicit_gradient"]
 
 LEAST = 100_000  # numbers drawn for a site, at least
 MOST = 4_000_000  # and at most
 WIDEST = 512  # dimensions of an event that are mixed with each other
 CATEGORIES = 200
 PROJECTIONS = 4
+MOST_BITS = 8  # binary numbers of an event, whose values are summed over
 FEW = 3  # dimensions in which a density is integrated
 PERIODIC = ("VonMises", "SineBivariateVonMises", "SineSkewed")  # on a circle, not on the line
 ADVICE = "Make sample() or rsample() and log_prob() of the distribution describe the same density."
@@ -53,12 +56,80 @@ def draw_checks(draw: Draw, particles: int, eps: float) -> list[Check]:
     for side, name, fn, _ in _distributions(draw):
         rows = follows_density(f"draws of {name}, {side}", fn, particles, eps)
         checks += rows
+        named = f"{name} ({type(base_of(fn)).__name__})"
         if not rows:
-            skipped.append(f"{name} ({type(base_of(fn)).__name__})")
+            skipped.append(named)
+        if side == "guide" and fn.has_rsample and type(innermost(fn)).__name__ not in PATHWISE:
+            try:
+                checks.append(implicit_gradient(f"draws of {name}, guide", fn, particles, eps))
+            except (RuntimeError, AttributeError, TypeError, ValueError):  # of another make
+                skipped.append(f"the gradient of {named}")
     if skipped:
         reason = f"no test is known here for {', '.join(dict.fromkeys(skipped))}"
         checks.append(not_compared("draws", reason))
     return checks
+
+
+def implicit_gradient(quantity: str, fn: Any, particles: int, eps: float) -> Check:
+    """A row that draws move with their parameters as the density does, for a bounded function.
+
+    Args:
+        quantity: What the row is called.
+        fn: A reparameterized distribution that can be made again from its parameters.
+        particles: Least number of draws for each member of its batch.
+        eps: Relative rounding error.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> row = implicit_gradient("z", dist.Gamma(torch.tensor([0.5, 3.0]), 2.0), 600, 1e-4)
+        >>> row.method, abs(row.worst_z) < 5
+        ('implicit gradient', True)
+    """
+    inner = innermost(fn)
+    inner = inner.expand(inner.batch_shape)
+    draws = _number(inner, particles)
+    to_support = _to_support(inner)
+    pilot = inner.rsample(torch.Size([200])).detach()
+    loc = to_support.inv(pilot).mean(0)
+    scale = to_support.inv(pilot).std(0).clamp(min=1e-30)
+    weights = torch.randn(loc.shape).to(loc)
+
+    def bounded(z: Tensor) -> Tensor:
+        curve = ((to_support.inv(z) - loc) / scale).tanh() * weights
+        return curve.reshape(*z.shape[: z.dim() - len(inner.event_shape)], -1).sum(-1)
+
+    with torch.enable_grad():
+        given = {name: getattr(inner, name).detach() for name in inner.arg_constraints}
+        leaves = {name: value.expand(draws, *value.shape).clone().requires_grad_()
+                  for name, value in given.items()}  # fmt: skip
+        q = type(inner)(**leaves, validate_args=False)
+        z = q.rsample()
+        along = _gradients(bounded(z), leaves)
+        z, mean = z.detach(), bounded(pilot).mean(0)
+        scored = _gradients((bounded(z).detach() - mean) * q.log_prob(z), leaves)
+    columns = []
+    for moved, wanted in zip(along, scored, strict=True):
+        gap = (moved - wanted).reshape(*q.batch_shape, -1).sum(-1)
+        columns += [gap, torch.randn(gap.shape[1:]).to(gap) * gap]
+    row = _zero(quantity, "implicit gradient", columns, eps)
+    row.advice = "Let rsample() move the draw with the parameters as log_prob() says."
+    return row
+
+
+def _gradients(total: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(
+        total.sum(),
+        list(leaves.values()),
+        retain_graph=True,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+
+
+def _number(fn: Any, particles: int) -> int:
+    """How many draws to make for each member of the batch."""
+    numbers = max(math.prod(fn.batch_shape) * math.prod(fn.event_shape), 1)
+    return max(50, min(max(particles, math.ceil(LEAST / numbers)), MOST // numbers))
 
 
 def follows_density(quantity: str, fn: Any, particles: int, eps: float) -> list[Check]:
@@ -76,9 +147,7 @@ def follows_density(quantity: str, fn: Any, particles: int, eps: float) -> list[
         >>> [row.method for row in rows]
         ['Stein', 'cdf', 'integral']
     """
-    numbers = max(math.prod(fn.batch_shape) * math.prod(fn.event_shape), 1)
-    draws = max(50, min(max(particles, math.ceil(LEAST / numbers)), MOST // numbers))
-    base = base_of(fn)
+    draws, base = _number(fn, particles), base_of(fn)
     if type(base).__name__ in PERIODIC:
         return []
     methods = [_counts] if getattr(base.support, "is_discrete", False) else CONTINUOUS
@@ -174,12 +243,11 @@ def _integral(quantity: str, fn: Any, draws: int, eps: float) -> Check | None:
 def _counts(quantity: str, fn: Any, draws: int, eps: float) -> Check | None:
     """How often each value comes, and that the probabilities sum to one."""
     x = fn(torch.Size([draws]))
-    finite = fn.has_enumerate_support
-    if finite:
-        values = fn.enumerate_support(expand=False)
-    elif fn.event_shape:
-        return None
-    else:
+    values = _every_value(fn)
+    finite = values is not None
+    if values is None:
+        if fn.event_shape:
+            return None
         values = torch.arange(min(CATEGORIES, int(x.max()) + 1)).to(x)
         values = values.reshape(-1, *[1] * len(fn.batch_shape))
     p = fn.log_prob(values).exp()
@@ -200,6 +268,19 @@ def _counts(quantity: str, fn: Any, draws: int, eps: float) -> Check | None:
             columns[column] += pooled[column, k] * gap
             columns[PROJECTIONS + column] += weights[column, k] * gap
     return _zero(quantity, "counts", columns, eps)
+
+
+def _every_value(fn: Any) -> Tensor | None:
+    """Every value of a finite event, ``(K, 1, ..., *event_shape)``; None where there are many."""
+    if fn.has_enumerate_support:
+        return fn.enumerate_support(expand=False)
+    support, numbers = fn.support, math.prod(fn.event_shape)
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if support is not boolean or numbers > MOST_BITS:
+        return None
+    values = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * numbers)
+    return values.reshape(-1, *[1] * len(fn.batch_shape), *fn.event_shape)
 
 
 def _zero(quantity: str, method: str, columns: list[Tensor], eps: float) -> Check:

@@ -20,7 +20,18 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from pyro_vae.auditing.densities import log_density
 from pyro_vae.core.modes import seeded
 
-__all__ = ["Draw", "Program", "Site", "base_of", "is_fixed", "is_left_out", "log_prob", "sites"]
+__all__ = [
+    "PATHWISE",
+    "Draw",
+    "Program",
+    "Site",
+    "base_of",
+    "innermost",
+    "is_fixed",
+    "is_left_out",
+    "log_prob",
+    "sites",
+]
 
 Site = Any  # a node of a trace
 # Their draw from one seed moves with the parameters as its gradient says; that of others, such as
@@ -150,7 +161,12 @@ def is_left_out(site: Site) -> bool:
 
 def is_fixed(site: Site) -> bool:
     """Whether a draw does not move smoothly with the parameters from one seed."""
-    fn = base_of(site["fn"])
-    while hasattr(fn, "base_dist"):
-        fn = base_of(fn.base_dist)
-    return not site["fn"].has_rsample or type(fn).__name__ not in PATHWISE
+    return not site["fn"].has_rsample or type(innermost(site["fn"])).__name__ not in PATHWISE
+
+
+def innermost(d: Distribution) -> Distribution:
+    """What a distribution transforms, or the distribution itself."""
+    d = base_of(d)
+    while hasattr(d, "base_dist"):
+        d = base_of(d.base_dist)
+    return d

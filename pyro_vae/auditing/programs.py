@@ -15,6 +15,7 @@ from pyro_vae.auditing.losses import applicable_losses, gradient_rows, value_row
 from pyro_vae.auditing.program import Program, log_prob, sites
 from pyro_vae.auditing.result import Audit
 from pyro_vae.auditing.structure import structure_checks
+from pyro_vae.auditing.subsamples import subsample_checks
 from pyro_vae.core.errors import at_least
 
 __all__ = ["audit", "program_checks"]
@@ -95,6 +96,7 @@ def audit(
 
             if found:
                 checks += _guarded("elbo", values)
+            checks += _guarded("subsamples", lambda: subsample_checks(program, seed, eps))
             if found and gradients:
                 checks += _guarded("gradient", lambda: gradient_rows(
                     program, found, gradients, seed, 10 * eps))  # fmt: skip

@@ -15,7 +15,7 @@ from pyro_vae.auditing.program import Draw, Program, Site, base_of, is_left_out,
 from pyro_vae.core.supports import support_name
 from pyro_vae.distributions.marginal import Marginal
 
-__all__ = ["structure_checks"]
+__all__ = ["batch_problems", "structure_checks"]
 
 SIDES = ("model", "guide")
 
@@ -31,8 +31,7 @@ def structure_checks(program: Program, seed: int, data_size: int | None) -> list
     draw, other = program.run(seed), program.run(seed + 1)
     shared = [(name, site, sites(draw.guide)[name]) for name, site in sites(draw.model).items()
               if name in sites(draw.guide)]  # fmt: skip
-    each = [(side, name, site) for side, trace in zip(SIDES, draw, strict=True)
-            for name, site in sites(trace).items()]  # fmt: skip
+    each = _each(draw)
     return [
         finding("sites", "the model and the guide have the same latent sites", [*_sites(draw)],
                 "Every latent site of the model needs one site of that name in the guide, and "
@@ -65,6 +64,16 @@ def structure_checks(program: Program, seed: int, data_size: int | None) -> list
                 "Use a guide with a density, such as AutoNormal; with a point mass the loss is "
                 "that of a MAP estimate, and not a bound on log p(x)."),
     ]  # fmt: skip
+
+
+def batch_problems(draw: Draw) -> list[str]:
+    """Batch dimensions that are no plate's."""
+    return [*_batches(_each(draw))]
+
+
+def _each(draw: Draw) -> list[tuple[str, str, Site]]:
+    return [(side, name, site) for side, trace in zip(SIDES, draw, strict=True)
+            for name, site in sites(trace).items()]  # fmt: skip
 
 
 def _sites(draw: Draw) -> Iterator[str]:

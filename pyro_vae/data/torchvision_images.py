@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
+from pyro_vae.data.downloads import downloading
 from pyro_vae.data.locations import FilePath, data_folder
 from pyro_vae.data.memory import check_room
 from pyro_vae.data.pictures import Bytes, Channels, pixels, stacked
@@ -95,7 +96,11 @@ class TorchvisionImages(Source):
         except MissingError:
             if not self.download:
                 raise
-        self._opened(root, download=True)
+        try:
+            with downloading(root) as draft:
+                self._opened(draft, download=True)
+        except OSError as error:
+            raise self._not_downloaded(error) from None
         return self._read(root)
 
     def splits(self) -> dict[str, list[dict[str, Any]]]:
@@ -254,10 +259,7 @@ class TorchvisionImages(Source):
             if "split" in chosen and "Unknown value" in cause:
                 return None
             if download:
-                raise DataError(
-                    f"{self.kind}: expected torchvision to download {self.dataset} into {place}, "
-                    f"got: {cause}; try again, or put its files there"
-                ) from None
+                raise self._not_downloaded(error) from None
             if isinstance(error, FileNotFoundError) or any(word in cause for word in ABSENT):
                 raise MissingError(
                     f"{self.kind}: expected the files of torchvision's {self.dataset} in "
@@ -272,6 +274,14 @@ class TorchvisionImages(Source):
                     f"{cause}; see its documentation (data.options)"
                 ) from None
             raise self._damaged(str(place), error) from None
+
+    def _not_downloaded(self, error: Exception) -> DataError:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        return DataError(
+            f"{self.kind}: expected torchvision to download {self.dataset} into "
+            f"{data_folder(self.root) / self.folder}, got: {cause}; try again, or put its files "
+            "there"
+        )
 
     def _damaged(self, name: str, error: Exception) -> DataError:
         cause = " ".join(str(error).split()) or type(error).__name__

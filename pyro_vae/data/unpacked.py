@@ -6,10 +6,11 @@ import errno
 import gzip
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -21,6 +22,7 @@ __all__ = ["Room", "unpack", "unpacked"]
 
 Unpack = Callable[[Path, Path], None]
 FORMATS = (".tar.gz", ".tgz", ".zip", ".gz")
+UNPACKED = {"cifar-10-python": "cifar-10-batches-py"}  # archives of files of another name
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -46,10 +48,10 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 class Room:
-    """What archives may take of a folder's disk: nine tenths of what is free.
+    """What archives and downloads may take of a folder's disk: nine tenths of what is free.
 
     Args:
-        folder: Where they are unpacked.
+        folder: Where they are unpacked, or downloaded to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +65,7 @@ class Room:
         """
         self.left -= size
         if self.left < 0:
-            raise OSError(errno.ENOSPC, "it unpacks to more than the disk has room for")
+            raise OSError(errno.ENOSPC, "it takes more than the disk has room for")
 
     def copy(self, content: IO[bytes] | gzip.GzipFile, path: Path) -> None:
         """Copy a stream to a file, as long as there is room; raises as :meth:`take` does."""
@@ -94,9 +96,11 @@ def unpacked(
         unpack: Unpacks an archive into a folder.
 
     Raises:
-        DataError: naming the archive that is damaged, or when there is no room to unpack it.
+        DataError: naming the archive that is damaged, or when there is no room to unpack it; or
+            naming a pipe or a device among the files, which a reader would wait for.
     """
     place = root / folder
+    _refuse_pipes(place, 4 if folder else 2)
     packed = [
         path
         for pattern in archives
@@ -124,9 +128,24 @@ def unpacked(
         yield Path(draft)
 
 
+def _refuse_pipes(folder: Path, levels: int) -> None:
+    """Refuse what is neither a file nor a folder, in a folder and some levels below it."""
+    with suppress(OSError), os.scandir(folder) as entries:  # no folder, or a link to nowhere
+        for entry in entries:
+            if entry.is_dir() and levels:
+                _refuse_pipes(Path(entry), levels - 1)
+            mode = 0 if entry.is_dir() or entry.is_file() else Path(entry).stat().st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+                raise DataError(
+                    f"{entry.path}: expected a file, got a named pipe or a device; put what it "
+                    "holds there as a file"
+                )
+
+
 def _unpacked_name(archive: Path) -> str:
     ending = next(e for e in FORMATS if archive.name.endswith(e))
-    return archive.name.removesuffix(ending)
+    name = archive.name.removesuffix(ending)
+    return UNPACKED.get(name, name)
 
 
 def _link(path: Path, target: Path) -> None:

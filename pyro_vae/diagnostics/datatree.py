@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pyro_vae.auditing.result import ELBOAudit
-from pyro_vae.core.errors import at_least
+from pyro_vae.auditing.result import Audit, ELBOAudit
+from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.memory import check_room
@@ -33,8 +33,8 @@ Groups = dict[str, dict[str, Tensor]]
 
 
 def to_datatree(
-    vae: VAE,
-    what: Tensor | MCMCComparison | Calibration | ELBOAudit,
+    vae: VAE | None,
+    what: Tensor | MCMCComparison | Calibration | Audit,
     *,
     draws: int = 250,
     seed: int = 0,
@@ -53,14 +53,15 @@ def to_datatree(
     The draws are independent; they are in four chains, of which ArviZ makes its diagnostics.
     ``compare_with_mcmc`` gives the chains of NUTS as ``posterior``, and the guide's draws as
     ``guide``; ``calibrate`` the ranks as ``prior_sbc``, which ``plot_ecdf_pit`` takes, and k-hat;
-    ``audit_elbo`` the particles of Pyro's ``Trace_ELBO``.
+    ``audit_elbo`` the particles of Pyro's ``Trace_ELBO``; ``audit`` those of the ELBO by hand, as
+    ``sample_stats``.
 
     Shapes:
         ``z`` has the dimensions ``(chain, draw, datum, latent)``, ``x`` has ``(chain, draw,
         datum, x_dim_0, ...)``, densities have ``(chain, draw, datum)``, in nats.
 
     Args:
-        vae: The model.
+        vae: The model; None for the audit of a program that is not a VAE.
         what: Data, ``(N, *event_shape)``, or a result for this model.
         draws: Draws in each chain for each datum, at least 25; a result has its own.
         seed: Seed of the draws; the global generators keep their state.
@@ -68,10 +69,11 @@ def to_datatree(
 
     Returns:
         A ``xarray.DataTree``, whose attributes say the declaration, the data and the versions. It
-        can be written by ``to_netcdf``, and read by ``xarray.open_datatree``.
+        can be written by ``to_netcdf`` or ``to_zarr``, and read by ``xarray.open_datatree``.
 
     Raises:
-        DataError: if the data do not fit the model or the memory, or ``arviz-base`` is missing.
+        DataError: if the data do not fit the model or the memory, an audit drew no particles, or
+            ``arviz-base`` is missing.
 
     Example:
         >>> tree = to_datatree(VAE(event_shape=(4,), latent_dim=2), torch.zeros(3, 4))
@@ -79,25 +81,29 @@ def to_datatree(
         {'chain': 4, 'draw': 250, 'datum': 3, 'latent': 2}
     """
     base = arviz("arviz_base")
+    declaration = {} if vae is None else {"declaration": json.dumps(vae.declaration, default=repr)}
     about: dict[str, Any] = {
-        "declaration": json.dumps(vae.declaration, default=repr),
+        **declaration,
         "data": "" if identity is None else str(identity),
         **{name.replace("-", "_") + "_version": version(name) for name in PACKAGES},
     }
     khat: Tensor | None = None
-    if isinstance(what, MCMCComparison):
+    if isinstance(what, Audit):
+        groups: Groups = _particles(what)
+        about |= {"seed": what.seed, "verdict": what.verdict}
+    elif vae is None:
+        raise DataError(
+            "vae: expected the model, got None; only the audit of a program has no VAE"
+        )
+    elif isinstance(what, MCMCComparison):
         guide = what.guide.unflatten(1, what.chains.shape[1:3])
         pair = {"posterior": what.chains, "guide": guide}
-        groups: Groups = {name: {"z": codes.movedim(0, 2)} for name, codes in pair.items()}
+        groups = {name: {"z": codes.movedim(0, 2)} for name, codes in pair.items()}
         about |= {"seed": what.seed, "warmup": what.warmup}
     elif isinstance(what, Calibration):
         ranks, khats = what.ranks.unsqueeze(0), what.pareto_k["simulated"].unsqueeze(0)
         columns = {"z": ranks[..., :-2], "log_q": ranks[..., -2], "log_weight": ranks[..., -1]}
         groups = {"prior_sbc": columns, "sample_stats": {"pareto_k": khats}}
-        about |= {"seed": what.seed, "verdict": what.verdict}
-    elif isinstance(what, ELBOAudit):
-        terms = {name: term.unsqueeze(0) for name, term in what.estimates["trace"].terms.items()}
-        groups = {"log_likelihood": {"x": terms.pop("log_likelihood")}, "sample_stats": terms}
         about |= {"seed": what.seed, "verdict": what.verdict}
     else:
         at_least(25, draws=draws)
@@ -117,13 +123,26 @@ def to_datatree(
     return tree
 
 
-def _dims(vae: VAE, groups: Groups) -> dict[str, list[str]]:
+def _particles(audit: Audit) -> Groups:
+    """The terms of an audit's ELBO: of each datum for a VAE, or of the whole data."""
+    if not audit.draws:
+        raise DataError(
+            f"audit: expected particles, got none, since the program failed before any was drawn; "
+            f"mend it and audit it again. {audit.verdict}"
+        )
+    if not isinstance(audit, ELBOAudit):
+        return {"sample_stats": {name: term.unsqueeze(0) for name, term in audit.draws.items()}}
+    terms = {name: term.unsqueeze(0) for name, term in audit.estimates["trace"].terms.items()}
+    return {"log_likelihood": {"x": terms.pop("log_likelihood")}, "sample_stats": terms}
+
+
+def _dims(vae: VAE | None, groups: Groups) -> dict[str, list[str]]:
     """The dimensions of each variable, after chain and draw."""
-    x = [f"x_dim_{i}" for i in range(len(vae.event_shape))]
-    calibrated = "prior_sbc" in groups
-    known = {"z": ["latent"] if calibrated else ["datum", "latent"], "x": ["datum", *x]}
-    rest = {name for group in groups.values() for name in group} - set(known)
-    return known | {name: [] if calibrated else ["datum"] for name in rest}
+    x = [] if vae is None else [f"x_dim_{i}" for i in range(len(vae.event_shape))]
+    z = ["latent"] if "prior_sbc" in groups else ["datum", "latent"]
+    rest = {name: ["datum"][: values.dim() - 2] for group in groups.values()
+            for name, values in group.items()}  # fmt: skip
+    return rest | {"z": z, "x": ["datum", *x]}
 
 
 def _groups(vae: VAE, x: Tensor, draws: int, seed: int) -> Groups:

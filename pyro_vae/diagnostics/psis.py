@@ -52,7 +52,8 @@ def pareto_k(log_weights: Tensor) -> Tensor:
     weights = log_weights.double().cpu()
     top = weights.topk(max(len(weights) // 5, 1), dim=0).values
     found = torch.full(weights.shape[1:], -math.inf, dtype=torch.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for n in (top[0] - top[-1] > EQUAL).nonzero().flatten().tolist():
-            found[n] = float(psis(-weights[:, n].numpy())[1])
+    tailed = top[0] - top[-1] > EQUAL
+    if tailed.any():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found[tailed] = torch.as_tensor(psis(-weights[:, tailed].numpy(), axis=0)[1])
     return torch.where(found.isnan() | (top[-1] == -math.inf), math.inf, found)

@@ -14,6 +14,7 @@ from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
 from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
 from pyro_vae.experiment.yaml_file import dump, parse_value, read_mapping
+from pyro_vae.training.settings import resolve_device
 from pyro_vae.vae import VAE
 
 __all__ = ["load", "load_experiment", "save"]
@@ -31,7 +32,7 @@ def save(vae: VAE, path: str | Path) -> Path:
         path: The folder; it must not exist, or be empty.
 
     Raises:
-        RunFolderError: if the folder is not empty or cannot be written.
+        RunFolderError: if the folder is not empty or cannot be written; nothing of it stays.
         DeclarationError: if a component has no name to rebuild it from.
         CheckpointError: if the declaration and the weights do not give the model back, because
             it was changed after it was built.
@@ -61,9 +62,13 @@ def save(vae: VAE, path: str | Path) -> Path:
     RunFolder.check_new(Path(path))
     check_rebuilds(vae, Experiment.read(parse_value(dump(mapping))))
     folder = RunFolder.create(Path(path))
-    folder.write_declaration(mapping)
-    folder.write_weights(vae.state_dict())
-    folder.write_standardization(vae.standardization)
+    try:
+        folder.write_declaration(mapping)
+        folder.write_weights(vae.state_dict())
+        folder.write_standardization(vae.standardization)
+    except BaseException:
+        folder.discard()
+        raise
     return folder.path
 
 
@@ -97,6 +102,7 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
 
     Raises:
         CheckpointError: if the folder is missing, damaged or changed, or its weights are NaN.
+        DeclarationError: if this machine has no such device.
     """
     experiment = load_experiment(path)
     with torch.random.fork_rng(devices=[]):
@@ -109,4 +115,4 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: the weights do not fit the declaration: {error}") from None
     vae._trained = True
-    return vae.to(device).eval()
+    return vae.to(resolve_device(device)).eval()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 import numpy as np
 
+from pyro_vae.core.messages import printable
 from pyro_vae.report.numbers import MISSING, number
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Table:
 
     ``print(table)``, ``rich.print(table)``, a notebook cell that ends in ``table``, and
     ``table.markdown()`` all show it. A cell is text, a number, None (a dash) or a :class:`Cell`;
-    its text is always literal, never markup.
+    its text is always literal: no markup, and no control
+    character that a terminal would obey.
 
     Args:
         title: Above the table.
@@ -92,9 +94,9 @@ class Table:
         caption: str = "",
         justify: Sequence[Justify] | None = None,
     ) -> None:
-        self.title = title
-        self.columns = list(columns)
-        self.caption = caption
+        self.title = printable(title)
+        self.columns = [printable(name) for name in columns]
+        self.caption = printable(caption)
         self.rows: list[list[Cell]] = []
         self._justify = None if justify is None else list(justify)
         if self._justify is not None:
@@ -194,10 +196,12 @@ class Table:
 
 def _cell(value: str | SupportsFloat | Cell | None) -> Cell:
     if isinstance(value, Cell):
-        return value
+        return Cell(printable(value.text), value.style)
     if isinstance(value, (bool, np.bool_)):
         return Cell(str(value))
-    return Cell(number(value) if value is None or isinstance(value, SupportsFloat) else value)
+    if value is None or isinstance(value, SupportsFloat):
+        return Cell(number(value))
+    return Cell(printable(value))
 
 
 def _side(texts: list[str]) -> Justify:

@@ -136,4 +136,12 @@ def resolve_device(name: str) -> torch.device:
             f"{name!r}; auto takes the best available",
             "How to train",
         )
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # each backend raises its own
+        raise DeclarationError(
+            f"device: must be one that computes on this machine, got {name!r} "
+            f"({str(error).splitlines()[0]}); auto takes the best available",
+            "How to train",
+        ) from None
     return device

@@ -12,9 +12,12 @@ import torch
 from pyro.infer.autoguide import AutoDelta, AutoNormal
 from pyro.nn import pyro_method
 from torch import nn
+from torch.distributions import constraints
 
 from pyro_vae import VAE, PyroVAEError, audit, audit_elbo
-from pyro_vae.auditing.draws import follows_density
+from pyro_vae.auditing.draws import follows_density, implicit_gradient
+from pyro_vae.auditing.program import Program
+from pyro_vae.auditing.subsamples import subsample_checks
 from pyro_vae.core.posterior import Posterior
 from tests.programs.__main__ import audited, by_mistake, by_program
 from tests.programs.mistakes import MISTAKES, Wrapped
@@ -26,6 +29,7 @@ from tests.programs.programs import (
     lda,
     logistic_regression,
     m2,
+    rand,
     regression,
     regression_normal,
 )
@@ -126,6 +130,57 @@ def test_a_density_with_another_constant_integrates_to_another_number():
     assert abs(by_method["Stein"].worst_z) < 4.9
 
 
+def test_an_event_of_several_binary_numbers_has_probabilities_that_sum_to_one():
+    right = dist.Bernoulli(torch.tensor([[0.1, 0.7, 0.5]] * 4)).to_event(1)
+    for wrong, methods in ((Wrapped(right), ["counts"]),
+                           (Wrapped(right, extra=lambda: 0.01), ["sum"])):  # fmt: skip
+        rows = follows_density("x", wrong, 600, 1e-4)
+        assert [row.method for row in rows] == methods
+        assert abs(rows[0].worst_z) < 4.9
+    assert rows[0].value == pytest.approx(math.exp(0.01), abs=1e-5)
+
+
+class Unmoved(dist.Gamma):
+    """Its draws do not move with the shape parameter."""
+
+    def rsample(self, sample_shape=torch.Size()):  # noqa: B008
+        shape = self._extended_shape(sample_shape)
+        return torch._standard_gamma(self.concentration.detach().expand(shape)) / self.rate
+
+
+IMPLICIT = [
+    dist.Gamma(torch.tensor([0.1, 0.7, 30.0]), 2.0),
+    dist.Beta(torch.ones(2, 3), 0.5).to_event(1),
+    dist.Dirichlet(torch.tensor([[0.5, 2.0, 3.0]] * 2)),
+    dist.StudentT(1.5, torch.zeros(3), 1.0),
+    dist.InverseGamma(torch.tensor([2.0, 4.0]), 1.0),
+]
+
+
+@pytest.mark.parametrize("fn", IMPLICIT, ids=lambda fn: type(fn).__name__)
+def test_implicit_gradients_of_pyro(fn):
+    assert abs(implicit_gradient("z", fn, 600, 1e-4).worst_z) < 4.9
+
+
+def test_an_implicit_gradient_that_is_missing_is_found():
+    def model(x):
+        rate = pyro.sample("rate", dist.Gamma(2.0, 1.0))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Poisson(rate), obs=x)
+
+    def guide(cls):
+        def guide(x):
+            shape = pyro.param("shape", torch.tensor(3.0), constraint=constraints.positive)
+            pyro.sample("rate", cls(shape, 2.0))
+
+        return guide
+
+    x = torch.tensor([0.0, 1.0, 2.0, 1.0])
+    assert audit(model, guide(dist.Gamma), x, **QUICK).passed
+    found = audit(model, guide(Unmoved), x, **QUICK)
+    assert [check.method for check in found.failures] == ["implicit gradient"]
+
+
 def test_a_scale_two_percent_too_wide_is_found_with_600_draws_for_each_of_32_data():
     """The power is stated: z of 5.6 on average at 2 % in two dimensions, from 19,200 draws."""
     scores = []
@@ -136,6 +191,69 @@ def test_a_scale_two_percent_too_wide_is_found_with_600_draws_for_each_of_32_dat
         scores.append(abs(stein.worst_z))
     assert sum(scores) / 20 > 6
     assert sum(score > 4.9 for score in scores) >= 19
+
+
+# subsamples --------------------------------------------------------------------------------------
+
+
+def one_code_each(x):
+    with pyro.plate("data", len(x), subsample_size=10) as index:
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        pyro.sample("x", dist.Normal(z, 1.0), obs=x[index])
+
+
+def guide_of_each(by_index):
+    def guide(x):
+        loc = pyro.param("loc", lambda: x / 2)
+        with pyro.plate("data", len(x), subsample_size=10) as index:
+            own = loc[index] if by_index else loc[: len(index)]
+            pyro.sample("z", dist.Normal(own, 0.7))
+
+    return guide
+
+
+def test_parameters_of_single_data_are_taken_by_index():
+    x = X[:, 0]
+    right = audit(one_code_each, guide_of_each(True), x, data_size=30, **QUICK)
+    assert right.passed, right.verdict
+    (row,) = [check for check in right.checks if check.quantity == "subsamples"]
+    assert row.is_exact
+    assert row.relative < 1e-5
+    wrong = audit(one_code_each, guide_of_each(False), x, data_size=30, **QUICK)
+    assert failing(wrong) == {"subsamples"}
+
+
+def rows_and_columns(x):
+    with pyro.plate("rows", 12, subsample_size=5, dim=-2) as row:
+        u = pyro.sample("u", dist.Normal(0.0, 1.0))
+        with pyro.plate("columns", 9, subsample_size=4, dim=-1) as column:
+            pyro.sample("x", dist.Normal(u, 1.0), obs=x[row][:, column])
+
+
+@pytest.mark.parametrize("by_index", [True, False])
+def test_subsamples_of_crossed_plates_whose_values_agree_and_gradients_do_not(by_index):
+    def guide(x):
+        loc = pyro.param("loc", lambda: torch.zeros(12, 1))
+        with pyro.plate("rows", 12, subsample_size=5, dim=-2) as row:
+            own = loc[row] if by_index else loc[: len(row)]
+            pyro.sample("u", dist.Normal(own, 0.5))
+
+    program = Program(rows_and_columns, guide, (rand(12, 9),), {})
+    with program.isolated(0):
+        (check,) = subsample_checks(program, 0, 1e-4)
+    assert abs(check.difference.value) < 1e-3
+    assert (check.relative < 1e-5) == by_index
+
+
+def test_a_program_that_is_given_its_subsample_cannot_be_compared_with_all_data():
+    def model(x):
+        w = pyro.sample("w", dist.Normal(0.0, 1.0))
+        with pyro.plate("data", 1000, subsample_size=len(x)):
+            pyro.sample("x", dist.Normal(w, 1.0), obs=x)
+
+    found = audit(model, AutoNormal(model), X[:, 0], data_size=1000, **QUICK)
+    assert found.passed, found.verdict
+    assert "the program does not take its data by index" in str(found)
 
 
 # losses ------------------------------------------------------------------------------------------

@@ -7,11 +7,15 @@ import math
 
 import arviz_stats
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 import xarray
+from pyro.infer.autoguide import AutoNormal
+from pyro.nn import pyro_method
 
-from pyro_vae import audit_elbo, calibrate, compare_with_mcmc, load_data, to_datatree
+from pyro_vae import VAE, audit, audit_elbo, calibrate, compare_with_mcmc, load_data, to_datatree
 from pyro_vae.core.errors import DataError
 from tests.diagnostics.exact_guide import exact_guide
 from tests.variants import small_vae
@@ -85,6 +89,13 @@ def test_it_survives_netcdf(tree, tmp_path):
         assert back.identical(tree)
 
 
+def test_it_survives_zarr(tree, tmp_path):
+    pytest.importorskip("zarr")
+    tree.to_zarr(tmp_path / "tree.zarr", consolidated=False)
+    with xarray.open_datatree(tmp_path / "tree.zarr", engine="zarr", consolidated=False) as back:
+        assert back.identical(tree)
+
+
 def test_arviz_summarizes_it(exact, x, tree):
     summary = arviz_stats.summary(tree, round_to="none")
     assert len(summary) == 10
@@ -127,6 +138,42 @@ def test_results_are_trees_too(exact, x):
     elbo = tree["log_likelihood"]["x"] - tree["sample_stats"]["kl"]
     assert np.allclose(elbo, tree["sample_stats"]["elbo"])
     assert elbo.sizes["draw"] == 100
+
+
+def test_the_audit_of_a_program_that_is_no_vae():
+    def model(x):
+        w = pyro.sample("w", dist.Normal(0.0, 1.0))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Normal(w, 1.0), obs=x)
+
+    found = audit(model, AutoNormal(model), torch.zeros(3), particles=100, gradients=0)
+    tree = to_datatree(None, found)
+    terms = tree["sample_stats"]
+    assert dict(terms["elbo"].sizes) == {"chain": 1, "draw": 100}
+    assert np.allclose(terms["log_likelihood"] - terms["kl"], terms["elbo"], atol=1e-5)
+    assert len(arviz_stats.summary(tree, group="sample_stats")) == 3
+    with pytest.raises(DataError, match="vae: expected the model, got None"):
+        to_datatree(None, torch.zeros(2, 3))
+
+
+def test_the_audit_of_a_broken_program_has_no_particles(exact, x):
+    class Stray(VAE):
+        @pyro_method
+        def model(self, x):
+            pyro.factor("stray", x.new_tensor(0.3))
+            return super().model(x)
+
+    broken = Stray(**exact.declaration)
+    found = audit_elbo(broken.double(), x, particles=100, gradients=0)
+    assert not found.passed
+    program = audit(broken.model, broken.guide, x, particles=100, gradients=0)
+    for result in (found, program):
+        if result.draws:
+            assert to_datatree(broken, result).attrs["verdict"].startswith("FAILED")
+        else:
+            with pytest.raises(DataError, match=r"expected particles, got none.*stray"):
+                to_datatree(broken, result)
+    assert not program.draws
 
 
 def test_many_data_in_several_batches(monkeypatch):

@@ -191,6 +191,14 @@ def test_a_full_disk_is_said_and_leaves_the_old_file_whole(tmp_path, full_disk, 
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
+def test_a_model_that_a_full_disk_cannot_hold_leaves_nothing(tmp_path, full_disk):
+    (tmp_path / "mine").mkdir()
+    for place in (tmp_path / "new", tmp_path / "mine"):
+        with pytest.raises(RunFolderError, match="No space left on device; free some space"):
+            save(a_vae(), place)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):

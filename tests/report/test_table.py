@@ -101,6 +101,18 @@ def test_cells_of_any_type():
     assert [cell.text for cell in table.rows[0]] == ["60,000", "0.2500", "True", "False"]
 
 
+def test_control_characters_are_shown_and_not_obeyed():
+    bad = "a\x1b[2J\x9b\u202eb"
+    table = Table(bad, [bad], caption=bad)
+    table.add(bad)
+    table.add(Cell(bad, "strong"))
+    console = Console(width=80, file=io.StringIO())
+    console.print(table)
+    for shown in (str(table), table.markdown(), table._repr_html_(), console.file.getvalue()):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+        assert shown.count("x1b") == 5
+
+
 def test_a_line_break_stays_within_its_row():
     table = Table("", ["a", "b"])
     table.add("one\ntwo", 1)

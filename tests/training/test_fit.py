@@ -234,6 +234,7 @@ def test_a_loss_that_is_not_finite_names_site_epoch_and_batch_and_keeps_the_weig
         ({"patience": 0}, "patience: must be > 0"),
         ({"seed": -1}, "seed: must be >= 0, got -1"),
         ({"device": "tpu"}, "device: must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        ({"device": "meta"}, "device: must be one that computes on this machine, got 'meta'"),
         (
             {"objective": "elbow"},
             "unknown objective 'elbow'; known: elbo, .*; did you mean 'elbo'",
@@ -280,6 +281,15 @@ def test_nan_in_the_data_is_refused_with_its_rows(data):
 def test_an_exact_kl_that_does_not_exist_is_refused(data, heavy_tailed):
     with pytest.raises(NoClosedFormKL, match="kl: sampled"):
         fit(a_vae(prior=heavy_tailed), data, objective=ELBO(kl="exact"), epochs=1, **QUIET)
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "vulkan"])
+def test_a_device_that_torch_was_not_built_for_is_refused(name):
+    if getattr(getattr(torch, name, None), "is_available", lambda: False)():
+        assert resolve_device(name).type == name
+        return
+    with pytest.raises(DeclarationError, match=f"computes on this machine, got '{name}'"):
+        resolve_device(name)
 
 
 def test_auto_takes_what_there_is():
