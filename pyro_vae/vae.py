@@ -20,7 +20,7 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
-from pyro_vae.core.prior import Prior, codes
+from pyro_vae.core.prior import Prior, codes_of
 from pyro_vae.core.supports import check_components
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.model_scale import ModelScale
@@ -254,7 +254,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator):
         """
         with evaluating(self):
             vae = self.given(condition, size)
-            p = vae.decode(codes(vae.prior(), size))
+            p = vae.decode(codes_of(vae.prior(), size))
             drawn: Tensor = p.sample() if sample else typical(p)
             return drawn if standardized else own(drawn, self.standardization)
 

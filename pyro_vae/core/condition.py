@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
@@ -19,6 +18,10 @@ from pyro_vae.core.pyro_store import UniqueModule
 __all__ = ["Condition", "ConditionalModule", "Conditioned"]
 
 M = TypeVar("M", bound=nn.Module)
+NONE = (
+    "Expected a condition for each datum, since this model is of p(x|z, c), got none; give "
+    "condition=..., or vae.given(condition) in place of the model"
+)
 
 
 class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
@@ -70,7 +73,7 @@ class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
         if size is not None and tuple(c.shape) == self.shape:
             c = c.expand(size, *self.shape)
         if tuple(c.shape[1:]) != self.shape or c.dim() == 0 or len(c) != (size or len(c)):
-            want = ", ".join(map(str, (size or "N", *self.shape)))
+            want = ", ".join(map(str, (size or "N", *self.shape))) + "," * (not self.shape)
             single = "" if size is None else f", or a single one of shape {self.shape} for all"
             raise DataError(
                 f"{name}: expected one for each datum, of shape ({want}){single}, got shape "
@@ -101,10 +104,7 @@ class Conditioned:
             DataError: if there are none.
         """
         if self.given is None:
-            raise DataError(
-                "Expected a condition for each datum, since this model is of p(x|z, c), got none; "
-                "give condition=..., or vae.given(condition)"
-            )
+            raise DataError(NONE)
         return self.given if like is None else self.given.to(like.device)
 
 
@@ -112,11 +112,9 @@ def bound(module: M, c: Tensor) -> M:
     """The module given conditions; it shares its weights, and all within it that takes none."""
     if not any(isinstance(part, Conditioned) for part in module.modules()):
         return module
-    other = copy.copy(module)
-    other.__dict__["_modules"] = {
-        name: child if child is None else bound(child, c)
-        for name, child in module._modules.items()
-    }
+    other = object.__new__(type(module))  # Pyro's state for copy.copy drops what its store needs
+    children = {name: child and bound(child, c) for name, child in module._modules.items()}
+    other.__dict__.update(module.__dict__, _modules=children)
     if isinstance(other, Conditioned):
         other.__dict__["given"] = c
     return other
@@ -154,21 +152,26 @@ class ConditionalModule(UniqueModule):
             )
         return self._bound(self.condition.rows(condition, size))
 
-    def at(self, index: Any) -> Self:
-        """Given the conditions at these of its data; without a condition, the model itself."""
-        return self if self._conditions is None else self._bound(self._conditions[index])
-
-    def cycled(self, count: int) -> Self:
-        """Given its data's conditions in turn, as those of ``count`` data.
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """``(N,)``, given N conditions; ``()`` for a model without a condition.
 
         Raises:
             DataError: if it depends on a condition, and none is given.
         """
         if self.condition is None:
-            return self
+            return ()
         if self._conditions is None:
-            Conditioned().known()
-        return self.at(torch.arange(count) % len(self._conditions))  # type: ignore[arg-type]
+            raise DataError(NONE)
+        return (len(self._conditions),)
+
+    def at(self, index: Any) -> Self:
+        """Given the conditions at these of its data; without a condition, the model itself."""
+        return self if self._conditions is None else self._bound(self._conditions[index])
+
+    def cycled(self, count: int) -> Self:
+        """Given its data's conditions in turn, as those of ``count`` data."""
+        return self.at(torch.arange(count) % self.batch[0]) if self.batch else self
 
     def split(self, x: Tensor, size: int) -> Iterator[tuple[Self, Tensor]]:
         """``x.split(size)``, each part with the model given its conditions."""

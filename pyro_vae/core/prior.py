@@ -9,7 +9,7 @@ from torch import Size, Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
 
-__all__ = ["Prior", "codes"]
+__all__ = ["Prior", "codes_of"]
 
 
 class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
@@ -50,7 +50,7 @@ class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
         """The distribution p(z), of event_shape ``(latent_dim,)``."""
 
 
-def codes(prior: TorchDistribution, *shape: int) -> Tensor:
+def codes_of(prior: TorchDistribution, *shape: int) -> Tensor:
     """Draws of p(z), ``(*shape, M)``; of p(z|c) where the last of ``shape`` counts the data."""
     size = Size(shape)
     drawn: Tensor = prior.expand(size).sample() if prior.batch_shape else prior.sample(size)

@@ -27,9 +27,12 @@ def check_components(vae: Any) -> None:
     x = torch.zeros(2, *vae.event_shape, device=device, dtype=dtype)
     z = torch.zeros(2, vae.latent_dim, device=device, dtype=dtype)
     with evaluating(vae):
+        if vae.condition is not None:
+            vae = vae.given(torch.zeros(2, *vae.condition.shape))
         code, data = (vae.latent_dim,), vae.event_shape
         prior, posterior = vae.prior(), vae.encode(x)
-        check_shapes("prior()", prior, (), code)
+        depends = vae.condition is not None and prior.batch_shape  # on the condition
+        check_shapes("prior()", prior, (2,) if depends else (), code)
         check_shapes("posterior(encoder(x))", posterior, (2,), code)
         check_supports(posterior, prior)
         check_shapes("likelihood(decoder(z))", vae.decode(z), (2,), data)

@@ -27,6 +27,7 @@ class Split:
         labels: One for each datum, or None.
         dynamic: Whether every batch is a fresh Bernoulli draw of ``x``.
         rows: Which rows of the array, as it was read, these are: ``(N,)``, increasing.
+        condition: Of each datum, ``(N, *shape)``, for a model that depends on one; or None.
 
     Example:
         >>> split = Split(torch.rand(10, 1, 8, 8))
@@ -38,6 +39,7 @@ class Split:
     labels: Tensor | None = None
     dynamic: bool = False
     rows: Tensor | None = None
+    condition: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -70,9 +72,18 @@ class Split:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
         """The same split on a device, and in a precision."""
-        labels = None if self.labels is None else self.labels.to(device)
-        rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, x=self.x.to(device, dtype), labels=labels, rows=rows)
+        names = ("labels", "rows", "condition")
+        moved = {name: None if (found := getattr(self, name)) is None else found.to(device)
+                 for name in names}  # fmt: skip
+        return replace(self, x=self.x.to(device, dtype), **moved)
+
+    def conditions(self, index: Tensor | slice) -> Tensor | None:
+        """The conditions at ``index``, for ``vae.given``; None where there are none."""
+        if self.condition is None:
+            return None
+        return self.condition[
+            index.to(self.condition.device) if isinstance(index, Tensor) else index
+        ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

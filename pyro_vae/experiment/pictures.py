@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.modes import device_of
+from pyro_vae.core.prior import codes_of
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.plots import latent_scatter, reconstructions, samples
 from pyro_vae.training.amortization import scored_split
@@ -35,14 +36,16 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     found = {"elbo": result.figure()} if result.history else {}
     spread = torch.linspace(0, len(split) - 1, min(20, len(split))).long()  # may be sorted
     x = _batch(vae, split, spread)
+    rebuilt = vae.reconstruct(x, split.conditions(spread))
     found["reconstructions"] = reconstructions(
-        _array(vae.inverse(x)), _array(vae.inverse(vae.reconstruct(x))), limits=limits
+        _array(vae.inverse(x)), _array(vae.inverse(rebuilt)), limits=limits
     )
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
-        drawn = vae.generate(60)
+        given = vae.given(split.condition)
+        drawn = given.cycled(60).generate(60)
         torch.manual_seed(SEED)
-        prior = vae.prior().sample(torch.Size([1000]))
+        prior = codes_of(given.cycled(1000).prior(), 1000)
     title = "Samples: mean of p(x|z), z ~ p(z)"
     found["samples"] = samples(_array(drawn), limits=limits, title=title)
     x = _batch(vae, split, torch.arange(min(2000, len(split))))
@@ -50,7 +53,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     if split.labels is not None and split.labels.dim() == 1:  # a color is one number
         labels = _array(split.labels[: len(x)])
     title = "Point estimates of z over draws from p(z)"
-    z = _array(vae.point_estimate(x))
+    z = _array(vae.given(split.conditions(slice(len(x)))).point_estimate(x))
     found["latent"] = latent_scatter(z, labels, prior=_array(prior), title=title)
     return found
 
