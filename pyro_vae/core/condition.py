@@ -153,17 +153,20 @@ class ConditionalModule(UniqueModule):
         return self._bound(self.condition.rows(condition, size))
 
     @property
-    def batch(self) -> tuple[int, ...]:
-        """``(N,)``, given N conditions; ``()`` for a model without a condition.
+    def conditions(self) -> Tensor:
+        """What it is given, ``(N, *shape)``.
 
         Raises:
-            DataError: if it depends on a condition, and none is given.
+            DataError: if nothing is given.
         """
-        if self.condition is None:
-            return ()
         if self._conditions is None:
             raise DataError(NONE)
-        return (len(self._conditions),)
+        return self._conditions
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """``(N,)``, given N conditions; ``()`` for a model without a condition."""
+        return () if self.condition is None else (len(self.conditions),)
 
     def at(self, index: Any) -> Self:
         """Given the conditions at these of its data; without a condition, the model itself."""

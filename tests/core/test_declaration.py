@@ -57,7 +57,7 @@ BAD = [
     (
         Prior,
         {"kind": "xyz"},
-        r"p: unknown prior 'xyz'; known: diagonal_normal, .*standard_normal.*$",
+        r"p: unknown prior 'xyz'; known: conditional, diagonal_normal, .*standard_normal.*$",
     ),
     (Prior, 3, "p: must be a name or a mapping with 'kind', got 3; known: diag"),
     (Prior, None, "must be a name or a mapping with 'kind', got None"),
