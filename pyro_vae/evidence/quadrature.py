@@ -157,7 +157,7 @@ class _Space:
         low, high = drawn.amin(0), drawn.amax(0)
         return low - (high - low) / 4, high + (high - low) / 4
 
-    def codes_of(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def codes(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Codes ``(Q, M)`` and the logarithm of the volume element, ``(Q,)``."""
         if not self.sphere:
             return points, torch.zeros(len(points)).to(points)
