@@ -46,6 +46,11 @@ def generate(
     say_unfinished(run)
     vae = load(run)
     torch.manual_seed(seed)
+    if vae.condition is not None and condition is None:
+        raise DataError(
+            f"--condition: expected one, since the run's model depends on it "
+            f"({vae.condition.declaration}), got none"
+        )
     given = vae.given(_numbers(condition), count)
     x = np.asarray(vae.inverse(given.generate(count, sample=sample, standardized=True)))
     folder = RunFolder(out.parent)

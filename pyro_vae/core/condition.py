@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
@@ -67,11 +68,13 @@ class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
             DataError: saying what was expected.
         """
         try:
-            c = torch.as_tensor(getattr(given, "to_numpy", lambda: given)())
+            c = torch.as_tensor(given if isinstance(given, Tensor) else np.array(given))
         except (TypeError, ValueError, RuntimeError):
             raise DataError(f"{name}: expected numbers, got {shown(given)}") from None
         if size is not None and tuple(c.shape) == self.shape:
-            c = c.expand(size, *self.shape)
+            if expected := self.problem(c.unsqueeze(0)):
+                raise DataError(f"{name}: expected {expected}, got {shown(c.tolist())}")
+            return c.expand(size, *self.shape)
         if tuple(c.shape[1:]) != self.shape or c.dim() == 0 or len(c) != (size or len(c)):
             want = ", ".join(map(str, (size or "N", *self.shape))) + "," * (not self.shape)
             single = "" if size is None else f", or a single one of shape {self.shape} for all"

@@ -95,7 +95,8 @@ def conditioned(data: DataSet, condition: Condition | None) -> DataSet:
                 "conditions or labels; name them (data.condition, or as_dataset(condition=...))"
             )
         single = found.dim() == 1 and condition.shape == (1,)
-        c = condition.rows(found.unsqueeze(1) if single else found, name=f"condition of {name}")
+        what = f"condition of {name}{'' if read else ' (its labels)'}"
+        c = condition.rows(found.unsqueeze(1) if single else found, name=what)
         splits[name] = replace(split, condition=c)
     identity = data.identity
     if not read:

@@ -424,5 +424,5 @@ def test_declarations_are_rebuilt_and_swapped():
     ready = small_vae(condition=Classes(3))
     assert ready.declaration["condition"] == CLASSES
     assert "condition: {'kind': 'classes', 'count': 3}" in str(vae)
-    with pytest.raises(IncompatibleComponents, match="one prior p.z. of all data"):
+    with pytest.raises(IncompatibleComponents, match="aggregate posterior"):
         pyro_vae.kl_decomposition(vae.given(C), torch.randn(6, 3))
