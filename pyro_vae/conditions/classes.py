@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor
 
+from pyro_vae.core.bounds import Size
 from pyro_vae.core.condition import Condition
 
 __all__ = ["Classes"]
@@ -30,7 +30,7 @@ class Classes(Condition):
                 [0., 0., 1.]])
     """
 
-    def __init__(self, count: PositiveInt) -> None:
+    def __init__(self, count: Size) -> None:
         super().__init__()
         self.shape, self.size = (), count
 

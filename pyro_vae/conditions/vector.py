@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
 from torch import Tensor
 
+from pyro_vae.core.bounds import Size
 from pyro_vae.core.condition import Condition
 
 __all__ = ["Vector"]
@@ -32,7 +32,7 @@ class Vector(Condition):
         torch.Size([3, 2])
     """
 
-    def __init__(self, size: PositiveInt) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
         self.shape, self.size = (size,), size
 

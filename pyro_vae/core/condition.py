@@ -91,8 +91,8 @@ class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
         return c
 
 
-class Conditioned:
-    """Base of a module that depends on a condition, beside ``nn.Module``.
+class Conditioned(nn.Module):
+    """Base of a module that depends on a condition.
 
     Attributes:
         given: The data's conditions, ``(N, *shape)``; None until :meth:`ConditionalModule.given`.

@@ -55,9 +55,9 @@ def taken_off(x: Any, condition: Any) -> tuple[Any, Any]:
     return x[rest], x[names[0]].to_numpy() if len(names) == 1 else x[list(names)]
 
 
-def in_words(c: Tensor | None) -> str:
+def in_words(*conditions: Tensor) -> str:
     """Conditions as part of a data set's identity."""
-    return "" if c is None else f"conditions [sha256 {digest([c])}]"
+    return f"conditions [sha256 {digest(conditions)}]"
 
 
 def conditioned(data: DataSet, condition: Condition | None) -> DataSet:
@@ -86,7 +86,7 @@ def conditioned(data: DataSet, condition: Condition | None) -> DataSet:
                 f"{data.identity}; leave them out (data.condition), or declare model.condition"
             )
         return data
-    splits = {}
+    splits: dict[str, Any] = {}
     for name, split in data.splits.items():
         found = split.condition if read else split.labels
         if found is None:
@@ -100,8 +100,7 @@ def conditioned(data: DataSet, condition: Condition | None) -> DataSet:
         splits[name] = replace(split, condition=c)
     identity = data.identity
     if not read:
-        known = [] if identity.preprocessing == "none" else [identity.preprocessing]
-        labels = [c.cpu() for split in splits.values() if (c := split.condition) is not None]
-        words = f"conditions [sha256 {digest(labels)}]"
-        identity = replace(identity, preprocessing="; ".join([*known, words]))
-    return replace(data, **splits, identity=identity)
+        known = "" if identity.preprocessing == "none" else f"{identity.preprocessing}; "
+        words = in_words(*(split.condition.cpu() for split in splits.values()))
+        identity = replace(identity, preprocessing=known + words)
+    return replace(data, identity=identity, **splits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ class Split:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
         """The same split on a device, and in a precision."""
         names = ("labels", "rows", "condition")
-        moved = {name: None if (found := getattr(self, name)) is None else found.to(device)
+        moved: dict[str, Any] = {name: None if (found := getattr(self, name)) is None else found.to(device)
                  for name in names}  # fmt: skip
         return replace(self, x=self.x.to(device, dtype), **moved)
 

@@ -19,9 +19,7 @@ DEFAULT_KEY = "x"
 MAGIC = (b"\x93NUMPY", b"PK")  # how .npy and .npz begin
 
 
-def read_arrays(
-    path: Path, key: str | None = None, *others: str | None
-) -> tuple[Numbers, *tuple[Numbers | None, ...]]:
+def read_arrays(path: Path, key: str | None = None, *others: str | None) -> tuple[Any, ...]:
     """The array of data in a file, and others, such as that of labels.
 
     Args:
@@ -85,7 +83,7 @@ def _check_magic(path: Path, head: bytes) -> None:
 
 def _chosen(
     path: Path, content: Any, key: str | None, others: Sequence[str | None]
-) -> tuple[Numbers, *tuple[Numbers | None, ...]]:
+) -> tuple[Any, ...]:
     if isinstance(content, np.ndarray):
         if any(named := [name for name in (key, *others) if name is not None]):
             raise DataError(

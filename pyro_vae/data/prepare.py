@@ -136,10 +136,10 @@ def as_dataset(
                 "splits and binarization are settled; give its array, or no other argument"
             )
         return x
-    x, condition = taken_off(x, condition)
-    columns = tuple(map(str, getattr(x, "columns", ())))  # of a pandas table
-    x = x if fitted is None else fitted.encode(x)
-    data = prepare(Raw(x, labels, name=name, columns=columns, condition=condition), how)
+    array, given_to = taken_off(x, condition)
+    columns = tuple(map(str, getattr(array, "columns", ())))  # of a pandas table
+    array = array if fitted is None else fitted.encode(array)
+    data = prepare(Raw(array, labels, name=name, columns=columns, condition=given_to), how)
     return data.to(x.device) if isinstance(x, Tensor) else data
 
 
@@ -183,6 +183,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    conditions = "" if whole.condition is None else in_words(whole.condition)
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),
@@ -190,9 +191,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(
-            filter(None, (raw.preprocessing, words, gaps, in_words(whole.condition)))
-        )
+        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, conditions)))
         or "none",
     )
     return DataSet(**splits, identity=identity, standardization=standardization,

@@ -123,7 +123,8 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
         return None
     codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
     given = tuple(0 for _ in vae.batch)
-    noise = vae.decode(codes[:, *(None for _ in given)].expand(-1, *vae.batch, -1))
+    each = codes.reshape(len(codes), *(1 for _ in given), -1).expand(-1, *vae.batch, -1)
+    noise = vae.decode(each)
     if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):
         return None
     base = noise.base_dist

@@ -131,7 +131,7 @@ class Experiment:
     def load_data(self) -> DataSet:
         """Load the data."""
         loaded: DataSet = self.data.build().load("refuse" if self.missing == "none" else "keep")
-        return conditioned(loaded, self.condition and self.condition.build())
+        return conditioned(loaded, None if self.condition is None else self.condition.build())
 
     def for_data(self, data: DataSet) -> Experiment:
         """The same experiment, with the data's ``event_shape``, and a table's columns by name.
@@ -155,7 +155,7 @@ class Experiment:
         if self.event_shape is None:
             raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
         parts = {name: part.mapping for name, part in self.components.items()}
-        condition = self.condition and self.condition.mapping
+        condition = None if self.condition is None else self.condition.mapping
         return VAE(
             self.event_shape, self.latent_dim, **parts, missing=self.missing, condition=condition
         )

@@ -18,7 +18,7 @@ from pyro_vae.networks.picture_network import PictureNetwork
 __all__ = ["ConditionedNetwork", "network_given"]
 
 
-class ConditionedNetwork(nn.Module, Conditioned):
+class ConditionedNetwork(Conditioned):
     """A network whose input is joined with the embedding of each datum's condition.
 
     A picture network, and a module of the user's on pictures, sees it as constant channels after

@@ -221,10 +221,10 @@ def encoder_for(
     if posterior.amortized:
         return network_given(declared, condition, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):
-        shape = None if condition is None else condition.shape
         return Lookup(
-            event_shape, posterior.parameter_shape, posterior.kind, declared.mapping, shape
-        )
+            event_shape, posterior.parameter_shape, posterior.kind, declared.mapping,
+            None if condition is None else condition.shape,
+        )  # fmt: skip
     raise IncompatibleComponents(
         f"encoder: expected none, since {posterior.kind} has free parameters for each datum, got "
         f"a module of type {type(declared).__name__}, which would get no use; leave it out, or "
