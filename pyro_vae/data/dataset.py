@@ -74,8 +74,8 @@ class Split:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
         """The same split on a device, and in a precision."""
         names = ("labels", "rows", "condition")
-        moved: dict[str, Any] = {name: None if (found := getattr(self, name)) is None else found.to(device)
-                 for name in names}  # fmt: skip
+        held = {name: getattr(self, name) for name in names}
+        moved: Any = {name: v if v is None else v.to(device) for name, v in held.items()}
         return replace(self, x=self.x.to(device, dtype), **moved)
 
     def conditions(self, index: Tensor | slice) -> Tensor | None:

@@ -122,18 +122,18 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     if loc.dim() > 1:
         return None
     codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
-    given = tuple(0 for _ in vae.batch)
-    each = codes.reshape(len(codes), *(1 for _ in given), -1).expand(-1, *vae.batch, -1)
+    each = codes if not vae.batch else codes.unsqueeze(1).expand(-1, *vae.batch, -1)
     noise = vae.decode(each)
     if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):
         return None
     base = noise.base_dist
     if not isinstance(base, Normal):
         return None
-    outputs = base.loc.reshape(len(codes), *vae.batch, -1)
-    first = outputs[:, *given]
-    weight = (first[1:] - first[0]).mT
-    return LinearGaussian(loc, scale, weight, outputs[0], base.scale[0, *given].flatten())
+    size = torch.Size(vae.event_shape).numel()
+    outputs, scales = (v.reshape(len(codes), -1, size) for v in (base.loc, base.scale))
+    weight = (outputs[1:, 0] - outputs[0, 0]).mT
+    bias = outputs[0] if vae.batch else outputs[0, 0]  # one for each condition, or one for all
+    return LinearGaussian(loc, scale, weight, bias, scales[0, 0])
 
 
 def _is_affine(decoder: nn.Module) -> bool:
