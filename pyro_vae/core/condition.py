@@ -171,6 +171,11 @@ class ConditionalModule(UniqueModule):
         """``(N,)``, given N conditions; ``()`` for a model without a condition."""
         return () if self.condition is None else (len(self.conditions),)
 
+    def example(self, size: int) -> Self:
+        """Given conditions of zeros, to look at shapes and supports."""
+        c = self.condition
+        return self if c is None else self._bound(torch.zeros(size, *c.shape))
+
     def at(self, index: Any) -> Self:
         """Given the conditions at these of its data; without a condition, the model itself."""
         return self if self._conditions is None else self._bound(self._conditions[index])

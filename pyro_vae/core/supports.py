@@ -27,8 +27,7 @@ def check_components(vae: Any) -> None:
     x = torch.zeros(2, *vae.event_shape, device=device, dtype=dtype)
     z = torch.zeros(2, vae.latent_dim, device=device, dtype=dtype)
     with evaluating(vae):
-        if vae.condition is not None:
-            vae = vae.given(torch.zeros(2, *vae.condition.shape))
+        vae = vae.example(2)
         code, data = (vae.latent_dim,), vae.event_shape
         prior, posterior = vae.prior(), vae.encode(x)
         depends = vae.condition is not None and prior.batch_shape  # on the condition

@@ -211,6 +211,8 @@ def evaluate(
     """
     at_least(1, particles=particles)
     how = _annealing(ais)
+    if how is not None or sandwich is not False:
+        check_real_codes(vae, "Annealing")
     data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     if vae.standardization is not None and data.standardization != vae.standardization:
         raise IncompatibleComponents(
@@ -226,8 +228,6 @@ def evaluate(
     chosen = getattr(data, split)
     scored, conditions = _chosen(chosen, split, data_count, seed)
     vae = vae.given(conditions)
-    if how is not None or sandwich is not False:
-        check_real_codes(vae, "Annealing")
     weight = next(vae.parameters(), scored)
     x = scored.to(weight.device, weight.dtype)
     with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN

@@ -151,8 +151,7 @@ def _same(a: Any, b: Any) -> bool:
 def _computed(vae: VAE) -> dict[str, Any]:
     """Draws and densities from one seed, in evaluation mode; where it fails, the error."""
     found: dict[str, Any] = {}
-    if vae.condition is not None:
-        vae = vae.given(torch.zeros(DATA, *vae.condition.shape))
+    vae = vae.example(DATA)
     with seeded(0, device_of(vae)), evaluating(vae), pyro.validation_enabled(False):
         try:
             z = found["p(z)"] = codes_of(vae.prior(), DATA)

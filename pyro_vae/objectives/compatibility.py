@@ -66,7 +66,7 @@ def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> 
             vae = VAE((LATENT_DIM,), LATENT_DIM, prior=prior, posterior=posterior,
                       decoder="linear", encoder="linear",
                       condition=CONDITION if one == "conditional" else None)  # fmt: skip
-        vae = vae.eval().given(None if vae.condition is None else torch.zeros(2, 1))
+        vae = vae.eval().example(2)
         q = vae.encode(torch.zeros(2, LATENT_DIM))
     except IncompatibleComponents as error:
         return Pair(one, other, method="", reason=str(error))
