@@ -24,11 +24,12 @@ def condition_checks(vae: VAE, x: Tensor) -> list[Check]:
     """
     if vae.condition is None:
         return []
-    c = vae.conditions.reshape(len(x), -1)
+    given = vae.conditions.to(x.device)
+    c = given.reshape(len(x), -1)
     differs = (c.unsqueeze(0) != c.unsqueeze(1)).any(-1)  # (N, N)
     if not differs.any():
         return [not_compared("condition", "all these data have the same; give data of several")]
-    other = vae.at(differs.int().argmax(1))
+    other = vae.at(differs.int().argmax(1).cpu())
     p, z = vae.prior(), vae.encode(x).sample()
     pairs = {"p(x|z, c)": (vae.decode(z, x).log_prob(x), other.decode(z, x).log_prob(x))}
     if vae.posterior.amortized:
@@ -42,9 +43,9 @@ def condition_checks(vae: VAE, x: Tensor) -> list[Check]:
     ]
     for name, part in vae.named_modules():
         if isinstance(part, Condition):
-            seen = part(vae.conditions)
+            seen = part(given)
             alike = differs & (seen.unsqueeze(0) == seen.unsqueeze(1)).all(-1)
             if alike.any():
-                found = [vae.conditions[row].tolist() for row in alike.nonzero()[0]]
+                found = [given[row].tolist() for row in alike.nonzero()[0]]
                 problems.append(f"{name} gives conditions {found[0]} and {found[1]} one embedding")
     return [finding("condition", CLAIM, problems, ADVICE)]

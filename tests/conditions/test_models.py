@@ -385,8 +385,12 @@ def test_a_superfluous_or_missing_condition_is_refused_in_words(x):
         small_vae().generate(2, condition=1)
     with pytest.raises(DataError, match="Expected a condition for each datum"):
         conditional().generate(2)
-    with pytest.raises(DataError, match="expected one for each of 6 data, got 2"):
-        conditional().given([0, 1]).encode(x)
+    few = conditional().given([0, 1])
+    for act in (few.encode, lambda x: audit_elbo(few, x)):
+        with pytest.raises(DataError, match="expected one for each of 6 data, got 2"):
+            act(x)
+    with pytest.raises(DataError, match="Expected a condition for each datum"):
+        audit_elbo(conditional(), x)
 
 
 @pytest.mark.parametrize(
