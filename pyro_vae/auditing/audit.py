@@ -83,8 +83,7 @@ def audit_elbo(
     x = vae.rows(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
-    if vae.batch not in ((), (len(x),)):
-        raise DataError(f"condition: expected one for each of {len(x)} data, got {vae.batch[0]}")
+    vae.check_count(len(x))
     eps = TOLERANCE.get(dtype, 1e-2)
     with isolated_copy(vae, dtype, seed) as model:
         program = _program_checks(model, x, particles, seed, eps)

@@ -184,8 +184,20 @@ class ConditionalModule(UniqueModule):
         """Given its data's conditions in turn, as those of ``count`` data."""
         return self.at(torch.arange(count) % self.batch[0]) if self.batch else self
 
+    def check_count(self, count: int) -> None:
+        """Refuse so many data, unless the model is given as many conditions, or takes none.
+
+        Raises:
+            DataError: with both numbers.
+        """
+        if self.batch not in ((), (count,)):
+            raise DataError(
+                f"condition: expected one for each of {count} data, got {self.batch[0]}"
+            )
+
     def split(self, x: Tensor, size: int) -> Iterator[tuple[Self, Tensor]]:
         """``x.split(size)``, each part with the model given its conditions."""
+        self.check_count(len(x))
         start = 0
         for part in x.split(size):
             yield self.at(slice(start, start + len(part))), part

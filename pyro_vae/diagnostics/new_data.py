@@ -108,6 +108,8 @@ def _batches(vae: VAE, X: Any, size: int) -> Iterator[tuple[VAE, Tensor]]:
     With each the model, given the conditions of these data if it depends on a condition.
     """
     at_least(1, batch_size=size)
+    if vae.batch:
+        vae.check_count(X.shape[0])
     if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(X):
         X = X.tocsr()
         parts = (vae.transform(X[start : start + size]) for start in range(0, X.shape[0], size))

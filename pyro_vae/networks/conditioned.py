@@ -22,7 +22,8 @@ class ConditionedNetwork(Conditioned):
     """A network whose input is joined with the embedding of each datum's condition.
 
     A picture network, and a module of the user's on pictures, sees it as constant channels after
-    those of its input; any other network as numbers after its input, which is flattened.
+    those of its input; any other network as numbers after its input, which is flattened. The
+    network's ``input: log1p`` is of both.
 
     Shapes:
         maps ``(*batch, N, *input_shape)`` to ``(*batch, N, *output_shape)``, given N conditions.

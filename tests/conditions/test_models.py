@@ -386,7 +386,8 @@ def test_a_superfluous_or_missing_condition_is_refused_in_words(x):
     with pytest.raises(DataError, match="Expected a condition for each datum"):
         conditional().generate(2)
     few = conditional().given([0, 1])
-    for act in (few.encode, lambda x: audit_elbo(few, x)):
+    for act in (few.encode, lambda x: audit_elbo(few, x), lambda x: importance_sampling(few, x),
+                lambda x: pyro_vae.embed(few, x)):  # fmt: skip
         with pytest.raises(DataError, match="expected one for each of 6 data, got 2"):
             act(x)
     with pytest.raises(DataError, match="Expected a condition for each datum"):
