@@ -207,7 +207,8 @@ class ConditionalModule(UniqueModule):
         """The model within its Pyro programs, where data are checked only on demand."""
         if condition is None:
             return self
-        return self.given(condition) if is_validation_enabled() else self._bound(condition)
+        checked = self.condition is None or is_validation_enabled()
+        return self.given(condition) if checked else self._bound(condition)
 
     def _bound(self, c: Tensor) -> Self:
         view = bound(self, c)

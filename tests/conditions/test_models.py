@@ -165,6 +165,8 @@ def test_the_programs_take_conditions_as_an_argument_or_given(x):
     with pytest.raises(DataError, match="whole numbers from 0 to 2"):
         vae.guide(x, C + 1)
     assert vae.model(condition=C, size=6).shape == (6, 3)
+    with pyro.validation_enabled(False), pytest.raises(DataError, match="declared without, got 5"):
+        small_vae().model(None, 5)
 
 
 def test_results_do_not_depend_on_how_data_are_cut_into_chunks(x, monkeypatch):
