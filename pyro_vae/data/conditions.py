@@ -76,7 +76,7 @@ def conditioned(data: DataSet, condition: Condition | None) -> DataSet:
         >>> from pyro_vae.conditions import Classes
         >>> from pyro_vae.data import Digits
         >>> conditioned(Digits().load(), Classes(10)).identity.preprocessing
-        'conditions [sha256 f09e5a87d5ef]'
+        'conditions [sha256 ee930b7f4217]'
     """
     read = data.train.condition is not None
     if condition is None:
