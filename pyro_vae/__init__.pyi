@@ -4,6 +4,7 @@ from pyro_vae.auditing.programs import audit as audit
 from pyro_vae.auditing.result import Audit as Audit
 from pyro_vae.auditing.result import ELBOAudit as ELBOAudit
 from pyro_vae.compiled import CompiledSVI as CompiledSVI
+from pyro_vae.core.condition import Condition as Condition
 from pyro_vae.core.errors import PyroVAEError as PyroVAEError
 from pyro_vae.core.likelihood import Likelihood as Likelihood
 from pyro_vae.core.modes import alone as alone

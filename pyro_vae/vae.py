@@ -11,22 +11,24 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
+from pyro_vae.core.condition import ConditionalModule
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.missing import Gaps, Missing, seen_mean
-from pyro_vae.core.modes import alone, device_of, evaluating
-from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.missing import Gaps, seen_mean
+from pyro_vae.core.modes import alone, evaluating
+from pyro_vae.core.network import Network
 from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
-from pyro_vae.core.prior import Prior
-from pyro_vae.core.pyro_store import UniqueModule
+from pyro_vae.core.prior import Prior, codes_of
 from pyro_vae.core.supports import check_components
-from pyro_vae.data.checks import AnyArray, event_rows, in_precision
-from pyro_vae.data.standardization import Standardization, own, transformed
+from pyro_vae.data.checks import AnyArray
+from pyro_vae.data.model_scale import ModelScale
+from pyro_vae.data.standardization import Standardization, own
 from pyro_vae.data.table_format import TableFormat
 from pyro_vae.distributions.by_column import typical
 from pyro_vae.distributions.marginal import Marginal, entries_of
+from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, encoder_for
 from pyro_vae.report.components import component_table
@@ -35,7 +37,7 @@ from pyro_vae.report.table import Table
 __all__ = ["VAE"]
 
 
-class VAE(UniqueModule, NotAnEstimator):
+class VAE(ConditionalModule, ModelScale, NotAnEstimator):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -56,6 +58,9 @@ class VAE(UniqueModule, NotAnEstimator):
         missing: ``zero_and_mask`` takes NaN in x for a missing value: the likelihood leaves it out
             (:class:`~pyro_vae.distributions.marginal.Marginal`), and the encoder sees 0 there
             and channels of which values are seen, so that its input has twice as many.
+        condition: What each datum is given, as a mapping with ``kind``: the model is then
+            p(x|z, c), q(z|x, c), and p(z|c) with the prior ``conditional``. Its networks see it
+            beside their input (:class:`~pyro_vae.networks.conditioned.ConditionedNetwork`).
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
@@ -86,29 +91,31 @@ class VAE(UniqueModule, NotAnEstimator):
         posterior: Declaration = "diagonal_normal",
         encoder: Declaration = "mlp",
         missing: Gaps = "none",
+        condition: Declaration | None = None,
     ) -> None:
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
-        parts = read_parts(event_shape, latent_dim, given, missing)
+        parts = read_parts(event_shape, latent_dim, given, missing, condition)
         super().__init__()
         self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
         self.latent_dim = latent_dim = int(latent_dim)
         self.missing = missing
-        self.standardization: Standardization | None = None
-        """By which the data that it was trained on became z-scores; ``fit`` sets it."""
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = built(parts["likelihood"], **known)
         self.posterior: Posterior = built(parts["posterior"], **known)
+        own = [(c := parts["condition"]) and built(copy.deepcopy(c)) for _ in range(3)]
+        self.__dict__["condition"] = own[0]  # the decoder's, registered there
         self.encoder: nn.Module = encoder_for(
-            parts["encoder"], self.likelihood, self.posterior, masked=missing != "none"
-        )
-        known |= {"encoder": self.encoder, "posterior": self.posterior}
+            parts["encoder"], self.likelihood, self.posterior, masked=missing != "none",
+            condition=own[1],
+        )  # fmt: skip
+        known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}
         self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
-        self.decoder: nn.Module = network_for(
-            parts["decoder"], decoded, self.likelihood.parameter_shape
+        self.decoder: nn.Module = network_given(
+            parts["decoder"], own[0], decoded, self.likelihood.parameter_shape
         )
         check_components(self)
 
@@ -137,23 +144,28 @@ class VAE(UniqueModule, NotAnEstimator):
         return vae
 
     @pyro_method
-    def model(self, x: Tensor | None = None, size: int = 1) -> Tensor:
+    def model(
+        self, x: Tensor | None = None, condition: Tensor | None = None, size: int = 1
+    ) -> Tensor:
         """p(z) p(x|z), as a Pyro program.
 
         Args:
             x: Data, ``(N, *event_shape)``; None draws ``size`` data from the model.
+            condition: Of each datum, unless the model is given it already.
             size: Number of data to draw when ``x`` is None.
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
-            z = pyro.sample("z", self.prior())
-            sample: Tensor = pyro.sample("x", self._observed(z, x), obs=x)
+            vae = self._in_program(condition)
+            z = pyro.sample("z", vae.prior())
+            sample: Tensor = pyro.sample("x", vae._observed(z, x), obs=x)
             return sample
 
     @pyro_method
-    def guide(self, x: Tensor) -> Tensor:
+    def guide(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """q(z|x), as a Pyro program; ``x`` is ``(N, *event_shape)``."""
         with pyro.plate("data", len(self._data(x)), dim=-1):
-            sample: Tensor = pyro.sample("z", self.posterior(self.encoder(x)))
+            vae = self._in_program(condition)
+            sample: Tensor = pyro.sample("z", vae.posterior(vae.encoder(x)))
             return sample
 
     def initialize(self, x: Tensor) -> None:
@@ -168,32 +180,24 @@ class VAE(UniqueModule, NotAnEstimator):
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.encoder, Network | EncoderInput):
+        elif isinstance(self.encoder, Network | EncoderInput | ConditionedNetwork):
             self.encoder.initialize(x, self.likelihood.data_unit)
         if self.missing != "none":
             x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)
 
     @alone()
-    def encode(self, x: AnyArray) -> TorchDistribution:
+    def encode(self, x: AnyArray, condition: Any = None) -> TorchDistribution:
         """q(z|x) for data ``(N, *event_shape)``: batch_shape ``(N,)``, event_shape ``(M,)``.
 
         Args:
             x: A tensor as a data set's splits hold it, or an array or table in the data's own
                 units, which :meth:`transform` standardizes as the training data were.
+            condition: Of each datum, or a single one for all.
         """
-        q: TorchDistribution = self.posterior(self.encoder(self._data(x)))
+        data = self._data(x)
+        q: TorchDistribution = self.posterior(self.given(condition, len(data)).encoder(data))
         return q
-
-    def transform(self, x: AnyArray) -> Tensor:
-        """Values in the data's own units as the model sees them, ``(N, *event_shape)``."""
-        weight = next(self.parameters(), torch.empty(0))
-        rows = transformed(x, self.standardization, self.on_missing)
-        return rows.to(device_of(self), weight.dtype)
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """What the model sees, ``(*batch, *event_shape)``, in the data's own units."""
-        return x if self.standardization is None else self.standardization.inverse(x)
 
     def point_estimate(self, x: AnyArray) -> Tensor:
         """A single code for each datum, ``(N, M)``: usually the mean of q(z|x).
@@ -219,20 +223,25 @@ class VAE(UniqueModule, NotAnEstimator):
         return Marginal(entries_of(p, f"missing: {self.missing}"), len(self.event_shape))
 
     @torch.no_grad()
-    def reconstruct(self, x: AnyArray) -> Any:
+    def reconstruct(self, x: AnyArray, condition: Any = None) -> Any:
         """The mean of p(x|z) at the point estimate of z, ``(N, *event_shape)``.
 
         Args:
             x: As :meth:`encode` takes it; the result is in the same units, and a table for a
                 table of several kinds, with the most probable category.
+            condition: Of each datum, or a single one for all.
         """
         with evaluating(self):
             data = self._data(x)
-            mean = typical(self.decode(self.point_estimate(data), data))
+            vae = self.given(condition, len(data))
+            mean = typical(vae.decode(vae.point_estimate(data), data))
             return mean if isinstance(x, Tensor) else own(mean, self.standardization, x)
 
     @torch.no_grad()
-    def generate(self, size: int = 1, *, sample: bool = False, standardized: bool = False) -> Any:
+    def generate(
+        self, size: int = 1, *, sample: bool = False, standardized: bool = False,
+        condition: Any = None,
+    ) -> Any:  # fmt: skip
         """New data from z ~ p(z), ``(size, *event_shape)``, in the data's own units.
 
         A model of a table of several kinds gives a table.
@@ -241,9 +250,11 @@ class VAE(UniqueModule, NotAnEstimator):
             size: Number of data.
             sample: Draw x ~ p(x|z), with pixel noise, instead of returning the mean of p(x|z).
             standardized: Leave them as the model sees them: z-scores, if it was trained on such.
+            condition: Of each of them, or a single one for all.
         """
         with evaluating(self):
-            p = self.decode(self.prior().sample(torch.Size([size])))
+            vae = self.given(condition, size)
+            p = vae.decode(codes_of(vae.prior(), size))
             drawn: Tensor = p.sample() if sample else typical(p)
             return drawn if standardized else own(drawn, self.standardization)
 
@@ -266,12 +277,8 @@ class VAE(UniqueModule, NotAnEstimator):
         """
         parts = {name: declaration_of(getattr(self, name)) for name in FAMILIES}
         return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts,
-                "missing": self.missing}  # fmt: skip
-
-    @property
-    def on_missing(self) -> Missing:
-        """What reading data for it does with NaN: ``refuse`` or ``keep``."""
-        return "refuse" if self.missing == "none" else "keep"
+                "missing": self.missing,
+                "condition": declaration_of(self.condition)}  # fmt: skip
 
     def swap(self, **changes: Any) -> Self:
         """A new VAE with some of its declaration changed; nothing is shared with this one.
@@ -288,12 +295,3 @@ class VAE(UniqueModule, NotAnEstimator):
         parts = self.declaration | changes
         kept = {name: copy.deepcopy(parts[name]) for name in parts if name not in changes}
         return type(self)(**(parts | kept))
-
-    def rows(self, x: Any) -> Tensor:
-        """Data as a tensor ``(N, *event_shape)``, of any precision."""
-        if not isinstance(x, Tensor) and hasattr(x, "shape"):
-            x = self.transform(x)
-        return event_rows(x, self.event_shape)
-
-    def _data(self, x: Any) -> Tensor:
-        return in_precision(self.rows(x), next(self.parameters(), None))

@@ -7,6 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
@@ -41,7 +42,7 @@ def without_a_gpu(request, monkeypatch):
 @pytest.fixture
 def registries():
     """Kinds that a test defines are forgotten after it."""
-    families = (Prior, Likelihood, Posterior, Network, Objective, Schedule)
+    families = (Prior, Likelihood, Posterior, Network, Objective, Schedule, Condition)
     known = {family: family.kinds() for family in families}
     yield
     for family, kinds in known.items():

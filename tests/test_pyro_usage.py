@@ -85,7 +85,7 @@ def test_svi_makes_the_elbo_better():
 
 @pytest.mark.parametrize("parallel", [False, True])
 def test_prior_predictive(vae, parallel):
-    drawn = Predictive(vae.model, num_samples=4, parallel=parallel)(None, 5)
+    drawn = Predictive(vae.model, num_samples=4, parallel=parallel)(size=5)
     assert drawn["z"].shape == (4, 5, 2)
     assert drawn["x"].shape == (4, 5, 3)
     assert vae.likelihood.support.check(drawn["x"]).all()

@@ -75,6 +75,7 @@ def variants(*families):
         pytest.param((family, {"kind": kind, **arguments}), id=_name(family, kind, arguments))
         for family in families
         for kind, cls in family.kinds().items()
+        if kind != "conditional"  # a prior for each datum: tests/conditions
         for arguments in [{}, *VARIANTS.get(kind, [])]
         if set(arguments) <= set(cls.__init__.__annotations__)
     ]

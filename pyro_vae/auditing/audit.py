@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import TransformedDistribution
 
 from pyro_vae.auditing.checks import Check, compare, critical_z, numerical
+from pyro_vae.auditing.conditions import condition_checks
 from pyro_vae.auditing.draws import draw_checks
 from pyro_vae.auditing.estimates import TermEstimates, estimate_terms
 from pyro_vae.auditing.gradients import by_pyro, elbo_by_hand, gradient_checks, groups_of
@@ -48,7 +49,8 @@ def audit_elbo(
     ``log p(x) = ELBO + KL(q(z|x) || p(z|x))``. The rows about the program are those of
     :func:`audit`: what it declares, and whether draws follow their density. It runs on a copy of
     the model, in evaluation mode, with Pyro's validation on; the model and the random generators
-    are left as they were.
+    are left as they were. A conditional model comes given the data's conditions
+    (``vae.given(condition)``), and must depend on them in both halves.
 
     Args:
         vae: The model.
@@ -81,6 +83,7 @@ def audit_elbo(
     x = vae.rows(x).detach().to(device=device, dtype=dtype)
     if not len(x):
         raise DataError("x: expected at least one datum, got none")
+    vae.check_count(len(x))
     eps = TOLERANCE.get(dtype, 1e-2)
     with isolated_copy(vae, dtype, seed) as model:
         program = _program_checks(model, x, particles, seed, eps)
@@ -129,6 +132,7 @@ def _vae_checks(
         checks += _evidence_checks(vae, x, linear, eps)
     if gradients:
         checks += _gradient_checks(vae, x, gradients, seed, eps)
+    checks += condition_checks(vae, x)
     return checks, estimates
 
 

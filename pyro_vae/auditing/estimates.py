@@ -133,7 +133,7 @@ def _mean_field(vae: VAE, x: Tensor, particles: int) -> TermEstimates:
     seen, loss = _run(vae, x, particles, pyro.infer.TraceMeanField_ELBO)
     notes = {}
     if _torch_has_kl(vae, x):
-        kl = torch.stack([_kl_of_loss(vae, datum) for datum in x.split(1)], -1)
+        kl = torch.stack([_kl_of_loss(*one) for one in vae.split(x, 1)], -1)
     else:
         kl = torch.cat([part["kl"] for part in seen])
         notes["kl"] = "sampled: torch has no closed form"

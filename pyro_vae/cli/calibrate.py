@@ -36,9 +36,9 @@ def calibrate(
     from pyro_vae.experiment.run import scored_data
 
     opened = open_run(run, root)
-    x = scored_data(opened.vae, opened.data, data, seed)
+    vae, x = scored_data(opened.vae, opened.data, data, seed)
     found = calibrated(
-        opened.vae, x, simulations=simulations, draws=draws, seed=seed, show_progress=not quiet
+        vae, x, simulations=simulations, draws=draws, seed=seed, show_progress=not quiet
     )
     say(f"Data: {opened.data.identity}")
     show(found.table())

@@ -9,6 +9,7 @@ import typer
 
 from pyro_vae.cli import options
 from pyro_vae.cli.common import import_components, say
+from pyro_vae.core.errors import DataError
 
 
 def generate(
@@ -22,6 +23,10 @@ def generate(
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw x ~ p(x|z), not the mean of p(x|z).")
     ] = False,
+    condition: Annotated[
+        str | None,
+        typer.Option(help="Of a conditional model: a class, or its numbers between commas."),
+    ] = None,
     seed: options.Seed = 0,
     imports: options.Imports = None,
 ) -> None:
@@ -41,7 +46,13 @@ def generate(
     say_unfinished(run)
     vae = load(run)
     torch.manual_seed(seed)
-    x = np.asarray(vae.inverse(vae.generate(count, sample=sample, standardized=True)))
+    if vae.condition is not None and condition is None:
+        raise DataError(
+            f"--condition: expected one, since the run's model depends on it "
+            f"({vae.condition.declaration}), got none"
+        )
+    given = vae.given(_numbers(condition), count)
+    x = np.asarray(vae.inverse(given.generate(count, sample=sample, standardized=True)))
     folder = RunFolder(out.parent)
     if out.suffix == ".npy":
         stream = io.BytesIO()
@@ -51,3 +62,16 @@ def generate(
         what = "x ~ p(x|z)" if sample else "mean of p(x|z)"
         path = folder.write_picture(out.name, samples(x, title=f"Samples: {what}, z ~ p(z)"))
     say(f"{count} samples of shape {x.shape[1:]}: {path}")
+
+
+def _numbers(text: str | None) -> float | list[float] | None:
+    """A condition as it is typed, such as 3 or 0.5,-1."""
+    if text is None:
+        return None
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise DataError(
+            f"--condition: expected a class, such as 3, or numbers between commas, got {text!r}"
+        ) from None
+    return found if "," in text else found[0]

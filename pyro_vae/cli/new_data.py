@@ -65,7 +65,7 @@ def score(
 
 
 def _opened(run: Path, data: Path, out: Path, device: str, imports: Any) -> tuple[Any, Any]:
-    """The model, and the new data; nothing is computed for a name that cannot be written."""
+    """The model, given conditions if it takes any, and the new data, once OUT can be written."""
     import_components(imports)
     from pyro_vae.cli.runs import check_suffix
     from pyro_vae.experiment.checkpoint import load, load_experiment
@@ -74,7 +74,8 @@ def _opened(run: Path, data: Path, out: Path, device: str, imports: Any) -> tupl
 
     check_suffix("--out", out, ".csv", ".npy")
     vae = load(run, str(resolve_device(device)))
-    return vae, read_new_data(data, load_experiment(run), vae)
+    x, c = read_new_data(data, load_experiment(run), vae)
+    return vae.given(c), x
 
 
 def _written(out: Path, values: Any, names: list[str]) -> Path:

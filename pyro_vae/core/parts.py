@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from torch import nn
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.declaration import Declared, parse
 from pyro_vae.core.errors import DeclarationError
@@ -37,6 +38,7 @@ def read_parts(
     latent_dim: int,
     given: dict[str, Declaration],
     missing: str = "none",
+    condition: Declaration | None = None,
 ) -> dict[str, Any]:
     """Check the whole declaration, and raise all problems at once."""
     problems: list[str] = []
@@ -51,11 +53,18 @@ def read_parts(
     if missing not in known:
         hint = nearest(missing, known)
         problems.append(f"missing: must be {listed(known)}, got {shown(missing)}{hint}")
-    elif missing != "none" and not len(sizes):
-        problems.append("missing: needs an event_shape of at least one dimension, got ()")
-    parts: dict[str, Any] = {}
+    if not len(sizes):
+        needing = {"missing": missing in known[1:], "condition": condition is not None}
+        problems += [
+            f"{name}: needs an event_shape of at least one dimension, got ()"
+            for name, wanted in needing.items()
+            if wanted
+        ]
+    parts: dict[str, Any] = {"condition": None}
+    if condition is not None:
+        given = given | {"condition": condition}
     for name, value in given.items():
-        family = FAMILIES[name]
+        family = FAMILIES.get(name, Condition)
         if isinstance(value, nn.Module):
             parts[name] = value
             strange = family is not Network or isinstance(value, Declarable)

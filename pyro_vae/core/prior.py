@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
 
-__all__ = ["Prior"]
+__all__ = ["Prior", "codes_of"]
 
 
 class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
@@ -21,7 +21,9 @@ class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
         2. The constructor takes ``latent_dim`` (filled in by the model) and the arguments that a
            user may declare, annotated, each with a line under ``Args:``. That is its schema.
         3. ``forward()`` returns a Pyro distribution with batch_shape ``()`` and event_shape
-           ``(latent_dim,)``. Whatever is learned is an ``nn.Parameter``.
+           ``(latent_dim,)``. Whatever is learned is an ``nn.Parameter``. A prior that depends
+           on the model's condition takes ``embedding`` and has batch_shape ``(N,)``
+           (:class:`~pyro_vae.priors.conditional.Conditional`).
         4. A prior built from the guide also takes ``event_shape``, ``encoder`` and ``posterior``,
            filled in likewise, and does not register the two as its children. A prior that depends
            on the data overrides ``initialize``.
@@ -46,3 +48,10 @@ class Prior(nn.Module, Declarable, home="pyro_vae.priors"):
     @abstractmethod
     def forward(self) -> TorchDistribution:
         """The distribution p(z), of event_shape ``(latent_dim,)``."""
+
+
+def codes_of(prior: TorchDistribution, *shape: int) -> Tensor:
+    """Draws of p(z), ``(*shape, M)``; of p(z|c) where the last of ``shape`` counts the data."""
+    size = Size(shape)
+    drawn: Tensor = prior.expand(size).sample() if prior.batch_shape else prior.sample(size)
+    return drawn

@@ -28,7 +28,15 @@ __all__ = [
 ]
 
 FILLED_IN = frozenset(
-    {"latent_dim", "event_shape", "input_shape", "output_shape", "encoder", "posterior"}
+    {
+        "latent_dim",
+        "event_shape",
+        "input_shape",
+        "output_shape",
+        "encoder",
+        "posterior",
+        "embedding",
+    }
 )
 """Arguments that the model fills in; they are never part of a declaration."""
 

@@ -27,9 +27,11 @@ def check_components(vae: Any) -> None:
     x = torch.zeros(2, *vae.event_shape, device=device, dtype=dtype)
     z = torch.zeros(2, vae.latent_dim, device=device, dtype=dtype)
     with evaluating(vae):
+        vae = vae.example(2)
         code, data = (vae.latent_dim,), vae.event_shape
         prior, posterior = vae.prior(), vae.encode(x)
-        check_shapes("prior()", prior, (), code)
+        depends = vae.condition is not None and prior.batch_shape  # on the condition
+        check_shapes("prior()", prior, (2,) if depends else (), code)
         check_shapes("posterior(encoder(x))", posterior, (2,), code)
         check_supports(posterior, prior)
         check_shapes("likelihood(decoder(z))", vae.decode(z), (2,), data)

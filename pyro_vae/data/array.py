@@ -25,6 +25,7 @@ class Array(Source):
         path: Of the file.
         key: Name of the array in a .npz file; by default the only one there, or ``x``.
         labels: Name of the labels in a .npz file; by default there are none.
+        condition: Name of the conditions, ``(N,)`` or ``(N, k)``, likewise.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
 
     Raises:
@@ -43,6 +44,7 @@ class Array(Source):
         path: FilePath,
         key: str | None = None,
         labels: str | None = None,
+        condition: str | None = None,
         test: Share = 0.2,
         **preprocessing: Any,
     ) -> None:
@@ -50,10 +52,11 @@ class Array(Source):
         self.path = path
         self.key = key
         self.labels = labels
+        self.condition = condition
         self.test = test
 
     def read(self) -> Raw:
         """The array and its labels, as they are in the file."""
         path = expanded(self.path)
-        x, labels = read_arrays(path, self.key, self.labels)
-        return Raw(x, labels, name=path.name)
+        x, labels, condition = read_arrays(path, self.key, self.labels, self.condition)
+        return Raw(x, labels, name=path.name, condition=condition)

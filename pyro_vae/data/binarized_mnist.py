@@ -87,7 +87,7 @@ def _from_text(path: Path) -> Pixels:
 
 def _unpacked(path: Path, split: str) -> Pixels:
     """Images of a ``.npz`` with eight pixels a byte."""
-    packed, _ = read_arrays(path, split)
+    packed, *_ = read_arrays(path, split)
     if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != -(-(SIDE**2) // 8):
         raise DataError(
             f"{path}: expected {split!r} to be bytes of shape (N, {-(-(SIDE**2) // 8)}), got "

@@ -34,11 +34,14 @@ class CSV(Table):
 
     Args:
         path: Of the file, in UTF-8.
-        columns: Names of the columns to read, in this order; by default all but the label's.
+        columns: Names of the columns to read, in this order; by default all but the label's and
+            the condition's.
         label: Name of the column of labels; text there is numbered in alphabetical order.
         header: Whether the first line names the columns; if not, they are ``0``, ``1``, ...
         delimiter: Between two cells.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
+        condition: Names of the columns that a conditional model is given; one alone may be of
+            text, as the label's.
 
     Raises:
         DataError: when it is read, naming the file, the line, the column and what to do.
@@ -60,9 +63,10 @@ class CSV(Table):
         header: bool = True,
         delimiter: Annotated[str, BeforeValidator(_is_delimiter)] = ",",
         test: Share = 0.2,
+        condition: list[str] | None = None,
         **preprocessing: Any,
     ) -> None:
-        super().__init__(path, columns, label, test, **preprocessing)
+        super().__init__(path, columns, label, test, condition, **preprocessing)
         self.header = header
         self.delimiter = delimiter
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ class Split:
         labels: One for each datum, or None.
         dynamic: Whether every batch is a fresh Bernoulli draw of ``x``.
         rows: Which rows of the array, as it was read, these are: ``(N,)``, increasing.
+        condition: Of each datum, ``(N, *shape)``, for a model that depends on one; or None.
 
     Example:
         >>> split = Split(torch.rand(10, 1, 8, 8))
@@ -38,6 +40,7 @@ class Split:
     labels: Tensor | None = None
     dynamic: bool = False
     rows: Tensor | None = None
+    condition: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -70,9 +73,18 @@ class Split:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
         """The same split on a device, and in a precision."""
-        labels = None if self.labels is None else self.labels.to(device)
-        rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, x=self.x.to(device, dtype), labels=labels, rows=rows)
+        names = ("labels", "rows", "condition")
+        held = {name: getattr(self, name) for name in names}
+        moved: Any = {name: v if v is None else v.to(device) for name, v in held.items()}
+        return replace(self, x=self.x.to(device, dtype), **moved)
+
+    def conditions(self, index: Tensor | slice) -> Tensor | None:
+        """The conditions at ``index``, for ``vae.given``; None where there are none."""
+        if self.condition is None:
+            return None
+        return self.condition[
+            index.to(self.condition.device) if isinstance(index, Tensor) else index
+        ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -43,6 +43,12 @@ class Resident:
         x = self.split.x[index]
         return binarized(x) if self.split.dynamic else x
 
+    def arguments(self, index: Tensor) -> tuple[Tensor, ...]:
+        """What a model's programs take at an index: the data and, if there are, conditions."""
+        condition = self.split.condition
+        x = self.batch(index)
+        return (x,) if condition is None else (x, condition[index])
+
 
 class Streamed:
     """Data that stay in the host's memory; the next batch is on its way while one is used.
@@ -76,9 +82,20 @@ class Streamed:
         """A batch, drawn by :func:`binarized` where the split is dynamic."""
         return binarized(x) if self.split.dynamic else x
 
+    def arguments(self, given: Tensor) -> tuple[Tensor, ...]:
+        """What a model's programs take: the data and, if there are, conditions."""
+        condition, shape = self.split.condition, self.split.x.shape[1:]
+        if condition is None:
+            return (self.batch(given),)
+        x, c = given.split([shape.numel(), given.shape[1] - shape.numel()], 1)
+        return self.batch(x.reshape(-1, *shape)), c.reshape(-1, *condition.shape[1:])
+
     def _sent(self, index: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         """Start a batch's copy beside the steps: from pinned memory, on a stream of its own."""
         x = self.split.x[index]
+        c = self.split.conditions(index)
+        if c is not None:  # they travel as further columns
+            x = torch.cat([x.flatten(1), c.reshape(len(c), -1).to(x)], 1)
         if self.copies is None:
             return x.to(self.device), None
         with torch.cuda.stream(self.copies):

@@ -38,7 +38,8 @@ class Identity:
     """Stands beside every score, so that unlike data are never compared.
 
     Two identities are equal where the data, their splits and their preprocessing are; a name is
-    only a name, and is not compared. Labels are no part of it: a score of x does not read them.
+    only a name, and is not compared. Labels are no part of it, since a score of x does not read
+    them; conditions are, and labels that serve as such.
 
     Args:
         name: Of the source, for people.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,16 +19,14 @@ DEFAULT_KEY = "x"
 MAGIC = (b"\x93NUMPY", b"PK")  # how .npy and .npz begin
 
 
-def read_arrays(
-    path: Path, key: str | None = None, labels: str | None = None
-) -> tuple[Numbers, Numbers | None]:
-    """The array of data in a file, and that of labels.
+def read_arrays(path: Path, key: str | None = None, *others: str | None) -> tuple[Any, ...]:
+    """The array of data in a file, and others, such as that of labels.
 
     Args:
         path: Of a ``.npy`` file, which holds one array, or a ``.npz`` file, which names several.
-        key: Name of the data in a ``.npz``; by default the only array there besides the labels,
+        key: Name of the data in a ``.npz``; by default the only array there besides the others,
             or ``x``.
-        labels: Name of the labels in a ``.npz``; by default there are none.
+        others: Names of other arrays in a ``.npz``; None for one that is not wanted.
 
     Raises:
         DataError: if the file is missing, damaged, pickled, or has no such array.
@@ -44,7 +42,7 @@ def read_arrays(
             if head.startswith(MAGIC[0]):
                 check_claim(str(path), file)
             file.seek(0)
-            return _chosen(path, np.load(file, allow_pickle=False), key, labels)
+            return _chosen(path, np.load(file, allow_pickle=False), key, others)
     except DataError:
         raise
     except Exception as error:  # damage may surface as any error of numpy, zipfile or zlib
@@ -84,28 +82,29 @@ def _check_magic(path: Path, head: bytes) -> None:
 
 
 def _chosen(
-    path: Path, content: Any, key: str | None, labels: str | None
-) -> tuple[Numbers, Numbers | None]:
+    path: Path, content: Any, key: str | None, others: Sequence[str | None]
+) -> tuple[Any, ...]:
     if isinstance(content, np.ndarray):
-        if key is not None or labels is not None:
+        if any(named := [name for name in (key, *others) if name is not None]):
             raise DataError(
-                f"{path}: expected a .npz file with an array {key or labels!r}, got a .npy file, "
-                "whose one array has no name; leave out key and labels"
+                f"{path}: expected a .npz file with an array {named[0]!r}, got a .npy file, "
+                "whose one array has no name; leave out key, labels and condition"
             )
-        return content, None
-    x = _member(path, content, key or _default_key(path, content, labels))
-    return x, None if labels is None else _member(path, content, labels)
+        return content, *(None for _ in others)
+    x = _member(path, content, key or _default_key(path, content, others))
+    found = (None if name is None else _member(path, content, name) for name in others)
+    return x, *found
 
 
-def _default_key(path: Path, content: Mapping[str, Numbers], labels: str | None) -> str:
-    others = [name for name in content if name != labels]
-    if len(others) == 1:
-        return others[0]
-    if DEFAULT_KEY in others:
+def _default_key(path: Path, content: Mapping[str, Numbers], others: Sequence[str | None]) -> str:
+    left = [name for name in content if name not in others]
+    if len(left) == 1:
+        return left[0]
+    if DEFAULT_KEY in left:
         return DEFAULT_KEY
     raise DataError(
         f"{path}: expected one array, or one called {DEFAULT_KEY!r}, got "
-        f"{', '.join(others) or 'none'}; name the one that is meant (data.key)"
+        f"{', '.join(left) or 'none'}; name the one that is meant (data.key)"
     )
 
 

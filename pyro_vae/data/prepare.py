@@ -15,6 +15,7 @@ from pyro_vae.core.missing import Missing
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
+from pyro_vae.data.conditions import as_condition, in_words, taken_off
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, split_rows
@@ -36,6 +37,7 @@ class Raw:
         validation: The official validation set as values and labels, where there is one.
         preprocessing: What the source did to the values in the files, in words, if anything.
         columns: Names of the positions of an event, if they have any.
+        condition: Of each datum, ``(N,)`` or ``(N, k)``, if a model shall depend on it.
     """
 
     x: AnyArray
@@ -45,6 +47,7 @@ class Raw:
     validation: tuple[AnyArray, AnyArray | None] | None = None
     preprocessing: str = ""
     columns: Sequence[str] = ()
+    condition: AnyArray | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def as_dataset(
     x: AnyArray | DataSet,
     labels: AnyArray | None = None,
     *,
+    condition: AnyArray | Sequence[str] | None = None,
     validation: int | float = 0.1,
     test: int | float = 0.2,
     binarization: Binarization = "none",
@@ -91,6 +95,8 @@ def as_dataset(
         x: Booleans, integers or real numbers, taken as they are, in a tensor, a NumPy array, a
             SciPy sparse matrix or a pandas table; a data set is passed through.
         labels: One for each row, or None.
+        condition: What a conditional model is given of each row, ``(N,)`` or ``(N, k)``; or the
+            names of columns of a pandas table, which are then no part of x.
         validation: Fraction of the rows in [0, 1), or a whole number of them, to validate on.
         test: Fraction of the rows in [0, 1), or a whole number of them, to test on.
         binarization: ``none``, ``threshold``, ``static`` or ``dynamic``; all but none need
@@ -120,15 +126,20 @@ def as_dataset(
         Preprocessing(**validated(Preprocessing, given, path="as_dataset")), fitted=fitted
     )
     if isinstance(x, DataSet):
-        if labels is not None or replace(how, missing="refuse") != Preprocessing():
+        if (
+            labels is not None
+            or condition is not None
+            or replace(how, missing="refuse") != Preprocessing()
+        ):
             raise DataError(
                 "as_dataset: expected an array to split and make binary, got a data set, whose "
                 "splits and binarization are settled; give its array, or no other argument"
             )
         return x
-    columns = tuple(map(str, getattr(x, "columns", ())))  # of a pandas table
-    x = x if fitted is None else fitted.encode(x)
-    data = prepare(Raw(x, labels, name=name, columns=columns), how)
+    array, given_to = taken_off(x, condition)
+    columns = tuple(map(str, getattr(array, "columns", ())))  # of a pandas table
+    array = array if fitted is None else fitted.encode(array)
+    data = prepare(Raw(array, labels, name=name, columns=columns, condition=given_to), how)
     return data.to(x.device) if isinstance(x, Tensor) else data
 
 
@@ -141,6 +152,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         DataError: if the arrays are unfit for it.
     """
     whole = _read(raw.x, raw.labels, "x", how.missing)
+    whole = replace(whole, condition=as_condition(raw.condition, len(whole)))
     given = {"validation": raw.validation, "test": raw.test}
     official = {
         name: _like(whole, _read(*arrays, f"{name} x", how.missing), f"{name} x")
@@ -171,6 +183,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    conditions = "" if whole.condition is None else in_words(whole.condition)
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),
@@ -178,7 +191,8 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps))) or "none",
+        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, conditions)))
+        or "none",
     )
     return DataSet(**splits, identity=identity, standardization=standardization,
                    columns=tuple(raw.columns))  # fmt: skip
@@ -248,4 +262,4 @@ def _taken(split: Split, rows: Tensor) -> Split:
     if len(rows) == len(split):
         return split
     labels = None if split.labels is None else split.labels[rows]
-    return Split(split.x[rows], labels, rows=rows)
+    return Split(split.x[rows], labels, rows=rows, condition=split.conditions(rows))

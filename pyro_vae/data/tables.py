@@ -29,8 +29,11 @@ class Table(Source):
 
     Args:
         path: Of the file.
-        columns: Names of the columns to read, in this order; by default all but the label's.
+        columns: Names of the columns to read, in this order; by default all but the label's and
+            the condition's.
         label: Name of the column of labels; text there is numbered in alphabetical order.
+        condition: Names of the columns that a conditional model is given; one alone may be of
+            text, as the label's.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
     """
 
@@ -40,12 +43,14 @@ class Table(Source):
         columns: list[str] | None = None,
         label: str | None = None,
         test: Share = 0.2,
+        condition: list[str] | None = None,
         **preprocessing: Any,
     ) -> None:
         super().__init__(**preprocessing)
         self.path = path
         self.columns = columns
         self.label = label
+        self.condition = condition
         self.test = test
 
     @abstractmethod
@@ -65,20 +70,33 @@ class Table(Source):
         table = self.table(path)
         if not len(table):
             raise DataError(f"{path}: expected at least one row of numbers, got none")
-        labels = None if self.label is None else self._labels(table, path)
-        chosen = self.columns or [name for name in table if name != self.label]
+        labels = None if self.label is None else self._labels(table, self.label, path)
+        besides = [self.label, *(self.condition or ())]
+        chosen = self.columns or [name for name in table if name not in besides]
         if not chosen:
             raise DataError(
                 f"{path}: expected a column besides the label {self.label!r}, got none"
+                if self.condition is None
+                else f"{path}: expected a column besides {besides!r}, got none"
             )
         x = np.stack(
             [_numbers(_column(table, name, path), path, self.missing) for name in chosen], axis=1
         )
-        return Raw(x, labels, name=path.name, columns=chosen)
+        return Raw(
+            x, labels, name=path.name, columns=chosen, condition=self._conditions(table, path)
+        )
 
-    def _labels(self, table: Any, path: Path) -> np.ndarray[Any, Any]:
+    def _conditions(self, table: Any, path: Path) -> np.ndarray[Any, Any] | None:
+        if self.condition is None:
+            return None
+        if len(self.condition) == 1:
+            return self._labels(table, self.condition[0], path)
+        columns = [_numbers(_column(table, name, path), path) for name in self.condition]
+        return np.stack(columns, axis=1)
+
+    def _labels(self, table: Any, name: str, path: Path) -> np.ndarray[Any, Any]:
         """Numbers as they are; texts by their place in alphabetical order."""
-        column = _column(table, str(self.label), path)
+        column = _column(table, name, path)
         texts = column.astype(str).str.strip()
         if np.isfinite(parsed(column)).any():
             numbers = _numbers(column, path)

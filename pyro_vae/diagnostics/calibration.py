@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLoss, at_least
 from pyro_vae.core.messages import listed
 from pyro_vae.core.modes import device_of, isolated_copy
+from pyro_vae.core.prior import codes_of
 from pyro_vae.diagnostics.ecdf import ecdf_band, ecdf_p_value
 from pyro_vae.diagnostics.psis import arviz, pareto_k
 from pyro_vae.evidence.chunks import data_at_once
@@ -238,20 +239,21 @@ def calibrate(
         isolated_copy(vae, torch.float64, seed, validate=False) as model,
         progress(total, "Calibrating", unit="data", enabled=show_progress) as bar,
     ):
-        size = data_at_once(
-            model, _simulated(model, 1, None if x is None else x[:1])[1], draws + 1
-        )
+        shown = _simulated(model.at(slice(1)), 1, None if x is None else x[:1])[1]
+        size = data_at_once(model, shown, draws + 1)
+        drawn = model.cycled(simulations)
         ranks, simulated, given = [], [], []
         for start in range(0, simulations, size):
             rows = torch.arange(start, min(start + size, simulations))
-            z, data = _simulated(model, len(rows), None if x is None else x[rows % len(x)])
-            values, log_weights = _scored(model, data, draws, z)
+            part = drawn.at(rows)
+            z, data = _simulated(part, len(rows), None if x is None else x[rows % len(x)])
+            values, log_weights = _scored(part, data, draws, z)
             below, ties = (sign(values[1:], values[0]).sum(0) for sign in (torch.lt, torch.eq))
             ranks.append((below + torch.rand_like(values[0]) * (ties + 1)).cpu() / (draws + 1))
             simulated.append(pareto_k(log_weights[1:, : max(TAILS - start, 0)]))
             bar.advance(len(rows))
-        for batch in () if x is None else x.split(size):
-            given.append(pareto_k(_scored(model, batch, draws)[1]))
+        for part, batch in () if x is None else model.split(x, size):
+            given.append(pareto_k(_scored(part, batch, draws)[1]))
             bar.advance(len(batch))
     tails = {"simulated": torch.cat(simulated)} | ({"given": torch.cat(given)} if given else {})
     return Calibration(torch.cat(ranks), tails, draws, false_alarm, seed)
@@ -260,7 +262,7 @@ def calibrate(
 def _simulated(vae: VAE, count: int, given: Tensor | None) -> tuple[Tensor, Tensor]:
     """Codes and data from the model, ``(N, M)`` and ``(N, *event_shape)``."""
     try:
-        z = vae.prior().sample(torch.Size([count]))
+        z = codes_of(vae.prior(), count)
         return z, vae.decode(z, given).sample()
     except NotImplementedError:
         raise IncompatibleComponents(

@@ -34,9 +34,9 @@ def column_terms(
         return {}
     found: list[Tensor] = []
     with evaluating(vae), seeded(seed, x.device):
-        for batch in x.split(batch_size):
-            q = vae.encode(batch)
-            p = vae.decode(q.expand(torch.Size([particles, len(batch)])).rsample(), batch)
+        for model, batch in vae.split(x, batch_size):
+            q = model.encode(batch)
+            p = model.decode(q.expand(torch.Size([particles, len(batch)])).rsample(), batch)
             filled = p.filled(batch) if isinstance(p, Marginal) else batch
             entries = p.base_dist.log_prob(filled).mean(0)
             found.append(entries.masked_fill(batch.isnan(), 0.0).flatten(1))

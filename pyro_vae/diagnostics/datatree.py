@@ -13,6 +13,7 @@ from torch import Tensor
 from pyro_vae.auditing.result import Audit, ELBOAudit
 from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
+from pyro_vae.core.prior import codes_of
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.memory import check_room
 from pyro_vae.diagnostics.calibration import Calibration
@@ -150,18 +151,17 @@ def _groups(vae: VAE, x: Tensor, draws: int, seed: int) -> Groups:
     groups: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
     shape = torch.Size([CHAINS, draws])
     with isolated_copy(vae, torch.float64, seed, validate=False) as model:
-        prior = model.prior()
-        for batch in x.split(data_at_once(model, x, CHAINS * draws)):
-            q = model.encode(batch)
-            z, fresh = q.sample(shape), prior.sample(torch.Size([*shape, len(batch)]))
-            p = model.decode(z, batch)
+        for part, batch in model.split(x, data_at_once(model, x, CHAINS * draws)):
+            q, prior = part.encode(batch), part.prior()
+            z, fresh = q.sample(shape), codes_of(prior, *shape, len(batch))
+            p = part.decode(z, batch)
             log_likelihood, log_q = p.log_prob(batch), q.log_prob(z)
             joint = log_likelihood + prior.log_prob(z)
             for group, name, values in (
                 ("posterior", "z", z),
                 ("posterior_predictive", "x", p.sample()),
                 ("prior", "z", fresh),
-                ("prior_predictive", "x", model.decode(fresh, batch).sample()),
+                ("prior_predictive", "x", part.decode(fresh, batch).sample()),
                 ("log_likelihood", "x", log_likelihood),
                 ("sample_stats", "lp", joint),
                 ("sample_stats", "log_q", log_q),

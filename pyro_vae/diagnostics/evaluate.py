@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
 from pyro_vae.core.missing import seen_mean
 from pyro_vae.core.modes import multiplying
+from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.dataset import Split as Data
 from pyro_vae.data.identity import Identity, digest
@@ -212,7 +213,7 @@ def evaluate(
     how = _annealing(ais)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
-    data = load_data(data, vae.standardization, vae.on_missing)
+    data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     if vae.standardization is not None and data.standardization != vae.standardization:
         raise IncompatibleComponents(
             "Expected data standardized as those that the model was trained on, got data "
@@ -225,7 +226,8 @@ def evaluate(
         )
     check_support(vae.likelihood, data, vae.on_missing)
     chosen = getattr(data, split)
-    scored = _chosen(chosen, split, data_count, seed)
+    scored, conditions = _chosen(chosen, split, data_count, seed)
+    vae = vae.given(conditions)
     weight = next(vae.parameters(), scored)
     x = scored.to(weight.device, weight.dtype)
     with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
@@ -268,8 +270,8 @@ def _annealing(ais: bool | int | Annealing) -> Annealing | None:
     return ais if isinstance(ais, Annealing) else Annealing(temperatures=ais)
 
 
-def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:
-    """The data to score, ``(N, *event_shape)``."""
+def _chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """The data to score, ``(N, *event_shape)``, and their conditions."""
     if not len(split):
         raise DataError(f"Expected data in the {name} split, got none; choose another split")
     count = len(split) if count is None else count
@@ -278,10 +280,11 @@ def _chosen(split: Data, name: str, count: int | None, seed: int) -> Tensor:
             f"data_count: expected 1 to {len(split)}, the data of the {name} split, got {count}"
         )
     index = torch.arange(count) * len(split) // count  # a test set may be sorted by label
-    return split.batch(index, torch.Generator().manual_seed(seed))
+    return split.batch(index, torch.Generator().manual_seed(seed)), split.conditions(index)
 
 
 def _squared_error(vae: VAE, x: Tensor) -> Tensor:
     """Squared error of each datum's reconstruction, a mean over what is seen of it, ``(N,)``."""
-    errors = ((vae.reconstruct(batch) - batch).square() for batch in x.split(BATCH))
+    parts = vae.split(x, BATCH)
+    errors = ((model.reconstruct(batch) - batch).square() for model, batch in parts)
     return torch.cat([seen_mean(error.flatten(1), 1) for error in errors])

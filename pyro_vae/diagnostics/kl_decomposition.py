@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyro_vae.core.errors import DataError, at_least
+from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.objectives.kl import kl_exact, kl_source
 from pyro_vae.report.estimate import Estimate, estimate_table
@@ -144,6 +144,11 @@ def kl_decomposition(
     size = size if len(x) // size > 1 else len(x)
     with isolated_copy(vae, dtype, seed) as model:
         q, p = model.encode(x.to(dtype)), model.prior()
+        if p.batch_shape:
+            raise IncompatibleComponents(
+                "kl_decomposition: expected one prior p(z) of all data, from which the aggregate "
+                "posterior q(z) has a KL, got p(z|c); choose a prior that does not depend on c"
+            )
         rows = [_parts(q, p, q.sample(), size) for _ in range(draws)]
         closed = kl_exact(q, p).mean().item() if kl_source(q, p) is not None else None
     drawn = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

@@ -124,7 +124,7 @@ def latent_units(
         torch.Size([2])
     """
     with evaluating(vae), seeded(seed, x.device):
-        parts = [_moments(vae, batch, draws) for batch in x.split(BATCH)]
+        parts = [_moments(model, batch, draws) for model, batch in vae.split(x, BATCH)]
     means, noise = _joined([part.mean for part in parts]), _joined([part.noise for part in parts])
     kls = [part.kl for part in parts if part.kl is not None]
     variance = means.var(0) if len(means) > 1 else torch.full_like(means[0], torch.nan)

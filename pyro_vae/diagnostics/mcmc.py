@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError, at_least
 from pyro_vae.core.modes import alone, isolated_copy
+from pyro_vae.core.prior import codes_of
 from pyro_vae.evidence.hmc import check_real_codes
 from pyro_vae.report.numbers import number
 from pyro_vae.report.progress import Progress, progress
@@ -242,10 +243,10 @@ def compare_with_mcmc(
         progress(total, "NUTS", enabled=show_progress) as bar,
     ):
         model = copied.cpu().requires_grad_(requires_grad=False)
-        for index, datum in enumerate(x.split(1)):
+        for index, (one, datum) in enumerate(model.split(x, 1)):
             began = time.perf_counter()
             starts = [seed + 1000 * index + chain for chain in range(chains)]
-            drawn.append(torch.stack([_chain(model, datum, samples, warmup, start, bar)
+            drawn.append(torch.stack([_chain(one, datum, samples, warmup, start, bar)
                                       for start in starts]))  # fmt: skip
             seconds.append(time.perf_counter() - began)
         torch.manual_seed(seed)
@@ -259,7 +260,7 @@ def compare_with_mcmc(
 def _chain(vae: VAE, x: Tensor, samples: int, warmup: int, seed: int, bar: Progress) -> Tensor:
     """One chain for one datum, ``(samples, M)``."""
     torch.manual_seed(seed)
-    start = {"z": vae.prior().sample(torch.Size([1]))}
+    start = {"z": codes_of(vae.prior(), 1)}
 
     def potential(codes: dict[str, Tensor]) -> Tensor:
         """Minus log p(x, z) by the program itself; codes are real, so nothing is transformed."""

@@ -46,7 +46,7 @@ def embed(vae: VAE, X: AnyArray, *, batch_size: int = 1000) -> Any:
         (3, 2)
     """
     with evaluating(vae):
-        codes = [vae.point_estimate(x).cpu() for x in _batches(vae, X, batch_size)]
+        codes = [model.point_estimate(x).cpu() for model, x in _batches(vae, X, batch_size)]
     z = torch.cat(codes).numpy() if codes else np.empty((0, vae.latent_dim))
     if not np.isfinite(z).all():
         row = int(np.argwhere(~np.isfinite(z))[0, 0])
@@ -94,29 +94,37 @@ def score_samples(
     """
     at_least(2, nll=nll)
     parts = []
-    for n, x in enumerate(_batches(vae, X, batch_size)):
-        found = importance_sampling(vae, x, samples=nll, seed=seed + n).log_evidence
+    for n, (model, x) in enumerate(_batches(vae, X, batch_size)):
+        found = importance_sampling(model, x, samples=nll, seed=seed + n).log_evidence
         own_units = not isinstance(X, Tensor)
         parts.append(found - log_scale(vae.standardization, x) if own_units else found)
     scores = torch.cat(parts).numpy() if parts else np.empty(0)
     return _like(X, scores, "log_p")
 
 
-def _batches(vae: VAE, X: Any, size: int) -> Iterator[Tensor]:
-    """The data as the model sees them, on its device; a sparse matrix by ``size`` rows."""
+def _batches(vae: VAE, X: Any, size: int) -> Iterator[tuple[VAE, Tensor]]:
+    """The data as the model sees them, on its device; a sparse matrix by ``size`` rows.
+
+    With each the model, given the conditions of these data if it depends on a condition.
+    """
     at_least(1, batch_size=size)
+    if vae.batch:
+        vae.check_count(X.shape[0])
     if "scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(X):
         X = X.tocsr()
         parts = (vae.transform(X[start : start + size]) for start in range(0, X.shape[0], size))
     else:
         parts = iter(vae.rows(X if isinstance(X, Tensor) else vae.transform(X)).split(size))
+    done = 0
     for x in parts:
+        model = vae.at(slice(done, done + len(x)))
+        done += len(x)
         if len(x):
             check_values(vae.likelihood, vae.rows(x))
             if isinstance(vae.encoder, Lookup):
                 with pyro.validation_enabled(True):  # which refuses data without a row
-                    vae.encoder(x)
-            yield x
+                    model.encoder(x)
+            yield model, x
 
 
 def _like(X: Any, values: Any, names: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import evaluating, seeded
+from pyro_vae.core.prior import codes_of
 from pyro_vae.evidence.chunks import chunk_sizes
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes, transition
@@ -120,8 +121,8 @@ def annealed_importance_sampling(
     x = vae._data(x)
     means: list[LogMean] = []
     with annealing(vae, x, how, 2, seed, show_progress, "Annealing") as (size, bar):
-        for batch in x.split(size):
-            joint, mean = Joint(vae, batch), LogMean()
+        for model, batch in vae.split(x, size):
+            joint, mean = Joint(model, batch), LogMean()
             mean.add(forward(joint, how, tuned(joint, how, bar), bar))
             means.append(mean)
     return EvidenceEstimate.of(means, f"annealed importance sampling, {how}, seed {seed}")
@@ -142,8 +143,7 @@ def annealing(
 
 def tuned(joint: Joint, how: Annealing, bar: Progress) -> Tensor:
     """Step sizes for each temperature and datum, ``(T, N)``, found by pilot chains."""
-    size = torch.Size([min(how.chains, PILOTS), len(joint.x)])
-    z = joint.vae.prior().sample(size)
+    z = codes_of(joint.vae.prior(), min(how.chains, PILOTS), len(joint.x))
     step = torch.full_like(joint.x.flatten(1)[:, 0], 0.5)
     repeats = -(-ADAPTATIONS // how.temperatures)
     found: list[Tensor] = []
@@ -159,7 +159,7 @@ def tuned(joint: Joint, how: Annealing, bar: Progress) -> Tensor:
 
 def forward(joint: Joint, how: Annealing, steps: Tensor, bar: Progress) -> Tensor:
     """Log-weights of chains from the prior to the posterior, ``(C, N)``."""
-    z = joint.vae.prior().sample(torch.Size([how.chains, len(joint.x)]))
+    z = codes_of(joint.vae.prior(), how.chains, len(joint.x))
     return log_weights(joint, z, how, steps, bar)
 
 

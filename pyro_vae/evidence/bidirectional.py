@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, evaluating, seeded
+from pyro_vae.core.prior import codes_of
 from pyro_vae.evidence.annealed import Annealing, annealing, forward, log_weights, tuned
 from pyro_vae.evidence.estimate import LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes
@@ -114,17 +115,18 @@ def bidirectional_monte_carlo(
     at_least(2, count=count)
     how = how or Annealing()
     check_real_codes(vae, "Bidirectional Monte Carlo")
+    vae = vae.cycled(count)
     z, x = _simulated(vae, count, seed)
     lower: list[Tensor] = []
     upper: list[Tensor] = []
     what = "Bidirectional Monte Carlo"
     with annealing(vae, x, how, 3, seed + 1, show_progress, what) as (size, bar):
-        for codes, batch in zip(z.split(size), x.split(size), strict=True):
-            joint = Joint(vae, batch)
+        for own, (model, batch) in zip(z.split(size), vae.split(x, size), strict=True):
+            joint = Joint(model, batch)
             steps = tuned(joint, how, bar)
             down, up = LogMean(), LogMean()
             down.add(forward(joint, how, steps, bar))
-            start = codes.expand(how.chains, *codes.shape)
+            start = own.expand(how.chains, *own.shape)
             up.add(-log_weights(joint, start, how, steps, bar, back=True))
             lower.append(down.value.cpu())
             upper.append(-up.value.cpu())
@@ -134,6 +136,6 @@ def bidirectional_monte_carlo(
 def _simulated(vae: VAE, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Codes and the data drawn from them."""
     with evaluating(vae), seeded(seed, device_of(vae)):
-        z = vae.prior().sample(torch.Size([count]))
+        z = codes_of(vae.prior(), count)
         x: Tensor = vae.decode(z).sample()
     return z, x

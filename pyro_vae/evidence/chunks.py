@@ -46,7 +46,8 @@ def elements_per_code(vae: VAE, x: Tensor) -> int:
         50
     """
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        seen = [_sizes(vae, x[:1], count) for count in PROBES]
+        first = vae.at(slice(1))
+        seen = [_sizes(first, x[:1], count) for count in PROBES]
     step = PROBES[1] - PROBES[0]
     grown = ((many - few) // step for few, many in zip(*seen, strict=False))
     return max(*grown, torch.Size(vae.event_shape).numel(), vae.latent_dim)

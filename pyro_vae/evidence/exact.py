@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal
 
 from pyro_vae.core.network import ModuleNetwork
 from pyro_vae.likelihoods.gaussian import Gaussian
+from pyro_vae.networks.conditioned import ConditionedNetwork
 from pyro_vae.networks.linear import Linear
 from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
 from pyro_vae.vae import VAE
@@ -35,7 +36,7 @@ class LinearGaussian:
         prior_loc: m, ``(M,)``.
         prior_scale: s, ``(M,)``.
         weight: W, ``(D, M)``.
-        bias: b, ``(D,)``.
+        bias: b, ``(D,)``; or ``(N, D)``, one for each datum's condition.
         scale: sigma, ``(D,)``.
 
     References:
@@ -61,7 +62,7 @@ class LinearGaussian:
             factor, (x.reshape(len(x), -1) - mean).mT, upper=False
         )
         log_det = 2 * factor.diagonal().log().sum()
-        return -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
+        return -0.5 * (white.square().sum(0) + log_det + len(self.scale) * LOG_2PI)
 
     def _log_evidence_of_seen(self, x: Tensor) -> Tensor:
         """By the M x M matrices I + L' L, where L are the loadings in units of the noise."""
@@ -112,24 +113,30 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
     It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
-    diagonal normal prior.
+    diagonal normal prior, which does not depend on a condition.
     """
     prior = diagonal_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
         return None
     loc, scale = prior
+    if loc.dim() > 1:
+        return None
     codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
-    noise = vae.decode(codes)
+    each = codes if not vae.batch else codes.unsqueeze(1).expand(-1, *vae.batch, -1)
+    noise = vae.decode(each)
     if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):
         return None
     base = noise.base_dist
     if not isinstance(base, Normal):
         return None
-    outputs = base.loc.reshape(len(codes), -1)
-    weight = (outputs[1:] - outputs[0]).mT
-    return LinearGaussian(loc, scale, weight, outputs[0], base.scale[0].flatten())
+    size = torch.Size(vae.event_shape).numel()
+    outputs, scales = (v.reshape(len(codes), -1, size) for v in (base.loc, base.scale))
+    weight = (outputs[1:, 0] - outputs[0, 0]).mT
+    bias = outputs[0] if vae.batch else outputs[0, 0]  # one for each condition, or one for all
+    return LinearGaussian(loc, scale, weight, bias, scales[0, 0])
 
 
 def _is_affine(decoder: nn.Module) -> bool:
-    inner = decoder.module if isinstance(decoder, ModuleNetwork) else decoder
+    inner = decoder.network if isinstance(decoder, ConditionedNetwork) else decoder
+    inner = inner.module if isinstance(inner, ModuleNetwork) else inner
     return type(inner) in (Linear, nn.Linear)

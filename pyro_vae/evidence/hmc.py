@@ -90,7 +90,7 @@ def check_real_codes(vae: VAE, what: str) -> None:
     Raises:
         IncompatibleComponents: naming the prior and its support.
     """
-    p = vae.prior()
+    p = vae.example(1).prior()
     try:
         support = p.support
     except NotImplementedError:

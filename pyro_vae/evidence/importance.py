@@ -63,11 +63,11 @@ def importance_sampling(
         progress(len(x), "Importance sampling", unit="data", enabled=show_progress) as bar,
     ):
         data, codes = chunk_sizes(vae, x, samples)
-        for batch in x.split(data):
-            q, mean = vae.encode(batch), LogMean()
+        for model, batch in vae.split(x, data):
+            q, mean = model.encode(batch), LogMean()
             for start in range(0, samples, codes):
                 count = min(codes, samples - start)
-                mean.add(log_weights(vae, batch, q, count))
+                mean.add(log_weights(model, batch, q, count))
             means.append(mean)
             total, done = total + mean.value.sum(), done + len(batch)
             bar.advance(len(batch), nll=-total / done)

@@ -95,8 +95,8 @@ def impute(
         rows = BUDGET.get(data.device.type, BUDGET["cpu"]) // samples
         rows = max(1, rows // elements_per_code(vae, torch.zeros_like(data[:1])))
         parts = [
-            _exact(vae, batch, draws) if exact else _sampled(vae, batch, draws, samples)
-            for batch in data.split(rows)
+            _exact(model, batch, draws) if exact else _sampled(model, batch, draws, samples)
+            for model, batch in vae.split(data, rows)
         ]
     mean, deviation, stderr, effective = (torch.cat([p[i] for p in parts]) for i in range(4))
     drawn = torch.cat([p[4] for p in parts], 1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NonFiniteLoss
 from pyro_vae.core.modes import alone, isolated_copy
+from pyro_vae.core.prior import codes_of
 from pyro_vae.core.supports import same_support, support_name
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.cubature import Nodes, integrate
@@ -125,13 +126,13 @@ def quadrature(
         progress(len(x), "Quadrature", unit="data", enabled=show_progress) as bar,
     ):
         model = copied.cpu()
-        low, high = space.box(model)
         given = model.encoder(x) if parameters is None else parameters.detach().cpu().double()
-        for datum, own in zip(x.split(1), given.split(1), strict=True):
-            q = model.posterior(own)
-            rows.append(_one(model, datum, q, space, low, high, tolerance))
+        low, high = space.box(model)
+        for (one, datum), own in zip(model.split(x, 1), given.split(1), strict=True):
+            q = one.posterior(own)
+            rows.append(_one(one, datum, q, space, low, high, tolerance))
             bar.advance()
-        method = kl_method(model.encode(x[:1]), model.prior())
+        method = kl_method(model.encode(x), model.prior())
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
     evidence, error, mean, covariance, elbo, gap, guide_error, nodes = columns
     return Quadrature(evidence, error, mean, covariance, elbo, gap, guide_error,
@@ -152,7 +153,7 @@ class _Space:
             low = -high
             low[:-1] = 0.0  # of the angles from an axis
             return low, high
-        drawn = vae.prior().sample(torch.Size([DRAWS])).double()
+        drawn = codes_of(vae.cycled(DRAWS).prior(), DRAWS).double()
         low, high = drawn.amin(0), drawn.amax(0)
         return low - (high - low) / 4, high + (high - low) / 4
 

@@ -56,6 +56,7 @@ def save(vae: VAE, path: str | Path) -> Path:
             "latent_dim": vae.latent_dim,
             **parts,
             "missing": vae.missing,
+            **({} if vae.condition is None else {"condition": declaration["condition"]}),
         },
         "guide": {name: declaration[name] for name in ("posterior", "encoder")},
     }

@@ -65,7 +65,7 @@ def codes_map(vae: VAE, data: DataSet) -> dict[str, str]:
     rows = torch.linspace(0, len(split) - 1, min(MOST, len(split))).long()
     x = split.batch(rows, torch.Generator().manual_seed(0))
     with evaluating(vae):
-        z = vae.point_estimate(x).double().numpy()
+        z = vae.given(split.conditions(rows)).point_estimate(x).double().numpy()
     project, names = plane(z)
     shown, template = _shown(vae.inverse(x).numpy(), data.identity.value_range)
     labels = None if split.labels is None else split.labels[rows].numpy()

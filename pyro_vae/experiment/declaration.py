@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, create_model
 
 from pyro_vae.core.bounds import Size
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
@@ -18,6 +19,7 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.schema import Section
+from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.source import Source
 from pyro_vae.objectives.objective import Objective
@@ -33,6 +35,7 @@ FAMILIES: dict[str, type[Any]] = {
     "likelihood": Likelihood,
     "posterior": Posterior,
     "network": Network,
+    "condition": Condition,
     "objective": Objective,
     "schedule": Schedule,
 }
@@ -57,6 +60,7 @@ class Experiment:
         train: How to train.
         event_shape: Shape of one datum; None until the data are loaded.
         missing: What the model does with NaN.
+        condition: What each datum is given; None for a model without.
 
     Example:
         >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
@@ -71,6 +75,7 @@ class Experiment:
     train: TrainSettings
     event_shape: tuple[int, ...] | None = None
     missing: Gaps = "none"
+    condition: Declared | None = None
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
@@ -103,6 +108,7 @@ class Experiment:
             train=read.train,
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
             missing=model.missing,
+            condition=model.condition and parsed(Condition, model.condition),
         )
 
     @property
@@ -111,10 +117,12 @@ class Experiment:
         parts = {name: part.mapping for name, part in self.components.items()}
         shape = {} if self.event_shape is None else {"event_shape": list(self.event_shape)}
         model_parts = ("prior", "likelihood", "decoder")
+        given = {} if self.condition is None else {"condition": self.condition.mapping}
         return {
             "data": self.data.mapping,
             "model": {**shape, "latent_dim": self.latent_dim,
-                      **{name: parts[name] for name in model_parts}, "missing": self.missing},
+                      **{name: parts[name] for name in model_parts}, "missing": self.missing,
+                      **given},
             "guide": {name: parts[name] for name in ("posterior", "encoder")},
             "objective": self.objective.mapping,
             "train": self.train.model_dump(mode="json"),
@@ -123,7 +131,7 @@ class Experiment:
     def load_data(self) -> DataSet:
         """Load the data."""
         loaded: DataSet = self.data.build().load("refuse" if self.missing == "none" else "keep")
-        return loaded
+        return conditioned(loaded, None if self.condition is None else self.condition.build())
 
     def for_data(self, data: DataSet) -> Experiment:
         """The same experiment, with the data's ``event_shape``, and a table's columns by name.
@@ -147,7 +155,10 @@ class Experiment:
         if self.event_shape is None:
             raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
         parts = {name: part.mapping for name, part in self.components.items()}
-        return VAE(self.event_shape, self.latent_dim, **parts, missing=self.missing)
+        condition = None if self.condition is None else self.condition.mapping
+        return VAE(
+            self.event_shape, self.latent_dim, **parts, missing=self.missing, condition=condition
+        )
 
 
 def experiment_schema() -> type[Section]:
@@ -175,6 +186,10 @@ def experiment_schema() -> type[Section]:
         ),
         decoder=component(Network, "model.decoder", "From z to the likelihood's parameters."),
         missing=gaps,
+        condition=(
+            family_type(Condition) | None,
+            Field(None, description="What each datum is given: p(x|z, c), q(z|x, c)."),
+        ),
     )
     guide = create_model(
         "Guide",

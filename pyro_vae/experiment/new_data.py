@@ -18,15 +18,17 @@ from pyro_vae.vae import VAE
 __all__ = ["read_new_data"]
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".npy": "array", ".npz": "array"}
-OF_TRAINING = {"label": None, "labels": None, "test_path": None, "empty": "refuse"}
+OF_TRAINING = {"label": None, "labels": None, "condition": None, "test_path": None,
+               "empty": "refuse"}  # fmt: skip
 
 
-def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> Any:
-    """Raw values from a file, for :func:`~pyro_vae.embed` and :func:`~pyro_vae.score_samples`.
+def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> tuple[Any, Any]:
+    """Raw values and conditions from a file, for ``embed`` and ``score_samples``.
 
     A table's columns are found by the names of those that were trained on, in any order; others,
     such as a label, are not read. Grey intensities become 0 or 1 as the run's did, drawn with its
-    seed where it draws. Standardization is left to the model.
+    seed where it draws. Standardization is left to the model. The conditions of a conditional
+    model, else None, are in the columns or arrays that the run's were in, as numbers.
 
     Args:
         path: A table (.csv, .parquet), an array (.npy, .npz) or SciPy's sparse counts (.npz).
@@ -45,7 +47,15 @@ def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> Any:
     given = {name: value for name, value in trained.items() if name in known}
     if kind != experiment.data.cls.kind:  # "key" and "vocab" belong to a file of the run's kind
         given = {name: value for name, value in given.items() if name not in ("key", "vocab")}
-    x = cls(**(given | {"path": str(path)})).read().x
+    given["path"] = str(path)
+    where = _place_of_conditions(path, given, experiment) if vae.condition is not None else None
+    if where is not None and "key" in given:
+        given["condition"] = where[0]
+    raw = cls(**given).read()
+    x, c = raw.x, raw.condition
+    if where is not None and c is None:  # as numbers: those of texts were the run's own
+        c = cls(**(given | {"columns": where})).read().x
+        c = c[:, 0] if len(where) == 1 else c
     if tuple(x.shape[1:]) != vae.event_shape:
         raise DataError(
             f"{path}: expected data of shape {vae.event_shape}, as the run's, got "
@@ -53,9 +63,22 @@ def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> Any:
         )
     how = trained.get("binarization", "none")
     if how == "none":
-        return x
+        return x, c
     draws = stream(trained["seed"], f"binarization of {path.name}")
-    return binarized(vae.transform(x), how, draws)
+    return binarized(vae.transform(x), how, draws), c
+
+
+def _place_of_conditions(path: Path, given: dict[str, Any], experiment: Experiment) -> list[str]:
+    """The columns, or the array, that the run's conditions were in."""
+    trained = experiment.data.arguments
+    names = trained.get("condition") or trained.get("label") or trained.get("labels")
+    if names is None or not {"key", "columns"} & set(given):
+        raise DataError(
+            f"{path}: expected conditions beside the data, in columns or an array named as the "
+            f"run's, got none for data of {experiment.data.cls.kind}; in Python, give them to the "
+            f"model: vae.given(condition)"
+        )
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _is_sparse(path: Path) -> bool:

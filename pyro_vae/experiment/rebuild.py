@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pyro_vae.core.errors import CheckpointError
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import device_of, evaluating, seeded
+from pyro_vae.core.prior import codes_of
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.vae import VAE
@@ -150,9 +151,10 @@ def _same(a: Any, b: Any) -> bool:
 def _computed(vae: VAE) -> dict[str, Any]:
     """Draws and densities from one seed, in evaluation mode; where it fails, the error."""
     found: dict[str, Any] = {}
+    vae = vae.example(DATA)
     with seeded(0, device_of(vae)), evaluating(vae), pyro.validation_enabled(False):
         try:
-            z = found["p(z)"] = vae.prior().sample(torch.Size([DATA]))
+            z = found["p(z)"] = codes_of(vae.prior(), DATA)
             x = found["p(x|z)"] = vae.decode(z).sample()
             table = isinstance(vae.encoder, Lookup)  # which holds only its own data
             shape = (DATA, *vae.posterior.parameter_shape)

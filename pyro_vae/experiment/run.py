@@ -99,8 +99,9 @@ def run_experiment(
     vae = experiment.build()
     check_support(vae.likelihood, data, vae.on_missing)
     check_amortization(vae, data)
-    if isinstance(vae.encoder, Lookup):
-        vae.encoder.initialize(data.train.x)  # now, so that disk space is reserved for its table
+    table = vae.given(data.train.condition).encoder
+    if isinstance(table, Lookup):
+        table.initialize(data.train.x)  # now, so that disk space is reserved for its rows
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     vae.standardization = data.standardization
     folder = RunFolder.reopen(out) if resume else _prepared(experiment, vae, out)
@@ -258,15 +259,16 @@ def audit_of(
         particles: Draws for each datum and method.
         seed: Seed of every draw.
     """
-    x = scored_data(vae, data, count, seed)
-    return audit_elbo(vae, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
+    given, x = scored_data(vae, data, count, seed)
+    return audit_elbo(given, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
 
 
-def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> Tensor:
-    """At most ``count`` data of the split that a model is scored on, evenly spaced."""
+def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> tuple[VAE, Tensor]:
+    """At most ``count`` data of the scored split, after the model given their conditions."""
     split = data.splits[scored_split(vae, data)]
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
-    return split.batch(index, torch.Generator().manual_seed(seed))
+    x = split.batch(index, torch.Generator().manual_seed(seed))
+    return vae.given(split.conditions(index)), x
 
 
 def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.network import BatchedNetwork, Network, network_for
+from pyro_vae.core.network import BatchedNetwork, Network
 from pyro_vae.core.parts import declaration_of
+from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 
 __all__ = ["EncoderInput"]
 
@@ -30,6 +32,7 @@ class EncoderInput(BatchedNetwork):
         likelihood: Its ``features`` are the values that the network sees.
         output_shape: Shape of one output.
         masked: Whether values may be missing.
+        condition: What the network sees besides, if there is a condition.
 
     References:
         | Handling incomplete heterogeneous data using VAEs (Nazabal et al., 2020)
@@ -43,7 +46,13 @@ class EncoderInput(BatchedNetwork):
     """
 
     def __init__(
-        self, part: Any, likelihood: Likelihood, output_shape: tuple[int, ...], *, masked: bool
+        self,
+        part: Any,
+        likelihood: Likelihood,
+        output_shape: tuple[int, ...],
+        *,
+        masked: bool,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__(likelihood.event_shape, output_shape)
         self.likelihood: Likelihood
@@ -52,7 +61,7 @@ class EncoderInput(BatchedNetwork):
         self.masked, self.flat = masked, len(shape) == 1
         channels = math.prod(self.input_shape) if self.flat else self.input_shape[0]
         within = (shape[0] + channels * masked, *shape[1:])
-        self.network: nn.Module = network_for(part, within, output_shape)
+        self.network: nn.Module = network_given(part, condition, within, output_shape)
         declared = self.network.input if isinstance(self.network, Network) else "none"
         if declared not in ("none", "log1p"):
             raise IncompatibleComponents(
@@ -63,7 +72,7 @@ class EncoderInput(BatchedNetwork):
 
     def initialize(self, x: Tensor, unit: Tensor | float) -> None:
         """Take the data's unit."""
-        if isinstance(self.network, Network):
+        if isinstance(self.network, Network | ConditionedNetwork):
             self.network.initialize(x, unit)
 
     def transform(self, x: Tensor) -> Tensor:

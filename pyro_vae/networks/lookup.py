@@ -9,11 +9,13 @@ import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor, nn
 
+from pyro_vae.core.condition import Condition, Conditioned
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.network import BatchedNetwork, network_for
+from pyro_vae.core.network import BatchedNetwork
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.networks.conditioned import network_given
 from pyro_vae.networks.encoder_input import EncoderInput
 
 __all__ = ["Lookup", "encoder_for", "keys_of"]
@@ -58,12 +60,13 @@ def _folded(bits: Tensor, by: int) -> Tensor:
     return bits ^ ((bits >> by) & ((1 << (64 - by)) - 1))
 
 
-class Lookup(BatchedNetwork):
+class Lookup(BatchedNetwork, Conditioned):
     """A table with one row of free parameters for each training datum, in place of an encoder.
 
     ``initialize`` creates the rows. Until then the table holds one datum, zeros, so that a
     model's shapes can be checked. Equal data share a row. Entries start at 0, and have twenty
     times a weight's learning rate, since each is updated only once an epoch.
+    With a condition, data are equal where their conditions are too.
 
     A datum that is not in the table raises an error while Pyro's validation is on. While it is
     off, as in the training loop, its parameters are NaN, so that nothing waits for the device.
@@ -76,6 +79,7 @@ class Lookup(BatchedNetwork):
         output_shape: Shape of one datum's parameters.
         name: Its name in messages: the kind of its posterior.
         declaration: Declaration of the encoder that it replaces, kept for ``swap``.
+        condition_shape: Shape of a datum's condition; None without.
 
     Raises:
         DataError: for a datum that is not in the table.
@@ -99,10 +103,13 @@ class Lookup(BatchedNetwork):
         output_shape: tuple[int, ...],
         name: str,
         declaration: Any = None,
+        condition_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(input_shape, output_shape)
         self.name, self.declaration = name, declaration
-        self.register_buffer("keys", keys_of(torch.zeros(1, *input_shape)))
+        self.condition_shape = condition_shape
+        more = 0 if condition_shape is None else math.prod(condition_shape)
+        self.register_buffer("keys", keys_of(torch.zeros(1, math.prod(input_shape) + more)))
         self.table = nn.Parameter(torch.zeros(1, *output_shape))
 
     @torch.no_grad()
@@ -117,6 +124,7 @@ class Lookup(BatchedNetwork):
             DataError: if there are no data, or two that differ have one key (for a million data,
                 a chance of about 1 in 40 million).
         """
+        x = self._with_condition(x)
         if not len(x):
             raise DataError(f"{self.name}: expected at least one datum to hold, got none")
         found = torch.cat([keys_of(part) for part in x.split(CHUNK)])
@@ -139,7 +147,7 @@ class Lookup(BatchedNetwork):
 
     def transform(self, x: Tensor) -> Tensor:
         """The row of each datum."""
-        row, known = self._rows(keys_of(x))
+        row, known = self._rows(keys_of(self._with_condition(x)))
         if is_validation_enabled() and not known.all():
             self._refuse(known)
         known = known.reshape(len(x), *[1] * len(self.output_shape))
@@ -158,6 +166,15 @@ class Lookup(BatchedNetwork):
         """The row of each key, and whether it has one; without one, the row is arbitrary."""
         row = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
         return row, self.keys[row] == keys
+
+    def _with_condition(self, x: Tensor) -> Tensor:
+        """What a datum is looked up by: its values, and its condition."""
+        if self.condition_shape is None:
+            return x
+        c = self.known(x)
+        if len(c) != len(x):
+            raise DataError(f"condition: expected one for each of {len(x)} data, got {len(c)}")
+        return torch.cat([x.flatten(1), c.reshape(len(c), -1).to(x)], 1)
 
     def _refuse(self, known: Tensor) -> None:
         others = (~known).nonzero().flatten().tolist()
@@ -185,11 +202,12 @@ def encoder_for(
     posterior: Posterior,
     *,
     masked: bool = False,
+    condition: Condition | None = None,
 ) -> nn.Module:
     """The encoder that a posterior needs: the declared one, or a table of free parameters.
 
     Where values may be missing (``masked``), the declared one sees which are; where the likelihood
-    has features of its own, it sees those.
+    has features of its own, it sees those; and with a condition, its embedding too.
 
     Raises:
         IncompatibleComponents: if a table would replace a ready module, whose weights would not
@@ -198,11 +216,15 @@ def encoder_for(
     event_shape = likelihood.event_shape
     own = type(likelihood).features is not Likelihood.features
     if posterior.amortized and (masked or own):
-        return EncoderInput(declared, likelihood, posterior.parameter_shape, masked=masked)
+        shape = posterior.parameter_shape
+        return EncoderInput(declared, likelihood, shape, masked=masked, condition=condition)
     if posterior.amortized:
-        return network_for(declared, event_shape, posterior.parameter_shape)
+        return network_given(declared, condition, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):
-        return Lookup(event_shape, posterior.parameter_shape, posterior.kind, declared.mapping)
+        return Lookup(
+            event_shape, posterior.parameter_shape, posterior.kind, declared.mapping,
+            None if condition is None else condition.shape,
+        )  # fmt: skip
     raise IncompatibleComponents(
         f"encoder: expected none, since {posterior.kind} has free parameters for each datum, got "
         f"a module of type {type(declared).__name__}, which would get no use; leave it out, or "

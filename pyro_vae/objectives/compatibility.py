@@ -20,6 +20,7 @@ __all__ = ["Pair", "kl_matrix", "pair"]
 
 SHORT = {"exact, by hand": "exact", "exact, torch's registry": "torch", "sampled": "sampled"}
 LATENT_DIM = 4  # enough for every kind
+CONDITION = {"kind": "vector", "size": 1}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ def pair(prior: str | Mapping[str, Any], posterior: str | Mapping[str, Any]) -> 
     try:
         with torch.random.fork_rng(devices=[]):
             vae = VAE((LATENT_DIM,), LATENT_DIM, prior=prior, posterior=posterior,
-                      decoder="linear", encoder="linear")  # fmt: skip
-        q = vae.eval().encode(torch.zeros(2, LATENT_DIM))
+                      decoder="linear", encoder="linear",
+                      condition=CONDITION if one == "conditional" else None)  # fmt: skip
+        vae = vae.eval().example(2)
+        q = vae.encode(torch.zeros(2, LATENT_DIM))
     except IncompatibleComponents as error:
         return Pair(one, other, method="", reason=str(error))
     if not q.has_rsample:

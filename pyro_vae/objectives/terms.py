@@ -91,7 +91,8 @@ def elbo_terms_of_data(
     """
     with evaluating(vae), seeded(seed, x.device):
         parts = [
-            elbo_terms(vae, batch, kl=kl, particles=particles) for batch in x.split(batch_size)
+            elbo_terms(model, batch, kl=kl, particles=particles)
+            for model, batch in vae.split(x, batch_size)
         ]
     log_likelihood = torch.cat([part.log_likelihood for part in parts])
     return Terms(log_likelihood, torch.cat([part.kl for part in parts]), parts[0].kl_method)

@@ -1,5 +1,6 @@
 """Priors p(z): one kind a file."""
 
+from pyro_vae.priors.conditional import Conditional as Conditional
 from pyro_vae.priors.diagonal_normal import DiagonalNormal as DiagonalNormal
 from pyro_vae.priors.dirichlet import Dirichlet as Dirichlet
 from pyro_vae.priors.gaussian_mixture import GaussianMixture as GaussianMixture

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from pyro_vae.core.condition import Conditioned
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -37,7 +38,7 @@ class Vamp(Prior):
         pseudo_inputs: Number K of pseudo-inputs, at least 1.
 
     Raises:
-        IncompatibleComponents: if the guide is not amortized.
+        IncompatibleComponents: if the guide is not amortized, or depends on a condition.
 
     References:
         | VAE with a VampPrior (Tomczak and Welling, 2018)
@@ -67,6 +68,12 @@ class Vamp(Prior):
                 f"vamp is made of q(z|u) at pseudo-inputs u that it learns: expected an amortized "
                 f"posterior, got {posterior.kind}, which knows only the training data; choose "
                 f"another prior, such as gaussian_mixture"
+            )
+        if any(isinstance(module, Conditioned) for module in encoder.modules()):
+            raise IncompatibleComponents(
+                "vamp is made of q(z|u) at pseudo-inputs u, which have no condition: expected an "
+                "encoder of x alone, got one of x and the condition; choose another prior, such "
+                "as conditional"
             )
         self.pseudo_inputs = nn.Parameter(torch.rand(pseudo_inputs, *event_shape))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))

@@ -16,7 +16,8 @@ def component_table(model: Any) -> Table:
     """What each component of a VAE is, and how many parameters it has."""
     sizes = f"x of shape {model.event_shape}, z of size {model.latent_dim}"
     gaps = "" if model.missing == "none" else f", missing values: {model.missing}"
-    title = f"{type(model).__name__}: {sizes}{gaps}, {_count(model):,} parameters"
+    depends = "" if model.condition is None else f", condition: {model.condition.declaration}"
+    title = f"{type(model).__name__}: {sizes}{gaps}{depends}, {_count(model):,} parameters"
     table = Table(title, ["component", "kind", "arguments", "parameters"])
     for name in FAMILIES:
         part = getattr(model, name)

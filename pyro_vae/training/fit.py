@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.modes import alone, seeded
+from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
@@ -139,7 +140,7 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
-    data = load_data(data, vae.standardization, vae.on_missing)
+    data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
     vae.to(data.train.x.device)  # where it is initialized: data may not fit on a GPU
@@ -153,7 +154,7 @@ def fit(
         warnings.warn(AGAIN, stacklevel=3)
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
-        start = _initialized(vae, _all_of(data))
+        start = _initialized(vae.given(data.train.condition), _all_of(data))
         vae.to(where)
         batch = checkpoints is not None
         loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)

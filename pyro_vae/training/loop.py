@@ -250,7 +250,8 @@ class Loop:
     def _validate(self) -> dict[str, float]:
         if not len(self.validation):
             return {}
-        terms = elbo_terms_of_data(self.vae, self.validation.x, seed=self.settings.seed)
+        vae = self.vae.given(self.validation.condition)
+        terms = elbo_terms_of_data(vae, self.validation.x, seed=self.settings.seed)
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
 
     def _keep(self, record: dict[str, float]) -> None:

@@ -85,7 +85,7 @@ class Stepper:
     def _capture(self, why: str) -> CompiledSVI:
         """Go on with the compiled step, and the same optimizer."""
         data, done = self.data, len(self.seconds)  # the program is watched: it names no ``self``
-        svi = CompiledSVI(*self.parts, batch=lambda given: (data.batch(given),), done=done)
+        svi = CompiledSVI(*self.parts, batch=data.arguments, done=done)
         svi.while_capturing = lambda: self.waiting("compiling the step")
         self.svi, self.taken = svi, f"compiled, {why}"
         self.say(f"Step: {self.taken}; the capture takes some seconds")
@@ -153,7 +153,7 @@ class Stepper:
         """
         if not isinstance(self.svi, CompiledSVI):
             began = time.perf_counter()
-            self.svi.step(self.data.batch(given))
+            self.svi.step(*self.data.arguments(given))
             if not self.settled:
                 self.seconds.append(time.perf_counter() - began)
                 if len(self.seconds) == TIMED.stop:
@@ -187,6 +187,6 @@ class Stepper:
         """
         vae, before = self.parts[0].__self__, copy.deepcopy(self.parts[0].__self__.state_dict())
         try:
-            FiniteSVI(*self.parts).step(self.data.batch(given))
+            FiniteSVI(*self.parts).step(*self.data.arguments(given))
         finally:
             vae.load_state_dict(before)

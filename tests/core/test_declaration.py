@@ -57,9 +57,9 @@ BAD = [
     (
         Prior,
         {"kind": "xyz"},
-        r"p: unknown prior 'xyz'; known: diagonal_normal, .*standard_normal.*$",
+        r"p: unknown prior 'xyz'; known: conditional, diagonal_normal, .*standard_normal.*$",
     ),
-    (Prior, 3, "p: must be a name or a mapping with 'kind', got 3; known: diag"),
+    (Prior, 3, "p: must be a name or a mapping with 'kind', got 3; known: cond"),
     (Prior, None, "must be a name or a mapping with 'kind', got None"),
     (Prior, ["standard_normal"], "must be a name or a mapping with 'kind', got "),
     (Prior, {"scale": 1}, "must be a name or a mapping with 'kind', got {'scale': 1}"),

@@ -22,7 +22,8 @@ def declared(kind):
     return {"kind": kind, **SHORT.get(kind, {})}
 
 
-PAIRS = [(prior, posterior) for prior in Prior.kinds() for posterior in Posterior.kinds()]
+PAIRS = [(prior, posterior) for prior in Prior.kinds() for posterior in Posterior.kinds()
+         if prior != "conditional"]  # a prior for each datum: tests/conditions  # fmt: skip
 COMPATIBLE = [names for names in PAIRS if pair(*map(declared, names)).is_compatible]
 
 
