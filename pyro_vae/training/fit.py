@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, ProcessError
 from pyro_vae.core.modes import alone, seeded
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
@@ -24,7 +24,8 @@ from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.result import FitResult
-from pyro_vae.training.resuming import check_resumable, facts_of, opened, snapshot_of
+from pyro_vae.training.processes import Processes, joined
+from pyro_vae.training.resuming import changes, check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
 from pyro_vae.training.snapshot import Snapshot
@@ -124,9 +125,10 @@ def fit(
         >>> sorted(result.history[0])[:3]
         ['elbo', 'epoch', 'kl']
     """
-    snapshot = snapshot_of(resume)
+    processes = joined()
+    snapshot = processes.of_first(lambda: snapshot_of(resume))
     if seed is None:
-        drawn = secrets.randbelow(2**32)
+        drawn = processes.of_first(lambda: secrets.randbelow(2**32))
         seed = snapshot.facts["run"]["train"]["seed"] if snapshot else drawn
     settings = TrainSettings.checked(
         epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
@@ -144,18 +146,35 @@ def fit(
     vae.standardization = data.standardization
     vae.to(where)
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
-    _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
+    last = min(len(data.train), len(data.train) % settings.batch_size or settings.batch_size)
+    _check_last_batch(vae, last // processes.size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
-    facts = facts_of(result, threads_for(vae, settings.batch_size))
+    facts = facts_of(result, threads_for(vae, settings.batch_size), processes.size)
+    _check_processes(processes, settings, last, facts)
     if snapshot is not None:
         check_resumable(snapshot, facts, settings)
     elif vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
+    batch = checkpoints is not None
+    if not processes.first:
+        checkpoints, on_epoch, show_progress = None, None, False
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
         start = _initialized(vae, _all_of(data).to(where))
-        batch = checkpoints is not None
-        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
+        processes.copy_first(vae.state_dict())
+        loop = Loop(
+            data,
+            maximized,
+            result,
+            where,
+            on_epoch,
+            start,
+            facts,
+            processes,
+            store,
+            snapshot,
+            batch,
+        )
         loop.run(show_progress)
         vae._trained = trained or loop.start is None
     vae.eval()
@@ -190,8 +209,36 @@ def _check_last_batch(vae: VAE, size: int) -> None:
     if size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in vae.modules()):
         raise IncompatibleComponents(
             "Batch normalization: expected at least 2 data in each training batch, got a last "
-            "batch of 1; choose another batch size (train.batch_size)"
+            "batch (or a process's share of it) of 1; choose another batch size (train.batch_size)"
         )
+
+
+def _check_processes(
+    processes: Processes, settings: TrainSettings, last: int, facts: dict[str, Any]
+) -> None:
+    """Refuse what several processes cannot share."""
+    if processes.size == 1:
+        return
+    number = f"{processes.size} processes"
+    if settings.step == "compiled":
+        raise DeclarationError(
+            f"train.step: must be pyro or auto where {number} share each batch, got compiled; or "
+            f"train in one process, without torchrun",
+            "How to train",
+        )
+    if last < processes.size:
+        raise IncompatibleComponents(
+            f"Expected a datum of each batch for each of {number}, got a last batch of {last}; "
+            f"choose another batch size (train.batch_size), or fewer processes"
+        )
+    every = processes.all_of(facts | {"epochs": settings.epochs})
+    for rank, theirs in enumerate(every):
+        if unlike := [change.split(":")[0] for change in changes(every[0], theirs)]:
+            raise ProcessError(
+                f"Expected one training, shared by {number}, but that of process {rank} differs "
+                f"from that of process 0 in {', '.join(unlike)}; to train several models, start "
+                f"each without torchrun"
+            )
 
 
 def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
