@@ -95,6 +95,8 @@ def explain(error: Exception) -> int:
     from pyro_vae.core.errors import PyroVAEError
 
     if isinstance(error, PyroVAEError):
+        if error.is_printed:
+            return 2
         return fail(str(error), 2)
     if (limit := beyond(error)) is not None:
         return fail(limit, 2)

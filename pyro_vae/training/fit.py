@@ -23,8 +23,8 @@ from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
 from pyro_vae.training.precision import Precision, check_precision
-from pyro_vae.training.result import FitResult
 from pyro_vae.training.processes import Processes, joined
+from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import changes, check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device

@@ -6,15 +6,16 @@ import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pyro_vae.core.errors import ProcessError, PyroVAEError
+from pyro_vae.core.errors import DeclarationError, ProcessError, PyroVAEError
 
-__all__ = ["Processes", "joined"]
+__all__ = ["Processes", "check_restarts", "joined", "restarted"]
 
 T = TypeVar("T")
 
@@ -138,6 +139,25 @@ def joined() -> Processes:
             ) from None
         atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def restarted() -> bool:
+    """Whether ``torchrun --max-restarts`` has started the processes again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def check_restarts(folder: Path | None) -> None:
+    """Refuse restarts without a run's folder, which they would not find again.
+
+    Raises:
+        DeclarationError: saying so.
+    """
+    if folder is None and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0:
+        raise DeclarationError(
+            "--out: must be given with torchrun --max-restarts, whose restarts go on in that "
+            "folder, got none",
+            "The command line",
+        )
 
 
 def _leave() -> None:
