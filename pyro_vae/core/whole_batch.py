@@ -32,7 +32,7 @@ def summing_by(add: Callable[[Tensor], Tensor]) -> Iterator[None]:
 
 def batch_sum(x: Tensor) -> Tensor:
     """The sum of a value over all shares of the batch, with its gradient."""
-    total: Tensor = _Sum.apply(x) if _add else x  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(x) if _add else x
     return total
 
 
@@ -63,5 +63,5 @@ class _Sum(torch.autograd.Function):
         return _add[-1](x.clone())
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return _add[-1](gradients[0].clone())

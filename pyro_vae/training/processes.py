@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from pyro_vae.core.errors import DeclarationError, ProcessError, PyroVAEError
 
@@ -71,9 +73,9 @@ class Processes:
                 raise
         self._broadcast(parcel)
         if parcel[1] is not None:
-            error = ProcessError(f"In the first process: {parcel[1]}")
-            error.is_printed = True
-            raise error
+            there = ProcessError(f"In the first process: {parcel[1]}")
+            there.is_printed = True
+            raise there
         made: T = parcel[0]
         return made
 
@@ -131,7 +133,10 @@ def joined() -> Processes:
         if int(os.environ.get("WORLD_SIZE") or 1) < 2:
             return Processes()
         try:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            store, rank, size = next(rendezvous("env://"))
+            attempt = PrefixStore(f"attempt {_restarts()}", store)  # not the former addresses
+            dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
         except (RuntimeError, ValueError) as error:
             raise ProcessError(
                 f"Expected to train with the {os.environ['WORLD_SIZE']} processes of WORLD_SIZE, "
@@ -143,7 +148,11 @@ def joined() -> Processes:
 
 def restarted() -> bool:
     """Whether ``torchrun --max-restarts`` has started the processes again."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+    return _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0)
 
 
 def check_restarts(folder: Path | None) -> None:

@@ -23,7 +23,7 @@ def normalized_together(root: nn.Module) -> Iterator[None]:
     """
     norms = [module for module in root.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
-        norm.forward = partial(_forward, norm)
+        norm.forward = partial(_forward, norm)  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -63,14 +63,9 @@ class WholeDraws(TorchDispatchMode):
             return self._whole(given)
         if not isinstance(given, Tensor) or not given.dim():
             return given
-        whole, (place, each) = (
-            given.new_zeros(self._whole(given.shape)),
-            self._place(given.shape, self.mine),
-        )
-        split = whole.unflatten(place, (each, self.count))
-        split.narrow(place + 1, self.rows.start, self.mine).copy_(
-            given.unflatten(place, (each, self.mine))
-        )
+        whole = given.new_zeros(self._whole(given.shape))
+        place, each = self._place(given.shape, self.mine)
+        self._part(whole).copy_(given.unflatten(place, (each, self.mine)))
         return self.processes.add(whole)
 
     def _whole(self, shape: Any) -> list[int]:
@@ -79,9 +74,14 @@ class WholeDraws(TorchDispatchMode):
         return sizes
 
     def _share(self, whole: Tensor) -> Tensor:
+        place, _ = self._place(whole.shape, self.count)
+        return self._part(whole).flatten(place, place + 1)
+
+    def _part(self, whole: Tensor) -> Tensor:
+        """A view of this process's rows, their dimension split into particles and data."""
         place, each = self._place(whole.shape, self.count)
         split = whole.unflatten(place, (each, self.count))
-        return split.narrow(place + 1, self.rows.start, self.mine).flatten(place, place + 1)
+        return split.narrow(place + 1, self.rows.start, self.mine)
 
     def _place(self, shape: Any, count: int) -> tuple[int, int]:
         """The dimension of the batch, and how many particles are flattened with it."""
@@ -130,7 +130,8 @@ class SharedSVI(FiniteSVI):
     def _of_all(self, model: Any, guide: Any, x: Tensor) -> float:
         """The loss of the whole batch ``x``, and its gradients in the parameters' ``grad``."""
         draws = WholeDraws(self.processes, len(x), self.terms.num_particles)
-        self.terms.failures = failures = []  # raised only after what all processes do together
+        failures: list[NonFiniteLoss] = []
+        self.terms.failures = failures  # raised after what all processes do together
         with summing_by(self.processes.add), normalized_together(self.vae):
             loss = self.terms.loss_and_grads(
                 _within(draws, model), _within(draws, guide), x[draws.rows]

@@ -16,7 +16,7 @@ def free_port():
 
 
 def together(size, work, folder):
-    """What ``work(rank)`` returns, or raises, in each of ``size`` processes; None if it died."""
+    """What ``work(rank)`` returns in each of ``size`` processes; None if it died."""
     port, children = free_port(), []
     for rank in range(size):
         child = os.fork()
@@ -30,16 +30,15 @@ def together(size, work, folder):
             log = os.open(folder / f"log-{rank}", os.O_WRONLY | os.O_CREAT)
             os.dup2(log, 1), os.dup2(log, 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            try:
-                made = work(rank)
-            except Exception as error:
-                traceback.print_exc()
-                made = error
-            sys.stdout.flush(), sys.stderr.flush()
-            (folder / f"{rank}").write_bytes(pickle.dumps(made))
+            (folder / f"{rank}").write_bytes(pickle.dumps(work(rank)))
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush(), sys.stderr.flush()
             os._exit(0)
     for child in children:
         os.waitpid(child, 0)
+    for rank in range(size):
+        print((folder / f"log-{rank}").read_text())
     files = [folder / f"{rank}" for rank in range(size)]
     return [pickle.loads(file.read_bytes()) if file.exists() else None for file in files]
