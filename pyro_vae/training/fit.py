@@ -74,6 +74,10 @@ def fit(
     keeps its weights, and a warning says what starts anew. Threads take turns
     (:func:`~pyro_vae.alone`).
 
+    In a script that ``torchrun`` started, the processes share each batch, and make the steps of
+    one process, to rounding. Each calls ``fit`` with the same arguments and gets the same model;
+    the first one's weights are copied before the first step.
+
     Args:
         vae: The model.
         data: A data set; its declaration, such as ``"digits"``; or an array or tensor
@@ -98,7 +102,8 @@ def fit(
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
-        on_epoch: Called with the result so far after each epoch.
+        on_epoch: Called with the result so far after each epoch; of several processes, in the
+            first.
         checkpoints: Folder for checkpoints, from which a training that was killed can go on; none
             are written without.
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
@@ -118,6 +123,8 @@ def fit(
         NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
             site or the parameters, the epoch and the batch; the weights are those before that
             step.
+        ProcessError: if the processes of ``torchrun`` have not the same training, or one of them
+            has ended.
 
     Example:
         >>> vae = VAE(event_shape=(3,), latent_dim=2)
@@ -144,6 +151,8 @@ def fit(
     data = load_data(data, vae.standardization, vae.on_missing)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
+    if processes.size > 1 and where.type == "cuda":
+        torch.cuda.set_device(where)
     vae.to(where)
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
     last = min(len(data.train), len(data.train) % settings.batch_size or settings.batch_size)

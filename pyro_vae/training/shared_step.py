@@ -143,10 +143,10 @@ class SharedSVI(FiniteSVI):
         names = [name for name in ("log_likelihood", "kl", "bound")
                  if getattr(self.terms, name) is not None]  # fmt: skip
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-        flags = torch.tensor([failed is not None, self.processes.asked, loss])
-        last = [flags, *(torch.as_tensor(getattr(self.terms, name)) for name in names)]
-        device = weights[0].device
-        parts = [*gradients, *(part.to(device) for part in last)]
+        like = next(self.vae.parameters())
+        flags = like.new_tensor([failed is not None, self.processes.asked, loss])
+        terms = [getattr(self.terms, name).to(like.device) for name in names]
+        parts = [*gradients, flags, *terms]
         flat = self.processes.add(torch.cat([part.detach().flatten() for part in parts]))
         found = flat.split([part.numel() for part in parts])
         failures, stops, total = found[len(weights)].tolist()
