@@ -83,7 +83,7 @@ def train(
         processes.of_first(lambda: RunFolder.check_new(folder))
     resolve_device(experiment.train.device)
     if not processes.first:
-        return 130 if take_part(experiment, folder).interrupted else 0
+        raise typer.Exit(130 if take_part(experiment, folder).interrupted else 0)
     run = run_experiment(
         experiment, folder, audit=audit, show_progress=not quiet, say=say,
         resume=resume is not None,
