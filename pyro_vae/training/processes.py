@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from pyro_vae.core.errors import DeclarationError, ProcessError, PyroVAEError
 
@@ -132,6 +130,9 @@ def joined() -> Processes:
     if not dist.is_initialized():
         if int(os.environ.get("WORLD_SIZE") or 1) < 2:
             return Processes()
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
         try:
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             store, rank, size = next(rendezvous("env://"))
