@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,22 @@ def common(
 
 def main() -> None:
     """Run a command; an error is reported by one message and an exit status, not a traceback."""
-    sys.exit(guarded(lambda: app(standalone_mode=False)))
+    sys.exit(guarded(run))
+
+
+def run() -> Any:
+    """The command of the command line; of several processes, only ``train``."""
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "train")
+    if in_torchrun() and command != "train":
+        from pyro_vae.core.errors import ProcessError
+
+        raise ProcessError(f"{command}: runs in one process; start it without torchrun")
+    return app(standalone_mode=False)
+
+
+def in_torchrun() -> bool:
+    """Whether this is one of several processes."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1
 
 
 def guarded(run: Callable[[], Any]) -> int:
@@ -95,6 +111,10 @@ def explain(error: Exception) -> int:
     from pyro_vae.core.errors import PyroVAEError
 
     if isinstance(error, PyroVAEError):
+        if error.is_printed:
+            return 2
+        if in_torchrun() and os.environ.get("RANK") != "0":
+            time.sleep(5)  # where the first has the same to say, torchrun ends this one
         return fail(str(error), 2)
     if (limit := beyond(error)) is not None:
         return fail(limit, 2)

@@ -36,7 +36,8 @@ def train(
 
     Without FILE, every setting has its default: a small VAE on scikit-learn's handwritten digits.
     A run that was stopped or killed goes on with --resume RUN, to the same result as if it never
-    had been; train.epochs=N beside it extends a run.
+    had been; train.epochs=N beside it extends a run. Several processes share each batch by
+    torchrun --nproc-per-node=N -m pyro_vae train ...
 
     Examples:
       pyro-vae train digits
@@ -52,11 +53,17 @@ def train(
     from pyro_vae.experiment.declaration import DEFAULTS, Experiment
     from pyro_vae.experiment.presets import read_declaration
     from pyro_vae.experiment.run import run_experiment
-    from pyro_vae.experiment.run_folder import RunFolder
+    from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
     from pyro_vae.experiment.run_state import declared_again
+    from pyro_vae.experiment.share import take_part
     from pyro_vae.experiment.yaml_file import override
+    from pyro_vae.training.processes import check_restarts, joined, restarted
     from pyro_vae.training.settings import resolve_device
 
+    check_restarts(out or resume)
+    if out is not None and restarted() and (out / DECLARATION).is_file():
+        file, out, resume = None, None, out
+    processes = joined()
     if resume is not None:
         if file or out:
             given = f"file ({file})" if file else f"--out {out}"
@@ -65,14 +72,18 @@ def train(
                 f"and folder; leave it out",
                 "The command line",
             )
-        experiment, folder = declared_again(resume, overrides), resume
+        before, folder = resume, resume
+        read = processes.of_first(lambda: declared_again(before, overrides).mapping)
+        experiment = Experiment.read(read)
     else:
         experiment = Experiment.read(
             override(read_declaration(file) if file else {}, overrides, DEFAULTS)
         )
         folder = out or new_folder(experiment.data.mapping["kind"])
-        RunFolder.check_new(folder)
+        processes.of_first(lambda: RunFolder.check_new(folder))
     resolve_device(experiment.train.device)
+    if not processes.first:
+        raise typer.Exit(130 if take_part(experiment, folder).interrupted else 0)
     run = run_experiment(
         experiment, folder, audit=audit, show_progress=not quiet, say=say,
         resume=resume is not None,

@@ -13,6 +13,7 @@ __all__ = [
     "NoClosedFormKL",
     "NonFiniteLoss",
     "NotCapturable",
+    "ProcessError",
     "PyroVAEError",
     "RunFolderError",
     "at_least",
@@ -21,6 +22,8 @@ __all__ = [
 
 class PyroVAEError(Exception):
     """Base of every error that this package raises deliberately."""
+
+    is_printed = False  # by another process, so that a command need not
 
 
 class DeclarationError(PyroVAEError):
@@ -77,6 +80,10 @@ class NonFiniteLoss(PyroVAEError):
 
 class NotCapturable(PyroVAEError):
     """A Pyro program that cannot be captured as one static graph; the message names the site."""
+
+
+class ProcessError(PyroVAEError):
+    """Processes that cannot train one model together: they differ, or one of them has ended."""
 
 
 def at_least(least: int, **given: int) -> None:

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyro
 import torch
 from torch import Tensor
 
@@ -23,16 +22,15 @@ from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError, RunFolderError
 from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.evaluate import Scores, evaluate
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import CHECKPOINTS, METRICS, RunFolder
 from pyro_vae.experiment.run_state import STATE, Status, place, state_of, write_state
-from pyro_vae.networks.lookup import Lookup
+from pyro_vae.experiment.share import built
 from pyro_vae.objectives.objective import Objective
-from pyro_vae.training.amortization import check_amortization, scored_split
+from pyro_vae.training.amortization import scored_split
 from pyro_vae.training.checkpoints import newest
 from pyro_vae.training.fit import fit
 from pyro_vae.training.result import FitResult
@@ -92,18 +90,7 @@ def run_experiment(
     Raises:
         PyroVAEError: for whatever is wrong, before training where possible.
     """
-    data = experiment.load_data()
-    experiment = experiment.for_data(data)
-    say(f"Data: {data.identity}")
-    pyro.set_rng_seed(experiment.train.seed)
-    vae = experiment.build()
-    check_support(vae.likelihood, data, vae.on_missing)
-    check_amortization(vae, data)
-    table = vae.given(data.train.condition).encoder
-    if isinstance(table, Lookup):
-        table.initialize(data.train.x)  # now, so that disk space is reserved for its rows
-        say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
-    vae.standardization = data.standardization
+    experiment, vae, data = built(experiment, say)
     folder = RunFolder.reopen(out) if resume else _prepared(experiment, vae, out)
     with folder.locked():
         before = newest(out / CHECKPOINTS) if resume else None

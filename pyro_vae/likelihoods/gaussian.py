@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_vae.core.missing import seen_mean
+from pyro_vae.core.whole_batch import batch_mean
 from pyro_vae.distributions.bounds import MAX_SCALE, MIN_SCALE
 from pyro_vae.likelihoods.location_scale import LocationScale
 
@@ -86,7 +86,7 @@ class Gaussian(LocationScale):
         if x is None or not self.training:
             return self.mean_square.sqrt()
         with torch.no_grad():  # at the optimum the gradient through sigma is zero
-            now = seen_mean((x - loc).square())
+            now = batch_mean((x - loc).square())
             now = now.clamp((MIN_SCALE * self.unit) ** 2, (MAX_SCALE * self.unit) ** 2)
             self.updates += 1
             weight = (1 / self.updates).clamp(min=MOMENTUM)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents, NoClosedFormKL
+from pyro_vae.core.whole_batch import batch_mean
 from pyro_vae.objectives.estimators import Estimator, leave_one_out
 from pyro_vae.objectives.kl import KL, kl_method, kl_per_dimension
 from pyro_vae.objectives.particle_elbo import Draws, ParticleELBO, path_of_log_posterior
@@ -117,7 +118,7 @@ class TraceBeta_ELBO(ParticleELBO):  # noqa: N801
                     f"the batch, got one; leave free_bits out"
                 )
             each = _kl_per_dimension(guide_site["fn"], model_site["fn"])  # (*, N, M)
-            mean = each.reshape(-1, each.shape[-1]).mean(0)
+            mean = batch_mean(each.reshape(-1, each.shape[-1]), 0)
             total = total + size * (self.beta * mean.clamp(min=self.free_bits)).sum()
         return total
 

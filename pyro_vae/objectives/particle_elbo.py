@@ -13,7 +13,6 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.objectives import pyro_elbos
 from pyro_vae.objectives.estimators import Estimator, without_score
 from pyro_vae.objectives.pyro_elbos import (
     SurrogateELBO,
@@ -121,7 +120,7 @@ class ParticleELBO(SurrogateELBO):
         draws = _draws(model_trace, guide_trace, self.num_particles, self.estimator)
         value, surrogate = self.value_and_surrogate(draws)
         loss = util.torch_item(-value.detach())
-        pyro_elbos._check_finite(loss, model_trace, guide_trace)
+        self._check_finite(loss, model_trace, guide_trace)
         return self.num_particles * loss, -self.num_particles * surrogate
 
 

@@ -43,6 +43,7 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
     """
 
     bound: Tensor | None = None  # what was maximized, if not log_likelihood - kl
+    failures: list[NonFiniteLoss] | None = None  # where a failure is noted instead of raised
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -74,8 +75,16 @@ class Trace_ELBO(pyro.infer.Trace_ELBO):  # noqa: N801
         self, model_trace: Trace, guide_trace: Trace
     ) -> tuple[Any, Any]:
         loss, surrogate = super()._differentiable_loss_particle(model_trace, guide_trace)
-        _check_finite(loss, model_trace, guide_trace)
+        self._check_finite(loss, model_trace, guide_trace)
         return loss, surrogate
+
+    def _check_finite(self, loss: float | Tensor, model_trace: Trace, guide_trace: Trace) -> None:
+        try:
+            _check_finite(loss, model_trace, guide_trace)
+        except NonFiniteLoss as error:
+            if self.failures is None:
+                raise
+            self.failures.append(error)
 
 
 class SurrogateELBO(Trace_ELBO):
@@ -129,7 +138,7 @@ class TraceExactKL_ELBO(SurrogateELBO):  # noqa: N801
         self.kl = self.kl + kl.detach() / self.num_particles
         surrogate = kl - log_likelihood
         loss = torch_item(surrogate.detach())
-        _check_finite(loss, model_trace, guide_trace)
+        self._check_finite(loss, model_trace, guide_trace)
         return loss, surrogate
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.core.declaration import parse
-from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, ProcessError
 from pyro_vae.core.modes import alone, seeded
 from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
@@ -24,8 +24,9 @@ from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
 from pyro_vae.training.precision import Precision, check_precision
+from pyro_vae.training.processes import Processes, joined
 from pyro_vae.training.result import FitResult
-from pyro_vae.training.resuming import check_resumable, facts_of, opened, snapshot_of
+from pyro_vae.training.resuming import changes, check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
 from pyro_vae.training.snapshot import Snapshot
@@ -74,6 +75,10 @@ def fit(
     keeps its weights, and a warning says what starts anew. Threads take turns
     (:func:`~pyro_vae.alone`).
 
+    In a script that ``torchrun`` started, the processes share each batch, and make the steps of
+    one process, to rounding. Each calls ``fit`` with the same arguments and gets the same model;
+    the first one's weights are copied before the first step.
+
     Args:
         vae: The model.
         data: A data set; its declaration, such as ``"digits"``; or an array or tensor
@@ -98,7 +103,8 @@ def fit(
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
-        on_epoch: Called with the result so far after each epoch.
+        on_epoch: Called with the result so far after each epoch; of several processes, in the
+            first.
         checkpoints: Folder for checkpoints, from which a training that was killed can go on; none
             are written without.
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
@@ -118,6 +124,8 @@ def fit(
         NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
             site or the parameters, the epoch and the batch; the weights are those before that
             step.
+        ProcessError: if the processes of ``torchrun`` have not the same training, or one of them
+            has ended.
 
     Example:
         >>> vae = VAE(event_shape=(3,), latent_dim=2)
@@ -125,9 +133,10 @@ def fit(
         >>> sorted(result.history[0])[:3]
         ['elbo', 'epoch', 'kl']
     """
-    snapshot = snapshot_of(resume)
+    processes = joined()
+    snapshot = processes.of_first(lambda: snapshot_of(resume))
     if seed is None:
-        drawn = secrets.randbelow(2**32)
+        drawn = processes.of_first(lambda: secrets.randbelow(2**32))
         seed = snapshot.facts["run"]["train"]["seed"] if snapshot else drawn
     settings = TrainSettings.checked(
         epochs=epochs, batch_size=batch_size, lr=lr, adam_eps=adam_eps, adam_betas=adam_betas,
@@ -143,21 +152,29 @@ def fit(
     data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
+    if processes.size > 1 and where.type == "cuda":
+        torch.cuda.set_device(where)
     vae.to(data.train.x.device)  # where it is initialized: data may not fit on a GPU
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
-    _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
+    last = min(len(data.train), len(data.train) % settings.batch_size or settings.batch_size)
+    _check_last_batch(vae, last // processes.size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
-    facts = facts_of(result, threads_for(vae, settings.batch_size))
+    facts = facts_of(result, threads_for(vae, settings.batch_size), processes.size)
+    _check_processes(processes, settings, last, facts)
     if snapshot is not None:
         check_resumable(snapshot, facts, settings)
     elif vae._trained:
         warnings.warn(AGAIN, stacklevel=3)
+    batch = checkpoints is not None
+    if not processes.first:
+        checkpoints, on_epoch, show_progress = None, None, False
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
         start = _initialized(vae.given(data.train.condition), _all_of(data))
         vae.to(where)
-        batch = checkpoints is not None
-        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
+        processes.copy_first(vae.state_dict())
+        loop = Loop(data, maximized, result, where, on_epoch, start, facts, processes, store,
+                    snapshot, batch)  # fmt: skip
         loop.run(show_progress)
         vae._trained = trained or loop.start is None
     vae.eval()
@@ -192,8 +209,36 @@ def _check_last_batch(vae: VAE, size: int) -> None:
     if size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in vae.modules()):
         raise IncompatibleComponents(
             "Batch normalization: expected at least 2 data in each training batch, got a last "
-            "batch of 1; choose another batch size (train.batch_size)"
+            "batch (or a process's share of it) of 1; choose another batch size (train.batch_size)"
         )
+
+
+def _check_processes(
+    processes: Processes, settings: TrainSettings, last: int, facts: dict[str, Any]
+) -> None:
+    """Refuse what several processes cannot share."""
+    if processes.size == 1:
+        return
+    number = f"{processes.size} processes"
+    if settings.step == "compiled":
+        raise DeclarationError(
+            f"train.step: must be pyro or auto where {number} share each batch, got compiled; or "
+            f"train in one process, without torchrun",
+            "How to train",
+        )
+    if last < processes.size:
+        raise IncompatibleComponents(
+            f"Expected a datum of each batch for each of {number}, got a last batch of {last}; "
+            f"choose another batch size (train.batch_size), or fewer processes"
+        )
+    every = processes.all_of(facts | {"epochs": settings.epochs})
+    for rank, theirs in enumerate(every):
+        if unlike := [change.split(":")[0] for change in changes(every[0], theirs)]:
+            raise ProcessError(
+                f"Expected one training, shared by {number}, but that of process {rank} differs "
+                f"from that of process 0 in {', '.join(unlike)}; to train several models, start "
+                f"each without torchrun"
+            )
 
 
 def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:

@@ -24,6 +24,7 @@ from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
 from pyro_vae.training.checkpoints import Checkpoints
 from pyro_vae.training.precision import trained_in
+from pyro_vae.training.processes import Processes
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.settings import TrainSettings
 from pyro_vae.training.signals import Interrupts
@@ -80,13 +81,14 @@ class Loop:
         on_epoch: Callable[[FitResult], None] | None,
         start: dict[str, Tensor] | None,
         facts: dict[str, Any],
+        processes: Processes,
         checkpoints: Checkpoints | None = None,
         snapshot: Snapshot | None = None,
         batch_signals: bool = False,
     ) -> None:
         self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
         self.checkpoints, self.snapshot, self.facts = checkpoints, snapshot, facts
-        self.device, self.batch_signals = device, batch_signals
+        self.device, self.batch_signals, self.processes = device, batch_signals, processes
         self.start = start  # the state to go back to, until the form of the step is settled
         self.settings = result.settings
         self.loss: Trace_ELBO = objective.pyro_loss()
@@ -180,8 +182,9 @@ class Loop:
 
         method = self.settings.step
         return Stepper(
-            method, self.steps, self.vae, self.data, self.optimizer, self.loss, say, bar.waiting
-        )
+            method, self.steps, self.vae, self.data, self.optimizer, self.loss, say, bar.waiting,
+            self.processes,
+        )  # fmt: skip
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
         began = time.perf_counter()
@@ -205,7 +208,7 @@ class Loop:
         self.optimizer.step()
         self._check(epoch, batch, order)
         record: dict[str, float] = {"epoch": epoch, **self.sums.means()}
-        record |= self._validate()
+        record |= self.processes.of_first(self._validate)
         if VALIDATION in record:
             bar.advance(0, validation_elbo=record[VALIDATION])
         record["seconds"] = time.perf_counter() - began
@@ -222,10 +225,11 @@ class Loop:
     def _between_steps(self, epoch: int, batch: int, order: Tensor) -> None:
         """Save if it is time, and end where that was asked for."""
         due = self.checkpoints is not None and self.checkpoints.is_due()
-        if self.stop.received or due:
+        stop = self.processes.stop(self.stop.received)
+        if stop or due:
             self._check(epoch, batch, order)
             self._save()
-        if self.stop.received:
+        if stop:
             raise KeyboardInterrupt
 
     def _check(self, epoch: int, batch: int, order: Tensor) -> None:

@@ -79,7 +79,7 @@ def opened(
         yield found
 
 
-def facts_of(result: FitResult, threads: int) -> dict[str, Any]:
+def facts_of(result: FitResult, threads: int, processes: int = 1) -> dict[str, Any]:
     """What tells one training from another, as JSON."""
     settings = result.settings.model_dump(mode="json")
     facts = {
@@ -91,6 +91,7 @@ def facts_of(result: FitResult, threads: int) -> dict[str, Any]:
             "torch": torch.__version__,
             "device": torch.device(result.device).type,
             "threads": threads,
+            "processes": processes,
         },
     }
     found: dict[str, Any] = json.loads(json.dumps(facts, default=lambda m: type(m).__name__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import torch
@@ -122,18 +123,28 @@ def resolve_device(name: str) -> torch.device:
         DeclarationError: if this machine has no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise DeclarationError(
             f"device: must be auto, cpu, cuda or cuda:N, got {name!r}", "How to train"
         ) from None
+    advice = "auto takes the best available"
+    if device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE") or 1) > 1:
+        if ":" in name:
+            raise DeclarationError(
+                f"device: must be auto, cuda or cpu where several processes train, each on a GPU "
+                f"of its own, got {name!r}",
+                "How to train",
+            )
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        advice = "start a process for each GPU, or train on cpu"
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         raise DeclarationError(
             f"device: must be one of this machine's ({count} CUDA devices are usable), got "
-            f"{name!r}; auto takes the best available",
+            f"{str(device)!r}; {advice}",
             "How to train",
         )
     try:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from pyro_vae.core.errors import ProcessError
+
 __all__ = ["Interrupts"]
 
 
@@ -44,6 +46,8 @@ class Interrupts:
                     self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        lost = kind is not None and issubclass(kind, ProcessError)
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if not (lost and number == signal.SIGTERM):  # torchrun's, before the error is told
+                signal.signal(number, handler)

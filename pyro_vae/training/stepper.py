@@ -17,6 +17,8 @@ from pyro_vae.compiled.recall import recall
 from pyro_vae.core.errors import NotCapturable
 from pyro_vae.data.feed import Resident, Streamed
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
+from pyro_vae.training.processes import Processes
+from pyro_vae.training.shared_step import SharedSVI
 from pyro_vae.vae import VAE
 
 __all__ = ["StepMethod", "Stepper"]
@@ -42,6 +44,7 @@ class Stepper:
         loss: What is minimized.
         say: Told, as a sentence, which form was taken and why.
         waiting: Gives a context that tells the user what takes long.
+        processes: Those that share each batch; several take Pyro's step.
 
     Attributes:
         svi: The SVI that makes the steps.
@@ -58,18 +61,24 @@ class Stepper:
         loss: Trace_ELBO,
         say: Callable[[str], None],
         waiting: Callable[[str], AbstractContextManager[None]],
+        processes: Processes,
     ) -> None:
+        self.processes = processes
         self.kind, self.steps, self.data, self.say, self.waiting = kind, steps, data, say, waiting
         self.parts: Any = (vae.model, vae.guide, optimizer, loss)
         self.seconds: list[float] = []  # of each step that is timed
         self.made: dict[int, int] = {}  # compiled steps by the size of their batch, but the first
         self.settled = self.started = False
-        self.svi: FiniteSVI = FiniteSVI(*self.parts)
+        self.svi: FiniteSVI = (
+            FiniteSVI(*self.parts) if processes.size == 1 else SharedSVI(*self.parts, processes)
+        )
 
     def begin(self) -> None:
         """Settle on a form that needs no timing."""
         kind, steps = self.kind, self.steps
-        if kind == "compiled":
+        if self.processes.size > 1:
+            self._settle(f"Pyro's own, since {self.processes.size} processes share each batch")
+        elif kind == "compiled":
             self._capture("as declared")
         elif kind == "pyro":
             self._settle("Pyro's own, as declared")
@@ -121,6 +130,9 @@ class Stepper:
             example: What the data give for a batch of each size.
         """
         self.seconds, self.started = list(facts["seconds"]), facts["started"]
+        if self.processes.size > 1:
+            self.begin()
+            return
         if facts["form"] == "timed":
             return
         if facts["form"] == "pyro":
