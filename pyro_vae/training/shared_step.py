@@ -127,15 +127,14 @@ class SharedSVI(FiniteSVI):
         self.vae: nn.Module = model.__self__  # type: ignore[attr-defined]
         self.loss_and_grads = self._of_all
 
-    def _of_all(self, model: Any, guide: Any, x: Tensor) -> float:
+    def _of_all(self, model: Any, guide: Any, x: Tensor, *condition: Tensor) -> float:
         """The loss of the whole batch ``x``, and its gradients in the parameters' ``grad``."""
         draws = WholeDraws(self.processes, len(x), self.terms.num_particles)
         failures: list[NonFiniteLoss] = []
         self.terms.failures = failures  # raised after what all processes do together
         with summing_by(self.processes.add), normalized_together(self.vae):
-            loss = self.terms.loss_and_grads(
-                _within(draws, model), _within(draws, guide), x[draws.rows]
-            )
+            share = [each[draws.rows] for each in (x, *condition)]
+            loss = self.terms.loss_and_grads(_within(draws, model), _within(draws, guide), *share)
         return self._summed(loss, failures[0] if failures else None, draws.rows)
 
     def _summed(self, loss: float, failed: NonFiniteLoss | None, rows: slice) -> float:
