@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
 
-from pyro_vae.core.bounds import Size
+from pyro_vae.core.bounds import LARGEST_SEED, Size
 from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "objective": "elbo",
 }
 EventShape = list[Size] | tuple[Size, ...]
+Seeds = Annotated[int, Field(gt=0, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Experiment:
         train: How to train.
         event_shape: Shape of one datum; None until the data are loaded.
         missing: What the model does with NaN.
+        seeds: How many trainings there shall be, from ``train.seed`` on.
 
     Example:
         >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
@@ -71,6 +73,7 @@ class Experiment:
     train: TrainSettings
     event_shape: tuple[int, ...] | None = None
     missing: Gaps = "none"
+    seeds: int = 1
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
@@ -86,6 +89,8 @@ class Experiment:
         except ValidationError as error:
             raise DeclarationError(readable(error, schema)) from None
         model, guide = read.model, read.guide
+        if (last := read.train.seed + read.seeds - 1) > LARGEST_SEED:
+            raise DeclarationError(f"seeds: the last must be <= {LARGEST_SEED:,}, got {last:,}")
         objective = parsed(Objective, read.objective)
         objective.build().check(read.train.epochs)
         read.train.learning_rate_schedule.check(read.train.epochs)
@@ -103,6 +108,7 @@ class Experiment:
             train=read.train,
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
             missing=model.missing,
+            seeds=read.seeds,
         )
 
     @property
@@ -118,6 +124,7 @@ class Experiment:
             "guide": {name: parts[name] for name in ("posterior", "encoder")},
             "objective": self.objective.mapping,
             "train": self.train.model_dump(mode="json"),
+            **({"seeds": self.seeds} if self.seeds > 1 else {}),
         }  # fmt: skip
 
     def load_data(self) -> DataSet:
@@ -193,6 +200,7 @@ def experiment_schema() -> type[Section]:
         guide=(guide, Field(default_factory=guide)),
         objective=component(Objective, "objective", "What training maximizes."),
         train=(train, Field(default_factory=train)),
+        seeds=(Seeds, Field(1, description="How many trainings there are, each from a seed.")),
     )
 
 

@@ -22,6 +22,7 @@ from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
+from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import check_resumable, facts_of, opened, snapshot_of
@@ -56,6 +57,8 @@ def fit(
     step: StepMethod = "auto",
     precision: Precision = "float32",
     device: str = "auto",
+    on_nonfinite: OnNonFinite = "stop",
+    max_rollbacks: int = 5,
     seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
@@ -94,6 +97,11 @@ def fit(
             up to rounding; the result's ``step`` says which was used and why.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
         device: ``auto`` uses CUDA if available.
+        on_nonfinite: At a step whose loss, gradient or weights are NaN or infinite: ``stop`` with
+            an error; ``skip`` the step, unless an epoch has no other; or ``rollback``: go on from
+            the last checkpoint, which is kept in memory too, with half the learning rate. The
+            history counts ``skipped`` steps, and ``rollbacks`` so far.
+        max_rollbacks: How many there may be before training stops.
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
@@ -103,9 +111,10 @@ def fit(
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
             ``after`` (minutes before the first) and ``keep``.
         resume: The result of a training, its ``snapshot``, or the folder of its checkpoints, to
-            go on from. The model gets its weights. Every setting but ``epochs``, ``device`` and
-            ``checkpoint`` must be the same. With the same device, PyTorch and number of threads
-            the result is, to the bit, that of a training that never stopped.
+            go on from. The model gets its weights. Every setting but ``epochs``, ``device``,
+            ``checkpoint``, ``on_nonfinite`` and ``max_rollbacks`` must be the same. With the same
+            device, PyTorch and number of threads the result is, to the bit, that of a training
+            that never stopped.
 
     Raises:
         DeclarationError: if a setting is not valid, a warm-up is longer than the run, or a
@@ -115,8 +124,8 @@ def fit(
         IncompatibleComponents: if the data do not match the model.
         NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
         NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
-            site or the parameters, the epoch and the batch; the weights are those before that
-            step.
+            site or the parameters, the epoch and the batch, and ``on_nonfinite`` does not help;
+            the weights are those before that step.
 
     Example:
         >>> vae = VAE(event_shape=(3,), latent_dim=2)
@@ -133,7 +142,7 @@ def fit(
         patience=patience,
         schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
         step=step, precision=precision, device=device,
-        seed=seed, checkpoint=checkpoint,
+        seed=seed, checkpoint=checkpoint, on_nonfinite=on_nonfinite, max_rollbacks=max_rollbacks,
     )  # fmt: skip
     where = resolve_device(settings.device)
     check_precision(settings.precision, where)
