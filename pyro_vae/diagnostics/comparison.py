@@ -57,6 +57,17 @@ class Comparison(ShownAsTable):
             for quantity, gaps in self.differences.items()
         }
 
+    @property
+    def means(self) -> dict[str, dict[str, Estimate]]:
+        """Each model's score, by quantity and model."""
+        return {
+            quantity: {
+                name: over_seeds_and_data(value, self.confidence, quantity)
+                for name, value in values.items()
+            }
+            for quantity, values in _quantities(self.scores).items()
+        }
+
     def table(self) -> Table:
         """Each model's score, and its paired difference from the reference."""
         first = _one(self.scores[self.reference])
@@ -71,11 +82,8 @@ class Comparison(ShownAsTable):
             f"{first.seed}{mixed}."
         )
         table = Table("Comparison, in nats per datum", COLUMNS, caption=caption)
-        for quantity, values in _quantities(self.scores).items():
-            reference, *others = [
-                (name, str(over_seeds_and_data(v, self.confidence, "")))
-                for name, v in values.items()
-            ]
+        for quantity, values in self.means.items():
+            reference, *others = [(name, str(value)) for name, value in values.items()]
             table.add(Cell(quantity, "strong"), *reference, "", "", Cell("reference", "muted"))
             for name, score in others:
                 gap = self.differences[quantity][name]
@@ -141,7 +149,7 @@ def compare(scores: Mapping[str, Scores | Replicates], *, confidence: float = 0.
     _check({
         name: {"seeds of training": seeds, **_conditions(score)}
         for model, many in scores.items()
-        for seeds in [", ".join(str(seed) for seed in _trainings(many))]
+        for seeds in [", ".join("one" if s is None else str(s) for s in _trainings(many))]
         for name, score in _flat({model: many}).items()
     })  # fmt: skip
     if _one(next(iter(scores.values()))).count < 2:

@@ -32,7 +32,7 @@ from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
-__all__ = ["fit"]
+__all__ = ["check_fits", "fit"]
 
 DEFAULT: dict[str, Any] = {}
 AGAIN = (
@@ -149,11 +149,10 @@ def fit(
     maximized = _objective(objective)
     maximized.check(settings.epochs)
     data = load_data(data, vae.standardization, vae.on_missing)
-    _check_fits(vae, data, settings)
+    check_fits(vae, data, settings)
     vae.standardization = data.standardization
     vae.to(where)
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
-    _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
     facts = facts_of(result, threads_for(vae, settings.batch_size))
     if snapshot is not None:
@@ -203,7 +202,12 @@ def _check_last_batch(vae: VAE, size: int) -> None:
         )
 
 
-def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
+def check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
+    """Refuse data, or settings, that a model cannot be trained with.
+
+    Raises:
+        IncompatibleComponents: saying what does not fit.
+    """
     if tuple(data.event_shape) != tuple(vae.event_shape):
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, as the model was built for, "
@@ -212,6 +216,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
     check_support(vae.likelihood, data, vae.on_missing)
     warn_of_raw_counts(vae.likelihood, vae.encoder, data)
     check_amortization(vae, data)
+    _check_last_batch(vae, len(data.train) % settings.batch_size or settings.batch_size)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(
             "Expected a validation split, since train.patience watches its ELBO, got none; set "
