@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -208,9 +209,9 @@ def _check(conditions: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def _trainings(scores: Scores | Replicates) -> dict[int | None, Scores]:
+def _trainings(scores: Scores | Replicates) -> Mapping[int, Scores] | Mapping[None, Scores]:
     """The scores of each training, by its seed where there are several."""
-    return {**scores.scores} if isinstance(scores, Replicates) else {None: scores}
+    return scores.scores if isinstance(scores, Replicates) else {None: scores}
 
 
 def _one(scores: Scores | Replicates) -> Scores:
@@ -231,15 +232,17 @@ def _quantities(scores: Mapping[str, Scores | Replicates]) -> dict[str, dict[str
     found = {ELBO: {name: _stacked(many, _elbo) for name, many in scores.items()}}
     for key, estimate in _one(next(iter(scores.values()))).estimates.items():
         label = f"-log p(x), {estimate.estimator.rpartition(', seed')[0]}"
-        found[label] = {
-            name: -_stacked(many, lambda one, key=key: one.estimates[key].log_evidence)
-            for name, many in scores.items()
-        }
+        losses = partial(_log_loss, key)
+        found[label] = {name: _stacked(many, losses) for name, many in scores.items()}
     return found
 
 
 def _elbo(scores: Scores) -> Tensor:
     return scores.terms.elbo
+
+
+def _log_loss(key: str, scores: Scores) -> Tensor:
+    return -scores.estimates[key].log_evidence
 
 
 def _stacked(many: Scores | Replicates, value: Callable[[Scores], Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pyro_vae.core.errors import CheckpointError
@@ -66,7 +67,7 @@ def run_seeds(
             run = run_experiment(
                 replace(experiment, seeds=1, train=train), path, audit=audit,
                 show_progress=show_progress, say=say, resume=bool(state),
-                on_epoch=lambda result, seed=seed: on_epoch(seed, result),
+                on_epoch=partial(on_epoch, seed),
             )  # fmt: skip
             runs.append(run)
             if run.result.interrupted:

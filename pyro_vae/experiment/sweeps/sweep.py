@@ -56,9 +56,9 @@ def sweep(
             of another sweep.
         DataError: if Optuna is not installed.
     """
-    named = isinstance(declaration, str | Path)
-    mapping = read_declaration(str(declaration)) if named else dict(declaration)
-    queue, data = prepared(mapping, Path(out), storage)
+    if isinstance(declaration, str | Path):
+        declaration = read_declaration(str(declaration))
+    queue, data = prepared(declaration, Path(out), storage)
     if not work(queue, show_progress=show_progress, say=say):
         raise KeyboardInterrupt
     return result_of(queue, data, top, show_progress)
@@ -69,15 +69,15 @@ def prepared(
 ) -> tuple[Queue, DataSet]:
     """Check everything, make the folder and queue the trials; with the data."""
     optuna()
-    mapping = json.loads(json.dumps(mapping, default=str))  # so that no part is shared
-    space = Space.read(mapping)
+    plain = json.loads(json.dumps(dict(mapping), default=str))  # so that no part is shared
+    space = Space.read(plain)
     model = space.base.get("model")
     gaps = (
         {"missing": model["missing"]} if isinstance(model, Mapping) and "missing" in model else {}
     )
     data = Experiment.read({"data": space.base.get("data", "digits"), "model": gaps}).load_data()
     space.check(data)
-    _take(out, mapping, space)
+    _take(out, plain, space)
     queue = Queue(space, out, storage)
     queue.fill()
     return queue, data
