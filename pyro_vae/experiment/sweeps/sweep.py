@@ -11,14 +11,14 @@ from typing import Any
 from pyro_vae.core.errors import DeclarationError, PyroVAEError, RunFolderError
 from pyro_vae.core.files import write_file
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.experiment.declaration import Experiment
+from pyro_vae.experiment.declaration import DEFAULTS, Experiment
 from pyro_vae.experiment.presets import read_declaration
 from pyro_vae.experiment.run_folder import DECLARATION, runs_of_seeds
 from pyro_vae.experiment.seeds import numbers_of_run, run_seeds
 from pyro_vae.experiment.sweeps.result import SweepResult, result_of
 from pyro_vae.experiment.sweeps.space import Point, Space, in_words
 from pyro_vae.experiment.sweeps.study import Queue, optuna
-from pyro_vae.experiment.yaml_file import dump, read_yaml
+from pyro_vae.experiment.yaml_file import dump, override, read_yaml
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import changes
 
@@ -69,7 +69,8 @@ def prepared(
 ) -> tuple[Queue, DataSet]:
     """Check everything, make the folder and queue the trials; with the data."""
     optuna()
-    plain = json.loads(json.dumps(dict(mapping), default=str))  # so that no part is shared
+    whole = override(dict(mapping), [], DEFAULTS)
+    plain = json.loads(json.dumps(whole, default=str))  # so that no part is shared
     space = Space.read(plain)
     model = space.base.get("model")
     gaps = (
