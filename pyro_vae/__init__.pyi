@@ -32,6 +32,7 @@ from pyro_vae.diagnostics.mcmc import MCMCComparison as MCMCComparison
 from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
 from pyro_vae.diagnostics.new_data import embed as embed
 from pyro_vae.diagnostics.new_data import score_samples as score_samples
+from pyro_vae.diagnostics.replicates import Replicates as Replicates
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich
@@ -47,6 +48,8 @@ from pyro_vae.evidence.quadrature import quadrature as quadrature
 from pyro_vae.experiment.catalogue import catalogue as catalogue
 from pyro_vae.experiment.checkpoint import load as load
 from pyro_vae.experiment.checkpoint import save as save
+from pyro_vae.experiment.sweeps.result import SweepResult as SweepResult
+from pyro_vae.experiment.sweeps.sweep import sweep as sweep
 from pyro_vae.objectives.compatibility import kl_matrix as kl_matrix
 from pyro_vae.objectives.objective import Objective as Objective
 from pyro_vae.objectives.terms import Terms as Terms

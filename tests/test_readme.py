@@ -47,7 +47,7 @@ def test_the_python_code_of_the_readme_runs_from_top_to_bottom(registries, capsy
 
 def code(page):
     return re.findall(
-        r"^```(python|console)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+        r"^```(python|console|yaml)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
     )
 
 
@@ -61,6 +61,10 @@ def test_the_code_of_a_page_of_docs_runs(page, registries, command, tmp_path, mo
     for language, block in code(page):
         if language == "python":
             run_python(block, namespace)
+            continue
+        if language == "yaml":  # a file, if its first line is the name of one
+            if found := re.match(r"# (\w+\.yaml)\n", block):
+                (tmp_path / found[1]).write_text(block)
             continue
         for line in block.splitlines():
             program, *arguments = shlex.split(line.removeprefix("$ "))

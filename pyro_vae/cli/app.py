@@ -21,6 +21,7 @@ from pyro_vae.cli import (
     new_data,
     report,
     reproduce,
+    sweep,
     train,
 )
 from pyro_vae.core.messages import printable
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("train", context_settings=EXTRA)(train.train)
+app.command("sweep", context_settings=EXTRA)(sweep.sweep)
 app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)

@@ -37,6 +37,8 @@ def compare(
 ) -> None:
     """Compare runs on the same data: paired differences from the first, with intervals.
 
+    The folder of several seeds' runs (seeds=N) counts as one: its interval is over the seeds, too.
+
     Runs on different data, or with another binarization, are refused before anything is computed.
     """
     import_components(imports)
@@ -73,16 +75,23 @@ def compared(
         confidence: Of each interval.
         settings: Of :func:`~pyro_vae.evaluate`.
     """
-    from pyro_vae.cli.runs import open_run
+    from pyro_vae.cli.runs import open_seeds, over
     from pyro_vae.diagnostics import comparison
     from pyro_vae.diagnostics.evaluate import evaluate
     from pyro_vae.training.settings import resolve_device
 
     where = resolve_device(device)
-    opened = {name: open_run(run, root) for name, run in runs.items()}
-    comparison.check_same_data({name: run.data.identity for name, run in opened.items()})
+    opened = {name: open_seeds(run, root) for name, run in runs.items()}
+    comparison.check_same_data({
+        name if seed is None else f"{name}, seed {seed}": run.data.identity
+        for name, found in opened.items()
+        for seed, run in found.items()
+    })  # fmt: skip
     scores = {
-        name: evaluate(run.vae.to(where), run.data, **settings) for name, run in opened.items()
+        name: over(
+            {s: evaluate(run.vae.to(where), run.data, **settings) for s, run in found.items()}
+        )
+        for name, found in opened.items()
     }
     return comparison.compare(scores, confidence=confidence)
 

@@ -49,27 +49,32 @@ def evaluate(
     Always: the ELBO and its terms, the reconstruction error, the active units. With --nll K: the
     negative log-likelihood by K importance samples for each datum. With --ais T: the same by
     annealed importance sampling, whose error --sandwich N bounds on data drawn from the model.
+    The folder of several seeds' runs (seeds=N): each score with its interval over the seeds.
     """
     import_components(imports)
-    from pyro_vae.cli.runs import open_run
+    from pyro_vae.cli.runs import open_seeds, over
     from pyro_vae.core.errors import DataError
     from pyro_vae.diagnostics.evaluate import evaluate as score
+    from pyro_vae.diagnostics.replicates import Replicates
     from pyro_vae.evidence.annealed import Annealing
     from pyro_vae.training.settings import resolve_device
 
     if sandwich is not None and ais is None:
         raise DataError("--sandwich: expected --ais T beside it, whose error it bounds")
     where = resolve_device(device)
-    opened = open_run(run, root)
-    scores = score(
-        opened.vae.to(where), opened.data, split=split, kl=kl, particles=particles,
-        nll=nll or False, ais=Annealing(ais, chains) if ais else False,
-        sandwich=sandwich or False, data_count=data_count, seed=seed,
-        show_progress=not (quiet or as_json),
-    )  # fmt: skip
+    scores = over({
+        number: score(
+            opened.vae.to(where), opened.data, split=split, kl=kl, particles=particles,
+            nll=nll or False, ais=Annealing(ais, chains) if ais else False,
+            sandwich=sandwich or False, data_count=data_count, seed=seed,
+            show_progress=not (quiet or as_json),
+        )
+        for number, opened in open_seeds(run, root).items()
+    })  # fmt: skip
     if as_json:
         show_json(scores.to_dict())
         return
     show(scores.table())
     if per_dimension:
-        show(scores.units.table())
+        for each in scores.scores.values() if isinstance(scores, Replicates) else [scores]:
+            show(each.units.table())

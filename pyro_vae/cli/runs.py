@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from pyro_vae.core.errors import CheckpointError, DataError, RunFolderError
 from pyro_vae.core.messages import listed, printable
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.identity import Identity
+from pyro_vae.diagnostics.evaluate import Scores
+from pyro_vae.diagnostics.replicates import Replicates
 from pyro_vae.experiment.checkpoint import load, load_experiment
 from pyro_vae.experiment.declaration import Experiment
-from pyro_vae.experiment.run_folder import METRICS, RunFolder
+from pyro_vae.experiment.run_folder import METRICS, RunFolder, runs_of_seeds
 from pyro_vae.experiment.run_state import unfinished
 from pyro_vae.vae import VAE
 
@@ -51,6 +54,22 @@ def open_run(path: Path, root: str | None = None) -> OpenRun:
     run = OpenRun(RunFolder(path), load(path), experiment, experiment.load_data())
     _check_same_data(run)
     return run
+
+
+def open_seeds(path: Path, root: str | None = None) -> dict[int | None, OpenRun]:
+    """The runs of a folder by seed; that of any other folder by None. Raises as ``open_run``."""
+    seeds = runs_of_seeds(path)
+    if not seeds:
+        return {None: open_run(path, root)}
+    if missing := load_experiment(path).seeds - len(seeds):
+        typer.echo(f"{path}: {missing} seeds are not trained yet", err=True)
+    return {seed: open_run(run, root) for seed, run in seeds.items()}
+
+
+def over(scores: Mapping[int | None, Scores]) -> Scores | Replicates:
+    """One run's scores as they are, several seeds' together."""
+    seeds = {seed: found for seed, found in scores.items() if seed is not None}
+    return Replicates(seeds) if seeds else scores[None]
 
 
 def say_unfinished(path: Path) -> None:

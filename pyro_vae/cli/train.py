@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyro_vae.cli import options
 from pyro_vae.cli.common import assignments, import_components, say, show
 from pyro_vae.core.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from pyro_vae.experiment.declaration import Experiment
 
 
 def train(
@@ -37,13 +40,15 @@ def train(
     Without FILE, every setting has its default: a small VAE on scikit-learn's handwritten digits.
     A run that was stopped or killed goes on with --resume RUN, to the same result as if it never
     had been; train.epochs=N beside it extends a run. Several processes share each batch by
-    torchrun --nproc-per-node=N -m pyro_vae train ...
+    torchrun --nproc-per-node=N -m pyro_vae train ... seeds=N trains N runs, from N seeds, and
+    gives every number an interval over them.
 
     Examples:
       pyro-vae train digits
       pyro-vae train vae.yaml train.epochs=100 model.prior=diagonal_normal
       pyro-vae train data.kind=mnist data.root=DIR data.binarization=dynamic
       model.likelihood=bernoulli
+      pyro-vae train digits seeds=5
       pyro-vae train --resume RUN
     """
     arguments = [*([declaration] if declaration else []), *context.args]
@@ -82,6 +87,14 @@ def train(
         folder = out or new_folder(experiment.data.mapping["kind"])
         processes.of_first(lambda: RunFolder.check_new(folder))
     resolve_device(experiment.train.device)
+    if experiment.seeds > 1:
+        if processes.size > 1:
+            raise DeclarationError(
+                f"seeds: must stay 1 where {processes.size} processes share a training, got "
+                f"{experiment.seeds}; leave torchrun out, or train each seed by itself",
+                "The command line",
+            )
+        return _train_seeds(experiment, folder, resume is not None, audit, not quiet)
     if not processes.first:
         raise typer.Exit(130 if take_part(experiment, folder).interrupted else 0)
     run = run_experiment(
@@ -101,6 +114,32 @@ def train(
         say(f"Go on with: pyro-vae train --resume {run.folder}")
         return 130
     return 0 if run.audit is None or run.audit.passed else 1
+
+
+def _train_seeds(
+    experiment: Experiment, folder: Path, resume: bool, audit: bool, show_progress: bool
+) -> int:
+    """Train from several seeds, and print what came of them over the seeds."""
+    from pyro_vae.experiment.run_folder import WEIGHTS
+    from pyro_vae.experiment.seeds import run_seeds, table_of_seeds
+
+    if (folder / WEIGHTS).exists():
+        raise DeclarationError(
+            f"seeds: must stay 1, since {folder} is the run of one seed, got {experiment.seeds}; "
+            f"train a new folder",
+            "Resuming",
+        )
+    runs = run_seeds(
+        experiment, folder, audit=audit, show_progress=show_progress, say=say, resume=resume
+    )
+    if runs and runs[-1].result.interrupted:
+        say(f"Go on with: pyro-vae train --resume {folder}")
+        return 130
+    show(table_of_seeds(folder))
+    audits = {run.folder: run.audit for run in runs if run.audit is not None}
+    for place, found in audits.items():
+        say(f"Audit {found.verdict} ({place})")
+    return int(not all(found.passed for found in audits.values()))
 
 
 def _is_file(argument: str) -> bool:

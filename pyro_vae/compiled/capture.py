@@ -35,6 +35,7 @@ class Step:
         good: Whether every step so far was finite, a tensor that the graph changes.
         made: How many good steps there were, likewise.
         buffers: Those that steps change, which a step that is not finite leaves as they were.
+        skips: Whether steps after one that is not finite are made; ``good`` is then the last's.
     """
 
     loss: Any
@@ -45,6 +46,7 @@ class Step:
     good: Tensor
     made: Tensor
     buffers: list[Tensor]
+    skips: bool = False
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -139,6 +141,8 @@ def capture(step: Step, loss_and_grads: Callable[[], Any], given: Sequence[Tenso
 
     def traced(*tensors: Tensor) -> list[Tensor]:
         buffers = [(buffer, buffer.clone()) for buffer in step.buffers]
+        if step.skips:
+            step.good.fill_(True)
         with ValuesKept():
             loss = loss_and_grads()
         left = _update_all(step, loss)

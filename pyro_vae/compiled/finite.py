@@ -12,6 +12,7 @@ import torch
 from pyro import poutine
 from pyro.infer import SVI
 from pyro.infer.util import torch_item, zero_grads
+from pyro.optim import PyroOptim
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
@@ -23,6 +24,7 @@ __all__ = [
     "all_finite",
     "bad_step",
     "buffers_of",
+    "optimizer_of",
     "tensors_like",
     "undone_by_an_exception",
 ]
@@ -35,11 +37,16 @@ class FiniteSVI(SVI):
     infinite, the parameters and the modules' buffers stay those of the step before. A parameter
     that is frozen (``requires_grad``) stays where it is, whatever gradient it had. The arguments
     are those of ``SVI``.
+
+    Attributes:
+        skips: Whether training goes on after a step that is not finite, so that the optimizers'
+            state stays too, and compiled steps after it are made.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.changed: set[int] = set()  # the ``id`` of each buffer that a step has changed
+        self.skips = False
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Make one gradient step on the loss, as Pyro does.
@@ -67,6 +74,10 @@ class FiniteSVI(SVI):
             self._check(loss, parameters)
             kept += [parameter.detach().clone() for parameter in parameters]
             buffers += parameters  # from here on they are restored too
+            if self.skips:
+                states = _states(self.optim, parameters)
+                kept += [value.clone() for value in states]
+                buffers += states
             self.optim(parameters)
             _check_each(
                 "weight", parameters, lambda parameter: parameter,
@@ -130,6 +141,19 @@ def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     largest = [vector_norm(tensor.detach(), math.inf) for tensor in tensors if tensor.numel()]
     found = [value.isfinite() for value in largest]
     return torch.stack(found).all() if found else torch.tensor(True)
+
+
+def optimizer_of(optim: PyroOptim, parameter: Tensor) -> Any:
+    """A parameter's optimizer, or that which its schedule holds."""
+    found = optim.optim_objs[parameter]
+    return getattr(found, "optimizer", found)
+
+
+def _states(optim: PyroOptim, parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of the optimizers' state, of the parameters that have any."""
+    known = [p for p in parameters if p in optim.optim_objs]
+    states = (optimizer_of(optim, p).state[p].values() for p in known)
+    return [value for state in states for value in state if isinstance(value, Tensor)]
 
 
 def tensors_like(loss: Any, parameters: Sequence[Tensor]) -> Any:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pyro.infer.util import zero_grads
 from pyro.optim import PyroOptim
 from torch import Tensor
 
 from pyro_vae.compiled.capture import Step
-from pyro_vae.compiled.finite import all_finite
+from pyro_vae.compiled.finite import all_finite, optimizer_of
 
-__all__ = ["optimizer_of", "update_outside"]
-
-
-def optimizer_of(optim: PyroOptim, parameter: Tensor) -> Any:
-    """A parameter's optimizer, or that which its schedule holds."""
-    found = optim.optim_objs[parameter]
-    return getattr(found, "optimizer", found)
+__all__ = ["update_outside"]
 
 
 def update_outside(step: Step, optim: PyroOptim, parameters: list[Tensor]) -> None:

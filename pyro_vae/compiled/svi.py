@@ -20,10 +20,11 @@ from pyro_vae.compiled.finite import (
     all_finite,
     bad_step,
     buffers_of,
+    optimizer_of,
     tensors_like,
     undone_by_an_exception,
 )
-from pyro_vae.compiled.outside import optimizer_of, update_outside
+from pyro_vae.compiled.outside import update_outside
 from pyro_vae.compiled.parameter_groups import Rates, parameter_groups
 from pyro_vae.compiled.program import Program
 from pyro_vae.compiled.reach import Place
@@ -175,6 +176,8 @@ class CompiledSVI(FiniteSVI):
         number, self._checked = self._checked + made, self._steps
         self._step.made.zero_()
         self._step.good.fill_(True)
+        if self.skips:
+            return
         kept = all_finite(self._step.parameters)
         if not (good and kept):
             raise bad_step(number, bool(kept))
@@ -214,7 +217,7 @@ class CompiledSVI(FiniteSVI):
             self._loss, parameters, groups, outside, self._rates.numbers,
             good=torch.ones((), dtype=torch.bool, device=device),
             made=torch.zeros((), dtype=torch.int64, device=device),
-            buffers=[],
+            buffers=[], skips=self.skips,
         )  # fmt: skip
         self._checked = self._steps
         roots = {"model": self.model, "guide": self.guide, "loss": self.loss_and_grads,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scipy import stats
+import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleScores
 from pyro_vae.data.identity import Identity
 from pyro_vae.diagnostics.evaluate import Scores
+from pyro_vae.diagnostics.replicates import Replicates, over_seeds_and_data
 from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Style, Table
@@ -32,13 +34,13 @@ class Comparison(ShownAsTable):
     """Models on the same data; a terminal and Jupyter show a table.
 
     Args:
-        scores: By model; the first is the reference.
+        scores: By model, of one training or of several; the first is the reference.
         differences: Each other model less the reference, paired over the data, by quantity
             (``ELBO``, or ``-log p(x)`` with its estimator) and model.
         confidence: Of each interval, by itself.
     """
 
-    scores: dict[str, Scores]
+    scores: dict[str, Scores | Replicates]
     differences: dict[str, dict[str, Estimate]]
     confidence: float
     derived = ("reference", "verdicts")
@@ -56,20 +58,33 @@ class Comparison(ShownAsTable):
             for quantity, gaps in self.differences.items()
         }
 
+    @property
+    def means(self) -> dict[str, dict[str, Estimate]]:
+        """Each model's score, by quantity and model."""
+        return {
+            quantity: {
+                name: over_seeds_and_data(value, self.confidence, quantity)
+                for name, value in values.items()
+            }
+            for quantity, values in _quantities(self.scores).items()
+        }
+
     def table(self) -> Table:
         """Each model's score, and its paired difference from the reference."""
-        first = self.scores[self.reference]
-        methods = {scores.terms.kl_method for scores in self.scores.values()}
+        first = _one(self.scores[self.reference])
+        methods = {_one(scores).terms.kl_method for scores in self.scores.values()}
+        seeds = len(_trainings(self.scores[self.reference]))
+        over = f"and the {seeds} seeds of training, " if seeds > 1 else ""
         mixed = "; KL exact in some and sampled in others" if len(methods) > 1 else ""
         caption = (
-            f"{first.data}. Difference: model less {self.reference}, paired over the data, with "
-            f"its {self.confidence:.0%} interval (each by itself, Student's t). ELBO with "
+            f"{first.data}. Difference: model less {self.reference}, paired over the data, {over}"
+            f"with its {self.confidence:.0%} interval (each by itself, Student's t). ELBO with "
             f"{first.particles} particle{'' if first.particles == 1 else 's'}, seed "
             f"{first.seed}{mixed}."
         )
         table = Table("Comparison, in nats per datum", COLUMNS, caption=caption)
-        for quantity, values in _quantities(self.scores).items():
-            reference, *others = [(name, str(Estimate.of(v))) for name, v in values.items()]
+        for quantity, values in self.means.items():
+            reference, *others = [(name, str(value)) for name, value in values.items()]
             table.add(Cell(quantity, "strong"), *reference, "", "", Cell("reference", "muted"))
             for name, score in others:
                 gap = self.differences[quantity][name]
@@ -84,16 +99,13 @@ class Comparison(ShownAsTable):
         """The differences with their intervals."""
         from pyro_vae.plots import forest
 
-        count = next(iter(self.scores.values())).count
         rows = {
             f"{name}: {quantity}": gap
             for quantity, gaps in self.differences.items()
             for name, gap in gaps.items()
         }
-        return forest(
-            rows, float(stats.t.ppf((1 + self.confidence) / 2, count - 1)),
-            f"Difference from {self.reference}, {self.confidence:.0%} intervals", in_units=True,
-        )  # fmt: skip
+        title = f"Difference from {self.reference}, {self.confidence:.0%} intervals"
+        return forest(rows, title=title, in_units=True)
 
 
 def _verdict(gap: Estimate, higher_is_better: bool) -> str:
@@ -103,14 +115,16 @@ def _verdict(gap: Estimate, higher_is_better: bool) -> str:
     return "better" if (gap.value > 0) == higher_is_better else "worse"
 
 
-def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Comparison:
+def compare(scores: Mapping[str, Scores | Replicates], *, confidence: float = 0.95) -> Comparison:
     """Compare models with the first one, on the same data and by the same estimators.
 
     The standard error of a difference is that of the paired differences, usually far smaller than
-    that of either score: what the data have in common cancels.
+    that of either score: what the data have in common cancels. Of models that were trained from
+    several seeds, it holds what differs from seed to seed, too.
 
     Args:
-        scores: From :func:`~pyro_vae.evaluate`, by model; at least two.
+        scores: From :func:`~pyro_vae.evaluate`, by model; at least two. For several seeds, their
+            :class:`~pyro_vae.Replicates`.
         confidence: Of each interval, between 0 and 1.
 
     Raises:
@@ -132,15 +146,20 @@ def compare(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Compar
         raise IncompatibleScores(f"Expected at least two models to compare, got {len(scores)}")
     if not 0 < confidence < 1:
         raise IncompatibleScores(f"confidence: expected between 0 and 1, got {confidence}")
-    check_same_data({name: score.identity for name, score in scores.items()})
-    _check({name: _conditions(score) for name, score in scores.items()})
-    if next(iter(scores.values())).count < 2:
+    check_same_data({n: s.identity for n, s in _flat(scores).items()})
+    _check({
+        name: {"seeds of training": seeds, **_conditions(score)}
+        for model, many in scores.items()
+        for seeds in [", ".join("one" if s is None else str(s) for s in _trainings(many))]
+        for name, score in _flat({model: many}).items()
+    })  # fmt: skip
+    if _one(next(iter(scores.values()))).count < 2:
         raise IncompatibleScores("Expected at least two data to compare models on, got 1")
     differences = {
         quantity: {
-            name: Estimate.of(
-                value - values[next(iter(scores))], estimator=f"paired, {quantity}"
-            ).within(confidence)
+            name: over_seeds_and_data(
+                value - values[next(iter(scores))], confidence, f"paired, {quantity}"
+            )
             for name, value in list(values.items())[1:]
         }
         for quantity, values in _quantities(scores).items()
@@ -190,10 +209,41 @@ def _check(conditions: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def _quantities(scores: Mapping[str, Scores]) -> dict[str, dict[str, Tensor]]:
-    """One value for each datum, by quantity and model."""
-    found = {ELBO: {name: score.terms.elbo.double().cpu() for name, score in scores.items()}}
-    for key, estimate in next(iter(scores.values())).estimates.items():
+def _trainings(scores: Scores | Replicates) -> Mapping[int, Scores] | Mapping[None, Scores]:
+    """The scores of each training, by its seed where there are several."""
+    return scores.scores if isinstance(scores, Replicates) else {None: scores}
+
+
+def _one(scores: Scores | Replicates) -> Scores:
+    return next(iter(_trainings(scores).values()))
+
+
+def _flat(scores: Mapping[str, Scores | Replicates]) -> dict[str, Scores]:
+    """The scores of every training, by model and seed."""
+    return {
+        name if seed is None else f"{name}, seed {seed}": each
+        for name, many in scores.items()
+        for seed, each in _trainings(many).items()
+    }
+
+
+def _quantities(scores: Mapping[str, Scores | Replicates]) -> dict[str, dict[str, Tensor]]:
+    """One value for each seed and datum, ``(S, N)``, by quantity and model."""
+    found = {ELBO: {name: _stacked(many, _elbo) for name, many in scores.items()}}
+    for key, estimate in _one(next(iter(scores.values()))).estimates.items():
         label = f"-log p(x), {estimate.estimator.rpartition(', seed')[0]}"
-        found[label] = {name: -score.estimates[key].log_evidence for name, score in scores.items()}
+        losses = partial(_log_loss, key)
+        found[label] = {name: _stacked(many, losses) for name, many in scores.items()}
     return found
+
+
+def _elbo(scores: Scores) -> Tensor:
+    return scores.terms.elbo
+
+
+def _log_loss(key: str, scores: Scores) -> Tensor:
+    return -scores.estimates[key].log_evidence
+
+
+def _stacked(many: Scores | Replicates, value: Callable[[Scores], Tensor]) -> Tensor:
+    return torch.stack([value(one).double().cpu() for one in _trainings(many).values()])

@@ -12,7 +12,7 @@ from pyro_vae.core.modes import alone
 from pyro_vae.core.parts import FAMILIES
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.rebuild import check_rebuilds, load_weights
-from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
+from pyro_vae.experiment.run_folder import DECLARATION, RunFolder, runs_of_seeds
 from pyro_vae.experiment.yaml_file import dump, parse_value, read_mapping
 from pyro_vae.training.settings import resolve_device
 from pyro_vae.vae import VAE
@@ -106,6 +106,12 @@ def load(path: str | Path, device: str = "cpu") -> VAE:
         DeclarationError: if this machine has no such device.
     """
     experiment = load_experiment(path)
+    if runs := runs_of_seeds(Path(path)):
+        one = next(iter(runs.values()))
+        raise CheckpointError(
+            f"{path}: expected one run, got the folder of {len(runs)} seeds' runs; give one of "
+            f"them, such as {one} (evaluate and compare take them all)"
+        )
     with torch.random.fork_rng(devices=[]):
         vae = experiment.build()
     folder = RunFolder(Path(path))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
 
-from pyro_vae.core.bounds import Size
+from pyro_vae.core.bounds import LARGEST_SEED, Size
 from pyro_vae.core.condition import Condition
 from pyro_vae.core.declaration import Declared, family_type, parsed
 from pyro_vae.core.errors import DeclarationError
@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "objective": "elbo",
 }
 EventShape = list[Size] | tuple[Size, ...]
+Seeds = Annotated[int, Field(gt=0, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Experiment:
         event_shape: Shape of one datum; None until the data are loaded.
         missing: What the model does with NaN.
         condition: What each datum is given; None for a model without.
+        seeds: How many trainings there shall be, from ``train.seed`` on.
 
     Example:
         >>> experiment = Experiment.read({"model": {"prior": "diagonal_normal"}})
@@ -76,6 +78,7 @@ class Experiment:
     event_shape: tuple[int, ...] | None = None
     missing: Gaps = "none"
     condition: Declared | None = None
+    seeds: int = 1
 
     @classmethod
     def read(cls, mapping: Mapping[str, Any]) -> Experiment:
@@ -91,6 +94,8 @@ class Experiment:
         except ValidationError as error:
             raise DeclarationError(readable(error, schema)) from None
         model, guide = read.model, read.guide
+        if (last := read.train.seed + read.seeds - 1) > LARGEST_SEED:
+            raise DeclarationError(f"seeds: the last must be <= {LARGEST_SEED:,}, got {last:,}")
         objective = parsed(Objective, read.objective)
         objective.build().check(read.train.epochs)
         read.train.learning_rate_schedule.check(read.train.epochs)
@@ -109,6 +114,7 @@ class Experiment:
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
             missing=model.missing,
             condition=model.condition and parsed(Condition, model.condition),
+            seeds=read.seeds,
         )
 
     @property
@@ -126,6 +132,7 @@ class Experiment:
             "guide": {name: parts[name] for name in ("posterior", "encoder")},
             "objective": self.objective.mapping,
             "train": self.train.model_dump(mode="json"),
+            **({"seeds": self.seeds} if self.seeds > 1 else {}),
         }  # fmt: skip
 
     def load_data(self) -> DataSet:
@@ -208,6 +215,7 @@ def experiment_schema() -> type[Section]:
         guide=(guide, Field(default_factory=guide)),
         objective=component(Objective, "objective", "What training maximizes."),
         train=(train, Field(default_factory=train)),
+        seeds=(Seeds, Field(1, description="How many trainings there are, each from a seed.")),
     )
 
 

@@ -70,6 +70,7 @@ def run_experiment(
     show_progress: bool = True,
     say: Callable[[str], None] = lambda text: None,
     resume: bool = False,
+    on_epoch: Callable[[FitResult], None] = lambda result: None,
 ) -> Run:
     """Train as declared, and write the run's folder.
 
@@ -86,6 +87,7 @@ def run_experiment(
         show_progress: Whether to show a progress bar.
         say: Called with a sentence at each stage.
         resume: Whether ``out`` is the folder of a run to go on with, from its last checkpoint.
+        on_epoch: Called as by ``fit``, once the epoch is saved.
 
     Raises:
         PyroVAEError: for whatever is wrong, before training where possible.
@@ -96,7 +98,7 @@ def run_experiment(
         before = newest(out / CHECKPOINTS) if resume else None
         if resume:
             say(place(before))
-        result = _train(experiment, vae, data, folder, show_progress, before, resume)
+        result = _train(experiment, vae, data, folder, show_progress, before, resume, on_epoch)
         say(_ending(result))
         return _finish(experiment, result, data, folder, audit)
 
@@ -119,21 +121,21 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 
 def _train(
     experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool,
-    before: tuple[Snapshot, Path] | None, resume: bool,
+    before: tuple[Snapshot, Path] | None, resume: bool, on_epoch: Callable[[FitResult], None],
 ) -> FitResult:  # fmt: skip
     """Train; whatever ends it, keep what was trained."""
-    saved, warned = time.monotonic(), False
+    saved, warned, written = time.monotonic(), False, 0
     history: list[dict[str, float]] = []
     epochs, state = experiment.train.epochs, state_of(folder.path)
 
     def save(result: FitResult) -> None:
-        nonlocal saved, history, warned
-        first, history = not history, result.history
+        nonlocal saved, history, warned, written
+        history, last, written = result.history, written, len(result.history)
         try:
-            if resume and first:
-                folder.write_history(history)
-            else:
+            if last and written == last + 1:
                 folder.append_history(history[-1])
+            else:  # the first, or the first after a rollback
+                folder.write_history(history)
             if time.monotonic() - saved > SAVE_EVERY:
                 folder.write_weights(result.vae.state_dict())
                 write_state(folder, "training", len(history), epochs)
@@ -142,6 +144,7 @@ def _train(
             if not warned:
                 warnings.warn(f"{error}. Training goes on, and saves at its end", stacklevel=2)
             warned = True
+        on_epoch(result)
 
     objective: Objective = experiment.objective.build()
     settings = experiment.train.model_dump()
@@ -259,17 +262,14 @@ def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> tuple[VAE, Te
 
 
 def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict[str, Any]:
+    told = ("ended", "best_epoch", "weights", "step", "device", "skipped", "rollbacks")
     packages = ("pyro-vae", "pyro-ppl", "torch", "numpy")
     return {
         "scores": scores.to_dict(),
         "training": {
-            "ended": result.ended,
             "epochs": len(result.history),
-            "best_epoch": result.best_epoch,
-            "weights": result.weights,
-            "step": result.step,
             "seconds": round(result.seconds, 3),
-            "device": result.device,
+            **{name: getattr(result, name) for name in told},
         },
         "audit": None if audit is None else {"passed": audit.passed, "verdict": audit.verdict},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},

@@ -30,10 +30,14 @@ from pyro_vae.experiment.yaml_file import dump
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CHECKPOINTS", "DECLARATION", "METRICS", "RunFolder"]
+__all__ = [
+    "CHECKPOINTS", "DECLARATION", "HISTORY", "METRICS", "STATE", "WEIGHTS", "RunFolder",
+    "runs_of_seeds",
+]  # fmt: skip
 
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
+STATE = "state.json"
 RESERVE = ".reserve"
 ROOM_FOR_REPORTS = 4_000_000
 
@@ -66,7 +70,8 @@ class RunFolder(HashedFolder):
         if not history:
             return
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, list(history[0]))
+        columns = {name: None for record in history for name in record}
+        writer = csv.DictWriter(stream, list(columns))
         writer.writeheader()
         writer.writerows(history)
         self.write(HISTORY, stream.getvalue().encode())
@@ -159,3 +164,9 @@ class RunFolder(HashedFolder):
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{self.path / name}: expected a JSON mapping")
         return loaded
+
+
+def runs_of_seeds(path: Path) -> dict[int, Path]:
+    """The runs in a folder of :func:`run_seeds`, by seed; none in any other folder."""
+    found = (place.parent for place in path.glob(f"seed-*/{STATE}"))
+    return {int(run.name[5:]): run for run in sorted(found, key=lambda run: int(run.name[5:]))}

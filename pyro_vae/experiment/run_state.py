@@ -11,14 +11,13 @@ from pyro_vae.core.errors import CheckpointError, DeclarationError
 from pyro_vae.core.files import is_locked, read_file
 from pyro_vae.experiment.checkpoint import load_experiment
 from pyro_vae.experiment.declaration import Experiment
-from pyro_vae.experiment.run_folder import RunFolder
+from pyro_vae.experiment.run_folder import STATE, RunFolder
 from pyro_vae.experiment.yaml_file import override
 from pyro_vae.training.resuming import ADVICE, changes
 from pyro_vae.training.snapshot import Snapshot
 
 __all__ = ["STATE", "Status", "declared_again", "place", "state_of", "unfinished", "write_state"]
 
-STATE = "state.json"
 Status = Literal["training", "interrupted", "finished", "failed"]
 
 

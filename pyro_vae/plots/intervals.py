@@ -61,8 +61,8 @@ def forest(
 
     In standard errors, each interval is one standard error either way and the critical band is
     shaded. A row that disagrees is red; one beyond the axis is an arrow at its edge; exact values
-    are a hollow diamond. In units, the interval is ``critical`` standard errors either way, and a
-    row whose interval contains 0 is grey.
+    are a hollow diamond. In units, the interval is the row's own, or ``critical`` standard
+    errors either way, and a row whose interval contains 0 is grey.
 
     Args:
         rows: The differences by name, from top to bottom.
@@ -97,7 +97,9 @@ def forest(
     if in_units:
         widest = max(abs(edge) for edge in axes.get_xlim())
         axes.set(xlim=(-widest, widest), xlabel=f"difference ({unit})")
-        note(picture, f"intervals: {critical:.3g} standard errors either way; grey: contains 0")
+        known = all(row.high is not None for row in rows.values())
+        width = "" if known else f"intervals: {critical:.3g} standard errors either way; "
+        note(picture, f"{width}grey: the interval contains 0")
     else:
         axes.set(xlim=(-1.6 * critical, 1.6 * critical))
         axes.set_xlabel("difference in standard errors (z)")
@@ -111,9 +113,9 @@ def forest(
 
 def _interval(axes: Axes, place: int, row: Estimate, critical: float) -> None:
     if math.isfinite(row.value) and math.isfinite(row.stderr):
-        colour = BLUE if row.value and not abs(row.z) <= critical else GREY
-        axes.errorbar(row.value, place, xerr=critical * row.stderr, fmt="o", color=colour,
-                      ms=5.5, elinewidth=1.4)  # fmt: skip
+        half = critical * row.stderr if row.high is None else row.high - row.value
+        colour = BLUE if row.value and not abs(row.value) <= half else GREY
+        axes.errorbar(row.value, place, xerr=half, fmt="o", color=colour, ms=5.5, elinewidth=1.4)
 
 
 def _z_score(axes: Axes, place: int, row: Estimate, edge: float, colour: str) -> None:

@@ -23,6 +23,7 @@ from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
 from pyro_vae.training.loop import Loop, threads_for
+from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.processes import Processes, joined
 from pyro_vae.training.result import FitResult
@@ -33,7 +34,7 @@ from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
-__all__ = ["fit"]
+__all__ = ["check_fits", "fit"]
 
 DEFAULT: dict[str, Any] = {}
 AGAIN = (
@@ -58,6 +59,8 @@ def fit(
     step: StepMethod = "auto",
     precision: Precision = "float32",
     device: str = "auto",
+    on_nonfinite: OnNonFinite = "stop",
+    max_rollbacks: int = 5,
     seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
@@ -100,6 +103,11 @@ def fit(
             up to rounding; the result's ``step`` says which was used and why.
         precision: Of the networks' matrix products: ``float32``, ``tf32`` or ``bfloat16``.
         device: ``auto`` uses CUDA if available.
+        on_nonfinite: At a step whose loss, gradient or weights are NaN or infinite: ``stop`` with
+            an error; ``skip`` the step, unless an epoch has no other; or ``rollback``: go on from
+            the last checkpoint, which is kept in memory too, with half the learning rate. The
+            history counts ``skipped`` steps, and ``rollbacks`` so far.
+        max_rollbacks: How many there may be before training stops.
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
         show_progress: Whether to show a progress bar.
@@ -110,9 +118,10 @@ def fit(
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
             ``after`` (minutes before the first) and ``keep``.
         resume: The result of a training, its ``snapshot``, or the folder of its checkpoints, to
-            go on from. The model gets its weights. Every setting but ``epochs``, ``device`` and
-            ``checkpoint`` must be the same. With the same device, PyTorch and number of threads
-            the result is, to the bit, that of a training that never stopped.
+            go on from. The model gets its weights. Every setting but ``epochs``, ``device``,
+            ``checkpoint``, ``on_nonfinite`` and ``max_rollbacks`` must be the same. With the same
+            device, PyTorch and number of threads the result is, to the bit, that of a training
+            that never stopped.
 
     Raises:
         DeclarationError: if a setting is not valid, a warm-up is longer than the run, or a
@@ -122,8 +131,8 @@ def fit(
         IncompatibleComponents: if the data do not match the model.
         NotCapturable: if ``step`` is ``compiled`` and a component has no static graph.
         NonFiniteLoss: if a loss, a gradient or a weight becomes NaN or infinite, naming the
-            site or the parameters, the epoch and the batch; the weights are those before that
-            step.
+            site or the parameters, the epoch and the batch, and ``on_nonfinite`` does not help;
+            the weights are those before that step.
         ProcessError: if the processes of ``torchrun`` have not the same training, or one of them
             has ended.
 
@@ -143,21 +152,20 @@ def fit(
         patience=patience,
         schedule=schedule.declaration if isinstance(schedule, Schedule) else schedule,
         step=step, precision=precision, device=device,
-        seed=seed, checkpoint=checkpoint,
+        seed=seed, checkpoint=checkpoint, on_nonfinite=on_nonfinite, max_rollbacks=max_rollbacks,
     )  # fmt: skip
     where = resolve_device(settings.device)
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
     data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
-    _check_fits(vae, data, settings)
+    check_fits(vae, data, settings, processes.size)
     vae.standardization = data.standardization
     if processes.size > 1 and where.type == "cuda":
         torch.cuda.set_device(where)
     vae.to(data.train.x.device)  # where it is initialized: data may not fit on a GPU
     data = data.to(data.train.x.device, next(vae.parameters(), data.train.x).dtype)
-    last = min(len(data.train), len(data.train) % settings.batch_size or settings.batch_size)
-    _check_last_batch(vae, last // processes.size)
+    last = _last_batch(data, settings)
     result = FitResult(vae, settings, maximized.declaration, data.identity, str(where))
     facts = facts_of(result, threads_for(vae, settings.batch_size), processes.size)
     _check_processes(processes, settings, last, facts)
@@ -220,12 +228,13 @@ def _check_processes(
     if processes.size == 1:
         return
     number = f"{processes.size} processes"
-    if settings.step == "compiled":
-        raise DeclarationError(
-            f"train.step: must be pyro or auto where {number} share each batch, got compiled; or "
-            f"train in one process, without torchrun",
-            "How to train",
-        )
+    for name, allowed in {"step": ("pyro", "auto"), "on_nonfinite": ("stop",)}.items():
+        if (value := getattr(settings, name)) not in allowed:
+            raise DeclarationError(
+                f"train.{name}: must be {' or '.join(allowed)} where {number} share each batch, "
+                f"got {value}; or train in one process, without torchrun",
+                "How to train",
+            )
     if last < processes.size:
         raise IncompatibleComponents(
             f"Expected a datum of each batch for each of {number}, got a last batch of {last}; "
@@ -241,7 +250,17 @@ def _check_processes(
             )
 
 
-def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
+def _last_batch(data: DataSet, settings: TrainSettings) -> int:
+    count = len(data.train)
+    return min(count, count % settings.batch_size or settings.batch_size)
+
+
+def check_fits(vae: VAE, data: DataSet, settings: TrainSettings, processes: int = 1) -> None:
+    """Refuse data, or settings, that a model cannot be trained with.
+
+    Raises:
+        IncompatibleComponents: saying what does not fit.
+    """
     if tuple(data.event_shape) != tuple(vae.event_shape):
         raise IncompatibleComponents(
             f"Expected data of event shape {tuple(vae.event_shape)}, as the model was built for, "
@@ -250,6 +269,7 @@ def _check_fits(vae: VAE, data: DataSet, settings: TrainSettings) -> None:
     check_support(vae.likelihood, data, vae.on_missing)
     warn_of_raw_counts(vae.likelihood, vae.encoder, data)
     check_amortization(vae, data)
+    _check_last_batch(vae, _last_batch(data, settings) // processes)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(
             "Expected a validation split, since train.patience watches its ELBO, got none; set "

@@ -23,6 +23,7 @@ from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
 from pyro_vae.training.checkpoints import Checkpoints
+from pyro_vae.training.nonfinite import keep_for_rollback, report_skipped, roll_back
 from pyro_vae.training.precision import trained_in
 from pyro_vae.training.processes import Processes
 from pyro_vae.training.result import FitResult
@@ -40,15 +41,15 @@ TERMS = ("elbo", "log_likelihood", "kl")
 VALIDATION = "validation_elbo"
 
 
-def _adam(settings: TrainSettings) -> Any:
+def _adam(settings: TrainSettings, scale: Callable[[], float] = lambda: 1.0) -> Any:
     """Pyro's Adam; its ``step()`` sets the learning rate of the next epoch."""
-    schedule = settings.learning_rate_schedule
+    schedule, epochs = settings.learning_rate_schedule, settings.epochs
     return LambdaLR({
         "optimizer": torch.optim.Adam,
         "optim_args": {
             "lr": settings.lr, "eps": settings.adam_eps, "betas": settings.adam_betas,
         },
-        "lr_lambda": lambda done: schedule.factor(min(done + 1, settings.epochs), settings.epochs),
+        "lr_lambda": lambda done: scale() * schedule.factor(min(done + 1, epochs), epochs),
     })  # fmt: skip
 
 
@@ -102,7 +103,8 @@ class Loop:
         self.begun = False
         self.sums = Sums(self.loss)
         self.best: tuple[float, dict[str, Tensor]] | None = None
-        self.optimizer: Any = _adam(self.settings)
+        self.rollbacks, self.kept = 0, snapshot
+        self.optimizer: Any = _adam(self.settings, lambda: 0.5**self.rollbacks)
 
     def run(self, show_progress: bool) -> None:
         """Train until the last epoch, early stopping or an interrupt."""
@@ -124,8 +126,14 @@ class Loop:
                 else:
                     self._resume(self.snapshot, bar)
                 self.begun = True
+                keep_for_rollback(self)
                 while len(self.result.history) < self.settings.epochs and not self._no_better():
-                    self._epoch(len(self.result.history) + 1, bar)
+                    try:
+                        self._epoch(len(self.result.history) + 1, bar)
+                    except NonFiniteLoss as error:
+                        bar.advance(-roll_back(self, error) * self.settings.batch_size)
+                    else:
+                        self._between_epochs()
                 if self._no_better():
                     self.result.ended = "early"
                     bar.note(f"stopped early: no better than epoch {self.result.best_epoch}")
@@ -168,7 +176,7 @@ class Loop:
 
     def _save(self) -> None:
         """Take a snapshot, and write it as a checkpoint where those are wanted."""
-        self.result.snapshot = Snapshot.of(self)
+        self.result.snapshot = self.kept = Snapshot.of(self)
         if self.checkpoints is not None:
             try:
                 self.checkpoints.write(self.result.snapshot)
@@ -183,7 +191,7 @@ class Loop:
         method = self.settings.step
         return Stepper(
             method, self.steps, self.vae, self.data, self.optimizer, self.loss, say, bar.waiting,
-            self.processes,
+            self.processes, skips=self.settings.on_nonfinite == "skip",
         )  # fmt: skip
 
     def _epoch(self, epoch: int, bar: Progress) -> None:
@@ -191,36 +199,50 @@ class Loop:
         bar.set_description_str(f"Epoch {epoch}/{self.settings.epochs}", refresh=False)
         self.vae.train()
         self.loss.begin_epoch(epoch)
+        self.reasons: dict[int, NonFiniteLoss] = {}  # by the batch whose step is skipped
         order = self.order_of_epoch = self.order.get_state()
         for batch, given in enumerate(self.data.epoch(self.settings.batch_size, self.order)):
             if batch < self.batch:  # made before the run was resumed
                 continue
             try:
                 self.stepper.step(given)
+                self.sums.add(len(given), batch, self.stepper.good)
             except NonFiniteLoss as error:
-                raise self._named(error, epoch, batch, order) from None
+                named = self.named(error, epoch, batch, order)
+                if not self.stepper.skips:
+                    raise named from None
+                self.reasons[batch] = named
+                self.sums.skipped.append(batch)
+                self.stepper.rewind(self.done + 1)
             if self.stepper.settled:
                 self.start = None
             self.batch, self.done = batch + 1, self.done + 1
-            self.sums.add(len(given))
             bar.advance(len(given), **self.sums.live)
             self._between_steps(epoch, batch, order)
         self.optimizer.step()
         self._check(epoch, batch, order)
         record: dict[str, float] = {"epoch": epoch, **self.sums.means()}
+        report_skipped(self, epoch, order)
         record |= self.processes.of_first(self._validate)
         if VALIDATION in record:
             bar.advance(0, validation_elbo=record[VALIDATION])
         record["seconds"] = time.perf_counter() - began
+        record |= {"skip": {"skipped": len(self.sums.skipped)},
+                   "rollback": {"rollbacks": self.rollbacks}, "stop": {},
+                   }[self.settings.on_nonfinite]  # fmt: skip
         self.result.history.append(record)
         self.result.seconds = self.seconds()
         self._keep(record)
         self.batch, self.sums = 0, Sums(self.loss)
         self.order_of_epoch = self.order.get_state()
+
+    def _between_epochs(self) -> None:
         if self.on_epoch is not None:
             self.on_epoch(self.result)
-        if self.checkpoints is not None and self.checkpoints.is_due(epoch):
+        if self.checkpoints and self.checkpoints.is_due(len(self.result.history)):
             self._save()
+        else:
+            keep_for_rollback(self)
 
     def _between_steps(self, epoch: int, batch: int, order: Tensor) -> None:
         """Save if it is time, and end where that was asked for."""
@@ -237,9 +259,9 @@ class Loop:
         try:
             self.stepper.check()
         except NonFiniteLoss as error:
-            raise self._named(error, epoch, batch, order) from None
+            raise self.named(error, epoch, batch, order) from None
 
-    def _named(self, error: NonFiniteLoss, epoch: int, batch: int, order: Tensor) -> NonFiniteLoss:
+    def named(self, error: NonFiniteLoss, epoch: int, batch: int, order: Tensor) -> NonFiniteLoss:
         """The error with its place; that of a compiled step with its reason, by Pyro's step."""
         if error.step is not None:
             batch = error.step - (epoch - 1) * -(-self.size // self.settings.batch_size)

@@ -30,7 +30,8 @@ class FitResult:
         history: One record for each epoch, in nats per datum: ``epoch``, ``elbo``,
             ``log_likelihood``, ``kl`` (means over the epoch's steps), the same prefixed by
             ``validation_`` if there is a validation split, ``objective`` if that is not the
-            plain ELBO, and ``seconds``.
+            plain ELBO, ``seconds``, and with ``on_nonfinite`` the steps that were ``skipped``, or
+            the ``rollbacks`` so far.
         settings: The settings of training.
         objective: The declaration of the objective.
         identity: The identity of the data.
@@ -62,6 +63,16 @@ class FitResult:
     def interrupted(self) -> bool:
         """Whether Ctrl-C, or the notebook's stop button, ended training."""
         return self.ended == "interrupted"
+
+    @property
+    def skipped(self) -> int:
+        """How many steps were not finite, and skipped (``on_nonfinite="skip"``)."""
+        return int(sum(record.get("skipped", 0) for record in self.history))
+
+    @property
+    def rollbacks(self) -> int:
+        """How often training went back to a checkpoint (``on_nonfinite="rollback"``)."""
+        return int(self.history[-1].get("rollbacks", 0)) if self.history else 0
 
     def figure(self) -> Figure:
         """The curves of the ELBO and its terms; words if no epoch is whole."""

@@ -19,6 +19,7 @@ from pyro_vae.core.declaration import family_type, parsed
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.messages import readable
 from pyro_vae.core.schema import Section
+from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.stepper import StepMethod
@@ -74,6 +75,11 @@ class TrainSettings(Section):
     """auto (CUDA if available), cpu, cuda, cuda:1, ..."""
     checkpoint: Checkpointing | None = Field(default_factory=Checkpointing)
     """When to save the state of a training, from which it can go on; none saves nothing."""
+    on_nonfinite: OnNonFinite = "stop"
+    """At a step whose loss, gradient or weights are NaN or infinite: stop with an error, skip the
+    step, or rollback: go on from the last checkpoint with half the learning rate."""
+    max_rollbacks: Size = 5
+    """How many rollbacks there may be before training stops."""
     seed: Seed = 0
     """Seed of the weights, the order of data and the draws."""
 

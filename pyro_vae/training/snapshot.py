@@ -59,7 +59,8 @@ class Snapshot:
             "batch": loop.batch,
             "steps": loop.done,
             "epochs": result.settings.epochs,
-            "history": result.history,
+            "history": list(result.history),
+            "rollbacks": loop.rollbacks,
             "sums": loop.sums.facts,
             "best": [result.best_epoch, None if loop.best is None else loop.best[0]],
             "step": loop.stepper.facts(),
@@ -93,10 +94,12 @@ class Snapshot:
             raise CheckpointError(
                 f"Expected the state of this model, got another's: {' '.join(str(error).split())}"
             ) from None
-        self._restore_adam(loop)
         facts, result = self.facts, loop.result
+        loop.rollbacks = facts.get("rollbacks", 0)
+        self._restore_adam(loop)
         result.history[:] = [dict(record) for record in facts["history"]]
         result.best_epoch, value = facts["best"]
+        loop.best = None
         if value is not None:
             loop.best = value, {n: v.to(loop.device) for n, v in self.part(BEST).items()}
         loop.batch, loop.done = facts["batch"], facts["steps"]
@@ -113,7 +116,10 @@ class Snapshot:
                 loop.optimizer.optim_objs[weight] = loop.optimizer._get_optim(weight)
                 loop.optimizer.grad_clip[weight] = loop.optimizer._get_grad_clip(weight)
         for name, scheduler, memory in _adam(loop):
-            for key, value in self.part(f"{ADAM}{name}.").items():
+            state = self.part(f"{ADAM}{name}.")
+            for value in memory.values() if not state else ():
+                value.zero_()  # as before its first step
+            for key, value in state.items():
                 if key in memory:
                     memory[key].copy_(value)
                 else:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from statistics import median
 from typing import Any, Literal
 
+import torch
 from pyro.optim import PyroOptim
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class Stepper:
         say: Told, as a sentence, which form was taken and why.
         waiting: Gives a context that tells the user what takes long.
         processes: Those that share each batch; several take Pyro's step.
+        skips: Whether training goes on after a step that is not finite.
 
     Attributes:
         svi: The SVI that makes the steps.
@@ -62,6 +64,7 @@ class Stepper:
         say: Callable[[str], None],
         waiting: Callable[[str], AbstractContextManager[None]],
         processes: Processes,
+        skips: bool = False,
     ) -> None:
         self.processes = processes
         self.kind, self.steps, self.data, self.say, self.waiting = kind, steps, data, say, waiting
@@ -69,9 +72,15 @@ class Stepper:
         self.seconds: list[float] = []  # of each step that is timed
         self.made: dict[int, int] = {}  # compiled steps by the size of their batch, but the first
         self.settled = self.started = False
-        self.svi: FiniteSVI = (
-            FiniteSVI(*self.parts) if processes.size == 1 else SharedSVI(*self.parts, processes)
-        )
+        self.skips = skips
+        self.svi = self._pyros()
+
+    def _pyros(self) -> FiniteSVI:
+        if self.processes.size > 1:
+            return SharedSVI(*self.parts, self.processes)
+        svi = FiniteSVI(*self.parts)
+        svi.skips = self.skips
+        return svi
 
     def begin(self) -> None:
         """Settle on a form that needs no timing."""
@@ -96,6 +105,7 @@ class Stepper:
         data, done = self.data, len(self.seconds)  # the program is watched: it names no ``self``
         svi = CompiledSVI(*self.parts, batch=data.arguments, done=done)
         svi.while_capturing = lambda: self.waiting("compiling the step")
+        svi.skips = self.skips
         self.svi, self.taken = svi, f"compiled, {why}"
         self.say(f"Step: {self.taken}; the capture takes some seconds")
         return svi
@@ -154,7 +164,7 @@ class Stepper:
         """Go on with Pyro's step, unless the compiled one was declared."""
         if self.kind == "compiled":
             raise error
-        self.svi = FiniteSVI(*self.parts)
+        self.svi = self._pyros()
         self._settle(f"Pyro's own, since this one cannot be captured. {error}")
 
     def step(self, given: Tensor) -> None:
@@ -190,6 +200,19 @@ class Stepper:
         """
         if isinstance(self.svi, CompiledSVI):
             self.svi.check()
+
+    @property
+    def good(self) -> Tensor | None:
+        """Whether the last step was made, which the next one changes; None without ``skips``."""
+        if not self.skips:
+            return None
+        step = self.svi._step if isinstance(self.svi, CompiledSVI) else None
+        return torch.tensor(True) if step is None else step.good
+
+    def rewind(self, done: int) -> None:
+        """Count steps from an earlier one on, whose state the caller has restored."""
+        if isinstance(self.svi, CompiledSVI):
+            self.svi._steps = self.svi._checked = done
 
     def explain(self, given: Tensor) -> None:
         """Repeat a batch by Pyro's own step, which names what is not finite; the model stays.

@@ -77,8 +77,8 @@ def test_all_problems_at_once_with_paths_and_nearest_names():
         "model.likelihood.scal: unknown argument; known here: scale; did you mean 'scale'?",
         "guide.encoder.hidden.1: must be a whole number, got 'wide'",
         "train.epochs: must be a whole number, got 1.5",
-        "objectve: unknown argument; known here: data, model, guide, objective, train; did you "
-        "mean 'objective'?",
+        "objectve: unknown argument; known here: data, model, guide, objective, train, seeds; did "
+        "you mean 'objective'?",
     ]
 
 

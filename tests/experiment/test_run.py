@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +11,20 @@ import pytest
 import torch
 
 from pyro_vae import load
-from pyro_vae.core.errors import RunFolderError
+from pyro_vae.core.errors import NonFiniteLoss, RunFolderError
 from pyro_vae.experiment import run as module
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
+from pyro_vae.training.stepper import Stepper
 
 NET = {"kind": "mlp", "hidden": [8]}
 SMALL = {"model": {"decoder": NET, "latent_dim": 2}, "guide": {"encoder": NET}}
 
 
-def run(out, epochs=3):
-    experiment = Experiment.read({**SMALL, "train": {"epochs": epochs, "batch_size": 512}})
+def run(out, epochs=3, **train):
+    train = {"epochs": epochs, "batch_size": 512, **train}
+    experiment = Experiment.read({**SMALL, "train": train})
     return run_experiment(experiment, out, audit=False, show_progress=False)
 
 
@@ -148,3 +151,22 @@ def test_an_interrupt_before_the_first_whole_epoch_leaves_a_run_that_opens(tmp_p
     assert (training["ended"], training["epochs"]) == ("interrupted", 0)
     assert training["weights"] == done.result.weights
     assert training["step"].startswith("Step: Pyro's own")
+
+
+def test_a_history_has_no_epoch_twice_after_a_rollback(tmp_path, monkeypatch):
+    begun, made = [], Stepper.step
+
+    def step(self, index):
+        begun.append(index)
+        if len(begun) == 9:
+            raise NonFiniteLoss("planted")
+        made(self, index)
+
+    monkeypatch.setattr(Stepper, "step", step)
+    how = {"on_nonfinite": "rollback", "checkpoint": {"every": 2}, "step": "pyro"}
+    with pytest.warns(UserWarning, match="Rollback 1"):
+        run(tmp_path / "r", epochs=4, **how)
+    with (tmp_path / "r" / "history.csv").open() as stream:
+        rows = [(row["epoch"], row["rollbacks"]) for row in csv.DictReader(stream)]
+    assert rows == [("1", "0"), ("2", "0"), ("3", "1"), ("4", "1")]
+    assert RunFolder(tmp_path / "r").read_json("metrics.json")["training"]["rollbacks"] == 1

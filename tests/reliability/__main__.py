@@ -20,7 +20,9 @@ import time
 from pathlib import Path
 
 from tests.reliability import trainings as runs
+from tests.reliability.growth import MOST, of_epochs, of_models
 
+LONG = (("epochs", of_epochs, 10_000), ("models", of_models, 300))
 QUICK = (
     "SIGKILL at a random moment", "SIGKILL within a write", "SIGTERM",
     "checkpoint with a bit flipped", "folder read-only", "two processes, one folder",
@@ -234,6 +236,13 @@ def main():
             step = faults.settings[-1].partition("=")[2]
             table.add(fault, step, len(ends), ends.count(True), ends.count(False))
             print(f"{fault} ({step}): {ends.count(True)} of {len(ends)}", flush=True)
+        for what, grown, count in () if given.quick else LONG:
+            memory, entries = grown(count)
+            small = memory < MOST and not entries
+            lost += not small
+            said = f"{count:,} {what}: memory grew by {memory:.1f} MB, Pyro's store by {entries}"
+            table.add(said, "pyro", count, count * small, count * (not small))
+            print(said, flush=True)
         if lost:
             print(Path(name, "log").read_text()[-5000:])
     table.caption = (

@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from tests.reliability import growth
+from tests.reliability.growth import MOST, a_vae, of_epochs, of_models
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -16,3 +22,20 @@ def test_nothing_is_lost():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("lost: 0\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(("grown", "count"), [(of_epochs, 10_000), (of_models, 300)])
+def test_a_long_lived_process_does_not_grow(grown, count):
+    memory, entries = grown(count)
+    assert memory < MOST
+    assert entries == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_growth_is_seen(monkeypatch):
+    kept = []
+    monkeypatch.setattr(growth, "a_vae", lambda: kept.append(torch.ones(2**19)) or a_vae())
+    memory, _ = of_models(12, warm=2)
+    assert memory > MOST

@@ -171,7 +171,7 @@ def test_an_interrupt_during_the_capture_leaves_the_model_as_it_was(data, monkey
 def test_an_interrupt_amid_the_first_epoch_keeps_the_last_step(data, monkeypatch):
     steps = []
 
-    def stop(self, count):
+    def stop(self, count, *rest):
         steps.append(copy.deepcopy(vae.state_dict()))
         if len(steps) == 2:
             raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Sweeps: many trainings of one declaration over a search space."""
