@@ -53,9 +53,13 @@ from pyro_vae.objectives.terms import elbo_terms as elbo_terms
 from pyro_vae.report.estimate import Estimate as Estimate
 from pyro_vae.sklearn import VAEEstimator as VAEEstimator
 from pyro_vae.sklearn import VAEImputer as VAEImputer
+from pyro_vae.training.callbacks import Callback as Callback
 from pyro_vae.training.fit import fit as fit
 from pyro_vae.training.result import FitResult as FitResult
 from pyro_vae.training.schedules.schedule import Schedule as Schedule
+from pyro_vae.training.trackers import MLflow as MLflow
+from pyro_vae.training.trackers import TensorBoard as TensorBoard
+from pyro_vae.training.trackers import WandB as WandB
 from pyro_vae.vae import VAE as VAE
 
 __version__: str

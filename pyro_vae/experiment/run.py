@@ -30,6 +30,7 @@ from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import CHECKPOINTS, METRICS, RunFolder
 from pyro_vae.experiment.run_state import STATE, Status, place, state_of, write_state
+from pyro_vae.experiment.tracking import Tracking
 from pyro_vae.networks.lookup import Lookup
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization, scored_split
@@ -92,6 +93,7 @@ def run_experiment(
     Raises:
         PyroVAEError: for whatever is wrong, before training where possible.
     """
+    tracking = Tracking(experiment.train, out)
     data = experiment.load_data()
     experiment = experiment.for_data(data)
     say(f"Data: {data.identity}")
@@ -104,13 +106,13 @@ def run_experiment(
         say(f"No encoder: {vae.posterior.kind} has free parameters for each training datum.")
     vae.standardization = data.standardization
     folder = RunFolder.reopen(out) if resume else _prepared(experiment, vae, out)
-    with folder.locked():
+    with folder.locked(), tracking:
         before = newest(out / CHECKPOINTS) if resume else None
         if resume:
             say(place(before))
-        result = _train(experiment, vae, data, folder, show_progress, before, resume)
+        result = _train(experiment, vae, data, folder, show_progress, before, resume, tracking)
         say(_ending(result))
-        return _finish(experiment, result, data, folder, audit)
+        return tracking.added(_finish(experiment, result, data, folder, audit))
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
@@ -131,7 +133,7 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 
 def _train(
     experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool,
-    before: tuple[Snapshot, Path] | None, resume: bool,
+    before: tuple[Snapshot, Path] | None, resume: bool, tracking: Tracking,
 ) -> FitResult:  # fmt: skip
     """Train; whatever ends it, keep what was trained."""
     saved, warned = time.monotonic(), False
@@ -156,7 +158,7 @@ def _train(
             warned = True
 
     objective: Objective = experiment.objective.build()
-    settings = experiment.train.model_dump()
+    settings = experiment.train.model_dump(exclude={"log"})
     try:
         if resume:
             folder.write_declaration(experiment.mapping)
@@ -164,7 +166,7 @@ def _train(
             folder.reserve()
         return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
                    checkpoints=folder.path / CHECKPOINTS, resume=before[0] if before else None,
-                   **settings)  # fmt: skip
+                   callbacks=[tracking], **settings)  # fmt: skip
     except BaseException as error:
         if not history and resume:
             _put_back(folder, state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,9 +31,10 @@ from pyro_vae.experiment.yaml_file import dump
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CHECKPOINTS", "DECLARATION", "METRICS", "RunFolder"]
+__all__ = ["CHECKPOINTS", "DECLARATION", "METRICS", "TENSORBOARD", "RunFolder"]
 
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
 HISTORY = "history.csv"
 RESERVE = ".reserve"
 ROOM_FOR_REPORTS = 4_000_000
@@ -113,6 +115,7 @@ class RunFolder(HashedFolder):
     def discard(self) -> None:
         """Delete what this object wrote, if training never started."""
         if self.is_mine:
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
             with suppress(OSError):
                 (self.path / CHECKPOINTS).rmdir()
         super().discard()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
+from pyro_vae.training.callbacks import Callback, Callbacks
 from pyro_vae.training.loop import Loop, threads_for
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.result import FitResult
@@ -59,6 +60,7 @@ def fit(
     seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
+    callbacks: Sequence[Callback] = (),
     checkpoints: str | Path | None = None,
     checkpoint: Mapping[str, Any] | None = DEFAULT,
     resume: FitResult | Snapshot | str | Path | None = None,
@@ -96,8 +98,11 @@ def fit(
         device: ``auto`` uses CUDA if available.
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
-        show_progress: Whether to show a progress bar.
+        show_progress: Whether to show a progress bar, with curves of the ELBO and its terms and
+            the KL of each dimension: as a picture in a notebook, as characters in a terminal.
         on_epoch: Called with the result so far after each epoch.
+        callbacks: Called at the start, after each epoch and at the end: a
+            :class:`~pyro_vae.Callback` each, such as :class:`~pyro_vae.TensorBoard`.
         checkpoints: Folder for checkpoints, from which a training that was killed can go on; none
             are written without.
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
@@ -139,6 +144,7 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
+    calls = Callbacks(callbacks, on_epoch, settings.seed, where)
     data = load_data(data, vae.standardization, vae.on_missing)
     _check_fits(vae, data, settings)
     vae.standardization = data.standardization
@@ -155,10 +161,11 @@ def fit(
         trained, vae._trained = vae._trained, True
         start = _initialized(vae, _all_of(data).to(where))
         batch = checkpoints is not None
-        loop = Loop(data, maximized, result, where, on_epoch, start, facts, store, snapshot, batch)
-        loop.run(show_progress)
-        vae._trained = trained or loop.start is None
-    vae.eval()
+        loop = Loop(data, maximized, result, where, calls, start, facts, store, snapshot, batch)
+        with calls.to_the_end(result):
+            loop.run(show_progress)
+            vae._trained = trained or loop.start is None
+            vae.eval()
     return result
 
 

@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,12 +16,15 @@ from pyro.optim import LambdaLR  # type: ignore[attr-defined]
 from torch import Tensor
 
 from pyro_vae.core.errors import NonFiniteLoss, RunFolderError
+from pyro_vae.core.modes import evaluating
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
+from pyro_vae.objectives.kl import kl_per_dimension
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
+from pyro_vae.training.callbacks import Callbacks
 from pyro_vae.training.checkpoints import Checkpoints
 from pyro_vae.training.precision import trained_in
 from pyro_vae.training.result import FitResult
@@ -37,6 +40,7 @@ __all__ = ["Loop", "threads_for"]
 ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
 VALIDATION = "validation_elbo"
+SHOWN = 256  # data, whose KL the progress bar shows
 
 
 def _adam(settings: TrainSettings) -> Any:
@@ -77,14 +81,14 @@ class Loop:
         objective: Objective,
         result: FitResult,
         device: torch.device,
-        on_epoch: Callable[[FitResult], None] | None,
+        callbacks: Callbacks,
         start: dict[str, Tensor] | None,
         facts: dict[str, Any],
         checkpoints: Checkpoints | None = None,
         snapshot: Snapshot | None = None,
         batch_signals: bool = False,
     ) -> None:
-        self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
+        self.vae, self.result, self.callbacks = result.vae, result, callbacks
         self.checkpoints, self.snapshot, self.facts = checkpoints, snapshot, facts
         self.device, self.batch_signals = device, batch_signals
         self.start = start  # the state to go back to, until the form of the step is settled
@@ -121,6 +125,8 @@ class Loop:
                     self.stepper.begin()
                 else:
                     self._resume(self.snapshot, bar)
+                self.callbacks.on_start(self.result)
+                bar.follow(self.result.history, self._units)
                 self.begun = True
                 while len(self.result.history) < self.settings.epochs and not self._no_better():
                     self._epoch(len(self.result.history) + 1, bar)
@@ -214,8 +220,7 @@ class Loop:
         self._keep(record)
         self.batch, self.sums = 0, Sums(self.loss)
         self.order_of_epoch = self.order.get_state()
-        if self.on_epoch is not None:
-            self.on_epoch(self.result)
+        self.callbacks.on_epoch(self.result)
         if self.checkpoints is not None and self.checkpoints.is_due(epoch):
             self._save()
 
@@ -252,6 +257,16 @@ class Loop:
             return {}
         terms = elbo_terms_of_data(self.vae, self.validation.x, seed=self.settings.seed)
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
+
+    @torch.no_grad()
+    def _units(self) -> list[float]:
+        """The KL of each dimension on some validation data; empty where it has no closed form."""
+        if not len(self.validation):
+            return []
+        with evaluating(self.vae):
+            q = self.vae.encode(self.validation.x[:SHOWN])
+            kl, _ = kl_per_dimension(q, self.vae.prior())
+        return [] if kl is None else kl.mean(0).tolist()
 
     def _keep(self, record: dict[str, float]) -> None:
         """With patience, keep the best epoch's weights; otherwise the last epoch's."""

@@ -22,9 +22,12 @@ from pyro_vae.training.snapshot import Snapshot
 __all__ = ["ADVICE", "changes", "check_resumable", "facts_of", "opened", "snapshot_of"]
 
 MAY_CHANGE = {"data.name", "data.root", "data.path"} | {
-    f"train.{name}" for name in ("epochs", "device", "checkpoint")
+    f"train.{name}" for name in ("epochs", "device", "checkpoint", "log")
 }
-ADVICE = "(what may change: train.epochs, train.device, train.checkpoint, and where the data lie)"
+ADVICE = (
+    "(what may change: train.epochs, train.device, train.checkpoint, train.log, and where the "
+    "data lie)"
+)
 
 
 def snapshot_of(resume: FitResult | Snapshot | str | Path | None) -> Snapshot | None:

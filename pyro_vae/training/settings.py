@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
@@ -22,10 +22,11 @@ from pyro_vae.training.precision import Precision
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.stepper import StepMethod
 
-__all__ = ["Checkpointing", "TrainSettings", "resolve_device", "train_schema"]
+__all__ = ["Checkpointing", "Log", "TrainSettings", "resolve_device", "train_schema"]
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Log = Literal["tensorboard", "mlflow", "wandb"]
 
 
 class Checkpointing(Section):
@@ -73,6 +74,8 @@ class TrainSettings(Section):
     """auto (CUDA if available), cpu, cuda, cuda:1, ..."""
     checkpoint: Checkpointing | None = Field(default_factory=Checkpointing)
     """When to save the state of a training, from which it can go on; none saves nothing."""
+    log: Log | list[Log] = Field(default_factory=list)
+    """Where pyro-vae train writes its numbers and pictures beside the run's folder."""
     seed: Seed = 0
     """Seed of the weights, the order of data and the draws."""
 
