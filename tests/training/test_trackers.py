@@ -124,7 +124,7 @@ class TestMLflow:
 @needs("wandb")
 def test_wandb_offline_keeps_the_numbers_and_the_declaration(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_CONSOLE", "off")
     result = fitted(WandB(dir=str(tmp_path)))
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     written = path.read_bytes()
