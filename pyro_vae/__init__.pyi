@@ -46,6 +46,7 @@ from pyro_vae.evidence.quadrature import quadrature as quadrature
 from pyro_vae.experiment.catalogue import catalogue as catalogue
 from pyro_vae.experiment.checkpoint import load as load
 from pyro_vae.experiment.checkpoint import save as save
+from pyro_vae.experiment.explore import explore as explore
 from pyro_vae.objectives.compatibility import kl_matrix as kl_matrix
 from pyro_vae.objectives.objective import Objective as Objective
 from pyro_vae.objectives.terms import Terms as Terms

@@ -29,7 +29,7 @@ from pyro_vae.distributions.by_column import typical
 from pyro_vae.distributions.marginal import Marginal, entries_of
 from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, encoder_for
-from pyro_vae.report.components import component_table
+from pyro_vae.report.components import component_table, model_graph
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
@@ -256,7 +256,7 @@ class VAE(UniqueModule, NotAnEstimator):
 
     def _repr_markdown_(self) -> str:
         shown = formulas(self.prior, self.likelihood, self.posterior)
-        return f"{shown}\n\n{self.table().markdown()}"
+        return f"{shown}\n\n{self.table().markdown()}\n\n{model_graph(self)}"
 
     @property
     def declaration(self) -> dict[str, Any]:
