@@ -98,7 +98,6 @@ class Explorer:
         kl = units.variance if units.kl is None else units.kl
         decoded = set(range(vae.latent_dim)[vae.code])
         order = [m for m in kl.argsort(descending=True).tolist() if m in decoded][:SLIDERS]
-        seen = torch.cat([self.codes, prior])
         name = "variance" if units.kl is None else "KL"
         self.costs = {m: f"{name} {number(kl[m].item(), 2)}" for m in order}
         self._build(order, torch.cat([self.codes, prior]))

@@ -24,6 +24,8 @@ MODEL = (
 LONG = "result = fit(vae, data, epochs=5000, step='pyro')"
 DECODED = "return document.querySelector('img[alt=\"p(x|z)\"]')?.src"
 MAP = "svg[aria-label='map of the codes']"
+UNITS = "svg[aria-label*='KL of each dimension']"
+QUIET = "jupyter_config_dir/lab/user-settings/@jupyterlab/apputils-extension"
 
 
 @pytest.fixture
@@ -40,6 +42,8 @@ def lab(browser, tmp_path):
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
     own = {name: str(tmp_path / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
     own["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    (tmp_path / QUIET).mkdir(parents=True)  # without it a question covers the notebook's corner
+    (tmp_path / QUIET / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     log = (tmp_path / "log").open("w")
     server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
 
@@ -114,6 +118,7 @@ def test_the_explorer_follows_a_slider_and_a_click_on_the_map(browser, lab):
     pytest.importorskip("anywidget", reason="anywidget is not installed")
     moved = browser.run(DECODED)
     (plane,) = find(browser, MAP)
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", plane)
     ActionChains(browser.driver).move_to_element_with_offset(plane, 60, 20).click().perform()
     chosen = "return document.querySelector('.widget-text input').value"
     browser.wait(lambda d: browser.run(chosen) not in ("", "0"))
@@ -128,13 +133,13 @@ def test_a_training_shows_its_curves_and_an_interrupt_leaves_them(browser, lab):
     browser.wait(lambda d: len(browser.run(bars)) == 2, 120)  # the second training
     first = browser.run(bars)[1]
     browser.wait(lambda d: browser.run(bars)[1] > first)
-    assert len(find(browser, "svg[aria-label*='KL of each dimension']")) == 2
+    browser.wait(lambda d: len(find(browser, UNITS)) == 2)
     time.sleep(1)
     browser.shot("training")
     browser.run("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     stopped = "return document.querySelector('.jp-Notebook').innerText"
     browser.wait(lambda d: "(stopped)" in browser.run(stopped), 30)
-    assert len(find(browser, "svg[aria-label*='KL of each dimension']")) == 2
+    assert len(find(browser, UNITS)) == 2
     browser.run("window.jupyterapp.commands.execute('notebook:run-all-below')")
     browser.wait(lambda d: "'finished'" in browser.run(stopped), 60)
     assert "interrupted after" in browser.run(stopped)
