@@ -192,7 +192,7 @@ class Explorer:
         with evaluating(self.vae), torch.no_grad():
             made = typical(self.vae.decode(codes, datum.expand(2, *datum.shape[1:])))
         x = torch.cat([made, datum.to(made.dtype), self.x[near].to(made.dtype)])
-        names = ["p(x|z)", f"reconstruction of {self._name(chosen)}", self._name(chosen),
+        names = ["p(x|z)", "reconstruction", self._name(chosen),
                  *(f"near: {self._name(n)}" for n in near)]  # fmt: skip
         if as_pixels(x.cpu().numpy()) is None:
             self.decoded.value, self.others.value = self._table(x[:3], names[:3]), ""
@@ -244,15 +244,18 @@ class Explorer:
             for label, color in groups.items()
         ]
         (x, y), (cx, cy) = self._on_map(torch.stack([self.z, self.codes[self.chooser.value]]))
-        axes = ", ".join(name.replace("$", "").replace("_", "") for name in self.axes)
+        axes = " against ".join(name.replace("$", "").replace("_", "") for name in self.axes[::-1])
+        axes = axes.replace("principal component", "component").replace(" of variance", "")
         return (
-            f'<svg role="img" aria-label="map of the codes" viewBox="0 0 {SIDE} {SIDE + 18}" '
+            f'<svg role="img" aria-label="map of the codes" viewBox="0 0 {SIDE} {SIDE + 32}" '
             f'width="{SIDE}" style="cursor:pointer;font:11px sans-serif" fill="currentColor">'
             f'<rect width="{SIDE}" height="{SIDE}" fill="#8881"/>{"".join(paths)}'
             f"{_dots(self._on_map(self.draws), '#d9772b', 3)}"
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="7" fill="none" stroke="currentColor"/>'
             f'<path d="M{x - 9:.1f} {y:.1f}h18m-9 -9v18" stroke="#cc2f3a" stroke-width="2"/>'
-            f'<text x="4" y="{SIDE + 13}">{axes}; orange: q(z|x); cross: z</text></svg>'
+            f'<text x="2" y="{SIDE + 13}">{axes}</text>'
+            f'<text x="2" y="{SIDE + 27}">orange: q(z|x); ring: its datum; cross: z</text>'
+            "</svg>"
         )
 
 
