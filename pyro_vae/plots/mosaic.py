@@ -30,6 +30,7 @@ _NAMES = 124
 _GAP = 6
 _LARGEST = 112
 _LINE = 22  # of text
+_TILE = 32  # an image of the plane, at least
 
 
 def as_pixels(data: Floats) -> Floats | None:
@@ -153,6 +154,9 @@ def manifold(
         )
     grid = images.reshape(*data.shape[:2], *images.shape[1:])[::-1]  # the first row is the lowest
     painted = _painted(grid, _limits(grid) if limits is None else limits)  # (R, C, H, W, 3)
+    enlarged = max(_TILE // max(painted.shape[2:4]), 1)
+    painted = painted.repeat(enlarged, 2).repeat(enlarged, 3)
+    painted = np.pad(painted, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
     rows, columns, height, width, _ = painted.shape
     tiled = painted.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
     edges = [_edges(across), _edges(up)]

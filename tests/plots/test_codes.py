@@ -17,7 +17,7 @@ def test_each_image_of_the_plane_is_where_its_code_is(is_drawn, shape):
     (image,) = axes.images
     assert image.get_extent() == [-0.5, 3.5, 5.0, 35.0]
     drawn = np.asarray(image.get_array())
-    lowest_right = drawn[-5:, -6:]  # of the code (3, 10)
+    lowest_right = drawn[-26:-1:5, -31:-1:5]  # of the code (3, 10): enlarged five times, framed
     expected = data[0, 3] if len(shape) == 4 else np.moveaxis(data[0, 3], 0, -1)
     expected = expected[..., None] if len(shape) == 4 else expected
     np.testing.assert_allclose(lowest_right, np.broadcast_to(expected, (5, 6, 3)))
