@@ -16,6 +16,7 @@ from PIL import Image
 from pyro_vae import VAE, as_dataset, explore, fit, load_data
 from pyro_vae.core.errors import DataError
 from pyro_vae.report.numbers import MISSING
+from tests.variants import handed_over
 
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 NET = {"kind": "mlp", "hidden": [8]}
@@ -123,6 +124,20 @@ def test_long_rows_of_one_dimensional_codes_are_cut():
     found = explore(a_vae((30,), 1), as_dataset(torch.randn(40, 30)))
     assert "the first 20 of 30 values" in found.decoded.value
     assert found.map.value.startswith("<svg")
+
+
+def test_any_model_can_be_explored(vae):
+    x = handed_over(vae, vae.generate(30, sample=True)).detach()
+    held_out = {} if vae.posterior.amortized else {"validation": 0, "test": 0}
+    data = as_dataset(x, missing="keep", **held_out)
+    if not vae.posterior.amortized:
+        vae.encoder.initialize(data.train.x)
+    found = explore(vae, data)
+    before = found.decoded.value + found.map.value
+    next(iter(found.sliders.values())).value += 0.3
+    assert found.decoded.value + found.map.value != before
+    found._clicked(*found._on_map(found.codes)[1])
+    assert torch.equal(found.z, found.codes[found.chooser.value])
 
 
 def test_the_model_is_left_as_it_was(digits):
