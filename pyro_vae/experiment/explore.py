@@ -249,10 +249,10 @@ class Explorer:
         return (
             f'<svg role="img" aria-label="map of the codes" viewBox="0 0 {SIDE} {SIDE + 32}" '
             f'width="{SIDE}" style="cursor:pointer;font:11px sans-serif" fill="currentColor">'
-            f'<rect width="{SIDE}" height="{SIDE}" fill="#8881"/>{"".join(paths)}'
-            f"{_dots(self._on_map(self.draws), '#d9772b', 3)}"
+            f'<svg width="{SIDE}" height="{SIDE}"><rect width="100%" height="100%" fill="#8881"/>'
+            f"{''.join(paths)}{_dots(self._on_map(self.draws), '#d9772b', 3)}"
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="7" fill="none" stroke="currentColor"/>'
-            f'<path d="M{x - 9:.1f} {y:.1f}h18m-9 -9v18" stroke="#cc2f3a" stroke-width="2"/>'
+            f'<path d="M{x - 9:.1f} {y:.1f}h18m-9 -9v18" stroke="#cc2f3a" stroke-width="2"/></svg>'
             f'<text x="2" y="{SIDE + 13}">{axes}</text>'
             f'<text x="2" y="{SIDE + 27}">orange: q(z|x); ring: its datum; cross: z</text>'
             "</svg>"
