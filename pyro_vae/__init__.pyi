@@ -48,6 +48,7 @@ from pyro_vae.evidence.quadrature import quadrature as quadrature
 from pyro_vae.experiment.catalogue import catalogue as catalogue
 from pyro_vae.experiment.checkpoint import load as load
 from pyro_vae.experiment.checkpoint import save as save
+from pyro_vae.experiment.explore import explore as explore
 from pyro_vae.experiment.sweeps.result import SweepResult as SweepResult
 from pyro_vae.experiment.sweeps.sweep import sweep as sweep
 from pyro_vae.objectives.compatibility import kl_matrix as kl_matrix
@@ -57,9 +58,13 @@ from pyro_vae.objectives.terms import elbo_terms as elbo_terms
 from pyro_vae.report.estimate import Estimate as Estimate
 from pyro_vae.sklearn import VAEEstimator as VAEEstimator
 from pyro_vae.sklearn import VAEImputer as VAEImputer
+from pyro_vae.training.callbacks import Callback as Callback
 from pyro_vae.training.fit import fit as fit
 from pyro_vae.training.result import FitResult as FitResult
 from pyro_vae.training.schedules.schedule import Schedule as Schedule
+from pyro_vae.training.trackers import MLflow as MLflow
+from pyro_vae.training.trackers import TensorBoard as TensorBoard
+from pyro_vae.training.trackers import WandB as WandB
 from pyro_vae.vae import VAE as VAE
 
 __version__: str

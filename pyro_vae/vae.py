@@ -31,7 +31,7 @@ from pyro_vae.distributions.marginal import Marginal, entries_of
 from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, encoder_for
-from pyro_vae.report.components import component_table
+from pyro_vae.report.components import component_table, model_graph
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
@@ -267,7 +267,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator):
 
     def _repr_markdown_(self) -> str:
         shown = formulas(self.prior, self.likelihood, self.posterior)
-        return f"{shown}\n\n{self.table().markdown()}"
+        return f"{shown}\n\n{self.table().markdown()}\n\n{model_graph(self)}"
 
     @property
     def declaration(self) -> dict[str, Any]:

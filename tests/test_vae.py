@@ -3,6 +3,8 @@
 import copy
 import math
 import re
+import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -236,6 +238,29 @@ def test_a_notebook_shows_the_densities_as_formulas():
     assert r"\pi = \mathrm{sigmoid}(f(z))" in shown
     assert r"z_{t-1,\lt m}" in shown  # no tag of HTML
     assert "_repr_html_" not in dir(VAE)  # which notebooks would prefer
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_notebook_shows_the_graph_of_the_model_or_what_that_needs(there, monkeypatch):
+    if there and (find_spec("graphviz") is None or shutil.which("dot") is None):
+        pytest.skip("Graphviz is not installed")
+    if not there:
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+    vae = VAE((4,), latent_dim=2, likelihood="multinomial")
+    state = torch.get_rng_state()
+    shown = vae._repr_markdown_()
+    assert shown.endswith("</details>")
+    assert ("data:image/svg+xml;base64," in shown) == there
+    assert ("the program dot" in shown) != there
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_that_cannot_be_drawn_is_shown_with_the_reason(heavy_tailed, monkeypatch):
+    pytest.importorskip("graphviz", reason="Graphviz is not installed")
+    monkeypatch.setattr(shutil, "which", lambda name: "dot")
+    vae = VAE((4,), latent_dim=2)
+    vae.prior.forward = lambda: 1 / 0
+    assert "It cannot be drawn: ZeroDivisionError" in vae._repr_markdown_()
 
 
 def test_a_class_without_a_formula_is_named(heavy_tailed):

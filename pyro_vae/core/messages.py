@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import typing
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["listed", "nearest", "printable", "readable", "shown"]
+__all__ = ["flattened", "listed", "nearest", "printable", "readable", "shown"]
 
 
 COMPARISONS = {
@@ -45,6 +45,20 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def flattened(mapping: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    """Every setting of a nested mapping as text, by its path.
+
+    Example:
+        >>> flattened({"train": {"lr": 0.1, "betas": [0.9, 0.99]}, "seed": 0})
+        {'train.lr': '0.1', 'train.betas': '[0.9, 0.99]', 'seed': '0'}
+    """
+    found: dict[str, str] = {}
+    for name, value in mapping.items():
+        inner = isinstance(value, Mapping)
+        found |= flattened(value, f"{path}{name}.") if inner else {f"{path}{name}": str(value)}
+    return found
 
 
 def listed(names: Iterable[object], last: str = "or") -> str:

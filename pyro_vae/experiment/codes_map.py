@@ -21,7 +21,7 @@ from pyro_vae.report.html import data_uri
 from pyro_vae.training.amortization import scored_split
 from pyro_vae.vae import VAE
 
-__all__ = ["MOST", "check_bokeh", "codes_map"]
+__all__ = ["MOST", "check_bokeh", "codes_map", "shown_data"]
 
 MOST = 500  # data, which all travel in the page
 VALUES = 8  # of a datum that is no image
@@ -67,7 +67,7 @@ def codes_map(vae: VAE, data: DataSet) -> dict[str, str]:
     with evaluating(vae):
         z = vae.given(split.conditions(rows)).point_estimate(x).double().numpy()
     project, names = plane(z)
-    shown, template = _shown(vae.inverse(x).numpy(), data.identity.value_range)
+    shown, template = shown_data(vae.inverse(x).numpy(), data.identity.value_range)
     labels = None if split.labels is None else split.labels[rows].numpy()
     source = dict(zip("xy", project(z).T, strict=True), datum=shown, row=rows.numpy())
     source["color"] = np.full(len(rows), BLUE)
@@ -92,7 +92,7 @@ def codes_map(vae: VAE, data: DataSet) -> dict[str, str]:
     }
 
 
-def _shown(x: NDArray[Any], limits: tuple[float, float] | None) -> tuple[list[str], str]:
+def shown_data(x: NDArray[Any], limits: tuple[float, float] | None) -> tuple[list[str], str]:
     """Each datum as text or as a picture, and the template that shows it."""
     pixels = as_pixels(x)
     if pixels is None:

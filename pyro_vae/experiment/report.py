@@ -10,6 +10,7 @@ from typing import Any
 import pyro_vae
 from pyro_vae.core.errors import CheckpointError
 from pyro_vae.core.files import read_file
+from pyro_vae.core.messages import flattened
 from pyro_vae.data.identity import Identity
 from pyro_vae.diagnostics.comparison import Comparison
 from pyro_vae.experiment.checkpoint import load_experiment
@@ -187,7 +188,7 @@ def _compared(comparison: Comparison, runs: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _differences(runs: Sequence[Mapping[str, Any]]) -> Table:
-    flat = {run["name"]: _flat(run["mapping"]) for run in runs}
+    flat = {run["name"]: flattened(run["mapping"]) for run in runs}
     paths = list(dict.fromkeys(path for found in flat.values() for path in found))
     table = Table("", ["setting", *flat], justify=["left"] * (1 + len(flat)))
     for path in paths:
@@ -195,10 +196,3 @@ def _differences(runs: Sequence[Mapping[str, Any]]) -> Table:
         if len(set(values)) > 1:
             table.add(path, *values)
     return table
-
-
-def _flat(mapping: dict[str, Any]) -> dict[str, str]:
-    """Every setting as text, by its path."""
-    from pandas import json_normalize
-
-    return {str(path): str(value) for path, value in json_normalize(mapping).iloc[0].items()}

@@ -29,6 +29,7 @@ from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import CHECKPOINTS, METRICS, RunFolder
 from pyro_vae.experiment.run_state import STATE, Status, place, state_of, write_state
 from pyro_vae.experiment.share import built
+from pyro_vae.experiment.tracking import Tracking
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import scored_split
 from pyro_vae.training.checkpoints import newest
@@ -92,15 +93,17 @@ def run_experiment(
     Raises:
         PyroVAEError: for whatever is wrong, before training where possible.
     """
+    tracking = Tracking(experiment.train, out)
     experiment, vae, data = built(experiment, say)
     folder = RunFolder.reopen(out) if resume else _prepared(experiment, vae, out)
-    with folder.locked():
+    with folder.locked(), tracking:
         before = newest(out / CHECKPOINTS) if resume else None
         if resume:
             say(place(before))
-        result = _train(experiment, vae, data, folder, show_progress, before, resume, on_epoch)
+        result = _train(experiment, vae, data, folder, show_progress, before, resume, tracking,
+                        on_epoch)  # fmt: skip
         say(_ending(result))
-        return _finish(experiment, result, data, folder, audit)
+        return tracking.added(_finish(experiment, result, data, folder, audit))
 
 
 def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
@@ -121,7 +124,8 @@ def _prepared(experiment: Experiment, vae: VAE, out: Path) -> RunFolder:
 
 def _train(
     experiment: Experiment, vae: VAE, data: DataSet, folder: RunFolder, show_progress: bool,
-    before: tuple[Snapshot, Path] | None, resume: bool, on_epoch: Callable[[FitResult], None],
+    before: tuple[Snapshot, Path] | None, resume: bool, tracking: Tracking,
+    on_epoch: Callable[[FitResult], None],
 ) -> FitResult:  # fmt: skip
     """Train; whatever ends it, keep what was trained."""
     saved, warned, written = time.monotonic(), False, 0
@@ -147,7 +151,7 @@ def _train(
         on_epoch(result)
 
     objective: Objective = experiment.objective.build()
-    settings = experiment.train.model_dump()
+    settings = experiment.train.model_dump(exclude={"log"})
     try:
         if resume:
             folder.write_declaration(experiment.mapping)
@@ -155,7 +159,7 @@ def _train(
             folder.reserve()
         return fit(vae, data, objective=objective, show_progress=show_progress, on_epoch=save,
                    checkpoints=folder.path / CHECKPOINTS, resume=before[0] if before else None,
-                   **settings)  # fmt: skip
+                   callbacks=[tracking], **settings)  # fmt: skip
     except BaseException as error:
         if not history and resume:
             _put_back(folder, state)

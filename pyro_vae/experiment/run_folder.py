@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "CHECKPOINTS", "DECLARATION", "HISTORY", "METRICS", "STATE", "WEIGHTS", "RunFolder",
-    "runs_of_seeds",
+    "CHECKPOINTS", "DECLARATION", "HISTORY", "METRICS", "STATE", "TENSORBOARD", "WEIGHTS",
+    "RunFolder", "runs_of_seeds",
 ]  # fmt: skip
 
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
 HISTORY = "history.csv"
 STATE = "state.json"
 RESERVE = ".reserve"
@@ -118,6 +120,7 @@ class RunFolder(HashedFolder):
     def discard(self) -> None:
         """Delete what this object wrote, if training never started."""
         if self.is_mine:
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
             with suppress(OSError):
                 (self.path / CHECKPOINTS).rmdir()
         super().discard()

@@ -52,5 +52,6 @@ def take_part(experiment: Experiment, out: Path) -> FitResult:
     """
     experiment, vae, data = built(experiment, lambda text: None)
     objective: Objective = experiment.objective.build()
+    settings = experiment.train.model_dump(exclude={"log"})
     return fit(vae, data, objective=objective, show_progress=False,
-               checkpoints=out / CHECKPOINTS, **experiment.train.model_dump())  # fmt: skip
+               checkpoints=out / CHECKPOINTS, **settings)  # fmt: skip

@@ -7,10 +7,12 @@
 - ``gradient_panels``: bias, noise and cost of gradient estimators.
 - ``image_grid``: images side by side.
 - ``latent_scatter``: latent codes in the plane.
+- ``manifold``: images decoded on a grid of the plane of codes.
 - ``monte_carlo_error``: RMS error against the number of particles.
 - ``posterior_panels``: draws of the true posterior beside the guide's.
 - ``reconstructions``: data above their reconstructions.
 - ``samples``: draws from a model.
+- ``traversals``: what is decoded as one dimension of the code moves.
 - ``unit_bars``: variance and KL of each latent dimension.
 """
 
@@ -19,7 +21,8 @@ from pyro_vae.plots.calibration import calibration_panels
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
 from pyro_vae.plots.intervals import forest, gradient_panels
 from pyro_vae.plots.latent import latent_scatter, posterior_panels
-from pyro_vae.plots.pictures import image_grid, reconstructions, samples
+from pyro_vae.plots.mosaic import manifold
+from pyro_vae.plots.pictures import image_grid, reconstructions, samples, traversals
 from pyro_vae.plots.style import Picture
 
 __all__ = [
@@ -31,9 +34,11 @@ __all__ = [
     "gradient_panels",
     "image_grid",
     "latent_scatter",
+    "manifold",
     "monte_carlo_error",
     "posterior_panels",
     "reconstructions",
     "samples",
+    "traversals",
     "unit_bars",
 ]

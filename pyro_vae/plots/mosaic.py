@@ -11,13 +11,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torchvision.utils import make_grid
 
 from pyro_vae.core.errors import DataError, at_least
-from pyro_vae.plots.style import BAD, DPI, GREY, Picture, minus
+from pyro_vae.plots.style import BAD, DPI, GREY, Picture, as_array, axes_or_new, minus, styled
 
-__all__ = ["MOST_IMAGES", "Limits", "as_pixels", "mosaic"]
+__all__ = ["MOST_IMAGES", "Limits", "as_pixels", "manifold", "mosaic"]
 
 Floats = NDArray[np.float64]
 Limits = tuple[float, float]
@@ -30,6 +30,7 @@ _NAMES = 124
 _GAP = 6
 _LARGEST = 112
 _LINE = 22  # of text
+_TILE = 32  # an image of the plane, at least
 
 
 def as_pixels(data: Floats) -> Floats | None:
@@ -107,6 +108,69 @@ def mosaic(
     place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
     ax.annotate(said, (0, 0), xytext=(2, -2), fontsize=7.5, color=GREY, **place)
     return cast("Figure", ax.figure)
+
+
+@styled
+def manifold(
+    x: ArrayLike,
+    horizontal: ArrayLike,
+    vertical: ArrayLike,
+    *,
+    limits: Limits | None = None,
+    title: str = "The plane of codes, decoded",
+    names: tuple[str, str] = ("$z_1$", "$z_2$"),
+    ax: Axes | None = None,
+) -> Figure:
+    """Images decoded on a grid of the plane, each where its code is.
+
+    Args:
+        x: ``(R, C, H, W)``, ``(R, C, 1, H, W)`` or ``(R, C, 3, H, W)``: at ``[r, c]`` the image of
+            the code ``(horizontal[c], vertical[r])``.
+        horizontal: First coordinates of the codes, ``(C,)``, evenly spaced upwards.
+        vertical: Second coordinates, ``(R,)``, evenly spaced upwards.
+        limits: The values that are black and white.
+        title: Above the picture.
+        names: Of the coordinates.
+        ax: Where to draw; a new figure without it.
+
+    Raises:
+        DataError: if these are no images, or their number is not that of the codes.
+
+    Example:
+        >>> drawn = manifold(np.zeros((3, 4, 8, 8)), np.arange(4.0), np.arange(3.0))
+        >>> drawn.axes[0].get_xlim() == (-0.5, 3.5)
+        True
+    """
+    data, across, up = (
+        as_array(x, "x"),
+        as_array(horizontal, "horizontal"),
+        as_array(vertical, "y"),
+    )
+    images = as_pixels(data.reshape(-1, *data.shape[2:])) if data.ndim > 3 else None
+    if images is None or data.shape[:2] != (up.size, across.size):
+        raise DataError(
+            f"x: expected images (R, C, H, W) for R = {up.size} vertical and C = {across.size} "
+            f"horizontal coordinates, got shape {data.shape}"
+        )
+    grid = images.reshape(*data.shape[:2], *images.shape[1:])[::-1]  # the first row is the lowest
+    painted = _painted(grid, _limits(grid) if limits is None else limits)  # (R, C, H, W, 3)
+    enlarged = max(_TILE // max(painted.shape[2:4]), 1)
+    painted = painted.repeat(enlarged, 2).repeat(enlarged, 3)
+    painted = np.pad(painted, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
+    rows, columns, height, width, _ = painted.shape
+    tiled = painted.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    edges = [_edges(across), _edges(up)]
+    picture, axes = axes_or_new(ax, 5.6, 5.6)
+    axes.imshow(tiled, extent=(*edges[0], *edges[1]), interpolation="nearest", aspect="auto")
+    axes.set(title=title, xlabel=names[0], ylabel=names[1])
+    axes.grid(visible=False)
+    return picture
+
+
+def _edges(places: Floats) -> tuple[float, float]:
+    """Half a step beyond the first and the last."""
+    half = (places[-1] - places[0]) / max(2 * (places.size - 1), 1) or 0.5
+    return float(places[0] - half), float(places[-1] + half)
 
 
 def _new_axes(width: float, height: float, left: float) -> Axes:

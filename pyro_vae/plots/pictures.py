@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.mosaic import Limits, as_pixels, mosaic
+from pyro_vae.plots.mosaic import MOST_IMAGES, Limits, as_pixels, mosaic
 from pyro_vae.plots.style import (
     BLUE,
     ORANGE,
@@ -22,7 +23,7 @@ from pyro_vae.plots.style import (
     styled,
 )
 
-__all__ = ["image_grid", "reconstructions", "samples"]
+__all__ = ["image_grid", "reconstructions", "samples", "traversals"]
 
 MOST_LINES = 24
 _FEW = 40  # values, each drawn as a dot
@@ -132,6 +133,67 @@ def reconstructions(
     texts = _titles("labels", labels, len(data))
     rows = {"data": data, "reconstruction": again}
     return _drawn(rows, tuple(rows), texts, ncols, limits, title, ax)
+
+
+@styled
+def traversals(
+    x: ArrayLike,
+    names: Sequence[str],
+    values: ArrayLike,
+    *,
+    limits: Limits | None = None,
+    title: str = "One dimension of the code at a time",
+    ax: Axes | None = None,
+) -> Figure:
+    """What p(x|z) becomes as one dimension of z moves: images in rows, other events as lines.
+
+    Args:
+        x: ``(D, S, *event_shape)``: for each of D dimensions, decoded at S values. At most 100
+            images.
+        names: Of the dimensions.
+        values: Of the dimension that moves, ``(S,)``.
+        limits: The values that are black and white.
+        title: Above the picture.
+        ax: Where to draw images; a new figure without it.
+
+    Raises:
+        DataError: if the shapes don't fit, there are too many images, or ``ax`` is given for
+            lines, which take several axes.
+
+    Example:
+        >>> traversals(np.zeros((2, 3, 8, 8)), ["z0", "z1"], [-1, 0, 1]).axes[0].get_title("left")
+        'One dimension of the code at a time'
+    """
+    data, moved = as_array(x, "x"), as_array(values, "values")
+    if data.ndim < 3 or data.shape[:2] != (len(names), moved.size):
+        raise DataError(
+            f"x: expected shape (D, S, *event_shape) for D = {len(names)} names and S = "
+            f"{moved.size} values, got {data.shape}"
+        )
+    images = [as_pixels(row) for row in data]
+    rows = [row for row in images if row is not None]
+    if rows:
+        if data.shape[0] * data.shape[1] > MOST_IMAGES:
+            raise DataError(
+                f"x: expected at most {MOST_IMAGES} images, got {data.shape[0]} x "
+                f"{data.shape[1]}; choose some of the dimensions, or fewer values"
+            )
+        said = [f"{value:.3g}" for value in moved]
+        return mosaic(rows, names, titles=said, ncols=moved.size, limits=limits, heading=title,
+                      ax=ax)  # fmt: skip
+    if ax is not None:
+        raise DataError("ax: expected images, which fit on one axes, got other events")
+    ncols = min(4, len(names))
+    picture, grid = panels(len(names), ncols, 9.6, 1.8, sharex=True, sharey=True)
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, moved.size))
+    for axes, name, lines in zip(grid, names, data.reshape(*data.shape[:2], -1), strict=True):
+        for line, color, value in zip(lines, colors, moved, strict=True):
+            axes.plot(line, color=color, lw=1, label=f"{value:.3g}")
+        axes.set_title(name, fontsize=8.5)
+    picture.supxlabel("dimension of the event", fontsize=9)
+    heading(picture, title)
+    joint_legend(picture, grid[0])
+    return picture
 
 
 def _drawn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any, SupportsFloat
@@ -13,9 +13,11 @@ from tqdm.std import tqdm
 
 from pyro_vae.report.environment import in_notebook, in_terminal
 from pyro_vae.report.numbers import number
+from pyro_vae.report.sparklines import curves, sparkline
 
 __all__ = ["Progress", "progress"]
 
+_BAR = "{desc}: {percent:3}%|{bar}|"
 _STATE = "{terms} [{elapsed}<{remaining}, {speed}, {n_fmt}/{total_fmt}]"
 
 
@@ -33,7 +35,10 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
     ) -> None:
         self._terms: dict[str, SupportsFloat] = {}
         self._wait = ""
-        options = {"bar_format": "{desc}: {percent:3}%|{bar}|" + _STATE, **options}
+        options = {"bar_format": _BAR + _STATE, **options}
+        self._history: Sequence[Mapping[str, float]] = ()
+        self._measure: Callable[[], Sequence[float]] = tuple
+        self._units: tuple[int, Sequence[float]] = (0, ())  # measured after so many epochs
         super().__init__(
             desc=label, total=total, unit=unit, disable=not enabled, file=sys.stdout, miniters=1,
             leave=None, dynamic_ncols=in_terminal(), **options,
@@ -49,6 +54,31 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
         """
         self._terms.update(terms)
         self.update(n)
+
+    def follow(
+        self, history: Sequence[Mapping[str, float]], units: Callable[[], Sequence[float]]
+    ) -> None:
+        """Show a training's curves too, from when its second epoch ends.
+
+        Args:
+            history: A record for each epoch, in nats per datum; it grows as training goes on.
+            units: Measures the KL of each dimension; called once an epoch at most, to be drawn.
+        """
+        self._history, self._measure = history, units
+
+    def _measured(self) -> Sequence[float]:
+        """The KL of each dimension; not measured anew while the loop waits."""
+        epochs = len(self._history)
+        if epochs != self._units[0] and not self._wait:
+            self._units = epochs, self._measure()
+        return self._units[1]
+
+    def _curve(self) -> tuple[str, str]:
+        """The ELBO of each epoch, in the bar's place, and the KL of each dimension."""
+        if len(self._history) < 2 or self.ascii:
+            return "", ""
+        elbo = sparkline([record["elbo"] for record in self._history], 16)
+        return elbo, sparkline(sorted(self._measured(), reverse=True), 8, 0.0)
 
     def note(self, text: str) -> None:
         """Print a line that stays, such as a checkpoint's path."""
@@ -89,8 +119,14 @@ class Progress(tqdm):  # type: ignore[misc,unused-ignore]
             found["rate"] = None  # closed: the mean over the whole loop
         done, total, elapsed = self.n, self.total, found["elapsed"]
         rate = found["rate"] or (done / elapsed if elapsed > 0 else None)
-        numbers = (f"{name} {number(float(x))}" for name, x in self._terms.items())
-        shown = self._wait or ", ".join(numbers)
+        elbo, units = self._curve()
+        terms = {} if self._wait else self._terms
+        numbers = {name: number(float(x)) for name, x in terms.items()}
+        if units and "kl" in numbers:
+            numbers["kl"] += f" {units}"
+        shown = self._wait or ", ".join(f"{name} {text}" for name, text in numbers.items())
+        if elbo:
+            found["bar_format"] = _BAR.replace("{bar}", elbo + "{bar:0}") + _STATE
         return found | {
             "percent": min(100 * done // total, 100) if total else 100,
             "terms": f" {shown}" if shown else "",
@@ -113,6 +149,9 @@ class _Unbarred(Progress):
     def note(self, text: str) -> None:
         if not self.disable:
             print(text, file=self.fp, flush=True)
+
+    def _curve(self) -> tuple[str, str]:
+        return "", ""
 
     def close(self) -> None:
         if not self.disable:
@@ -157,7 +196,8 @@ class _Notebook(_Unbarred):
         colour = "#d9363e" if self.desc.endswith("(stopped)") else "#3b78b8"
         bar = f'<progress value="{self.n}" max="{self.total}" style="accent-color:{colour}">'
         page = f"{html.escape(before)} {bar}</progress> {html.escape(after)}"
-        return {"text/plain": text, "text/html": f"<div>{page}</div>"}
+        drawn = curves(self._history, self._measured()) if len(self._history) > 1 else ""
+        return {"text/plain": text, "text/html": f"<div>{page}</div>{drawn}"}
 
 
 def progress(total: int, label: str, *, unit: str = "steps", enabled: bool = True) -> Progress:

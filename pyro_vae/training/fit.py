@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import check_amortization
-from pyro_vae.training.loop import Loop, threads_for
+from pyro_vae.training.callbacks import Callback, Callbacks
+from pyro_vae.training.loop import Loop
 from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision, check_precision
 from pyro_vae.training.processes import Processes, joined
@@ -32,6 +33,7 @@ from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.settings import TrainSettings, resolve_device
 from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import StepMethod
+from pyro_vae.training.threads import threads_for
 from pyro_vae.vae import VAE
 
 __all__ = ["check_fits", "fit"]
@@ -64,6 +66,7 @@ def fit(
     seed: int | None = 0,
     show_progress: bool = True,
     on_epoch: Callable[[FitResult], None] | None = None,
+    callbacks: Sequence[Callback] = (),
     checkpoints: str | Path | None = None,
     checkpoint: Mapping[str, Any] | None = DEFAULT,
     resume: FitResult | Snapshot | str | Path | None = None,
@@ -110,9 +113,13 @@ def fit(
         max_rollbacks: How many there may be before training stops.
         seed: Seed of the order of the data and of every draw; None takes a random one, and the
             result's ``settings`` record it. The caller's random generators are left as they were.
-        show_progress: Whether to show a progress bar.
+        show_progress: Whether to show a progress bar, with curves of the ELBO and its terms and
+            the KL of each dimension: as a picture in a notebook, as characters in a terminal.
         on_epoch: Called with the result so far after each epoch; of several processes, in the
             first.
+        callbacks: Called at the start, after each epoch and at the end: a
+            :class:`~pyro_vae.Callback` each, such as :class:`~pyro_vae.TensorBoard`; of several
+            processes, in the first.
         checkpoints: Folder for checkpoints, from which a training that was killed can go on; none
             are written without.
         checkpoint: When to write them, as a mapping of ``every`` (epochs), ``minutes``,
@@ -158,6 +165,7 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
+    calls = Callbacks(callbacks, on_epoch, settings.seed, where)
     data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     check_fits(vae, data, settings, processes.size)
     vae.standardization = data.standardization
@@ -175,17 +183,19 @@ def fit(
         warnings.warn(AGAIN, stacklevel=3)
     batch = checkpoints is not None
     if not processes.first:
-        checkpoints, on_epoch, show_progress = None, None, False
+        checkpoints, show_progress = None, False
+        calls = Callbacks((), None, settings.seed, where)
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
         start = _initialized(vae.given(data.train.condition), _all_of(data))
         vae.to(where)
         processes.copy_first(vae.state_dict())
-        loop = Loop(data, maximized, result, where, on_epoch, start, facts, processes, store,
+        loop = Loop(data, maximized, result, where, calls, start, facts, processes, store,
                     snapshot, batch)  # fmt: skip
-        loop.run(show_progress)
-        vae._trained = trained or loop.start is None
-    vae.eval()
+        with calls.to_the_end(result):
+            loop.run(show_progress)
+            vae._trained = trained or loop.start is None
+            vae.eval()
     return result
 
 

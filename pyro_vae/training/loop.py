@@ -6,8 +6,7 @@ import copy
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pyro
@@ -16,12 +15,15 @@ from pyro.optim import LambdaLR  # type: ignore[attr-defined]
 from torch import Tensor
 
 from pyro_vae.core.errors import NonFiniteLoss, RunFolderError
+from pyro_vae.core.modes import evaluating
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
+from pyro_vae.objectives.kl import kl_per_dimension
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
+from pyro_vae.training.callbacks import Callbacks
 from pyro_vae.training.checkpoints import Checkpoints
 from pyro_vae.training.nonfinite import keep_for_rollback, report_skipped, roll_back
 from pyro_vae.training.precision import trained_in
@@ -32,13 +34,13 @@ from pyro_vae.training.signals import Interrupts
 from pyro_vae.training.snapshot import Snapshot
 from pyro_vae.training.stepper import Stepper
 from pyro_vae.training.sums import Sums
-from pyro_vae.vae import VAE
+from pyro_vae.training.threads import threads, threads_for
 
-__all__ = ["Loop", "threads_for"]
+__all__ = ["Loop"]
 
-ONE_THREAD = 10_000_000
 TERMS = ("elbo", "log_likelihood", "kl")
 VALIDATION = "validation_elbo"
+SHOWN = 256  # data, whose KL the progress bar shows
 
 
 def _adam(settings: TrainSettings, scale: Callable[[], float] = lambda: 1.0) -> Any:
@@ -53,23 +55,6 @@ def _adam(settings: TrainSettings, scale: Callable[[], float] = lambda: 1.0) -> 
     })  # fmt: skip
 
 
-def threads_for(vae: VAE, batch_size: int) -> int:
-    """One thread for a small network, where more would only wait for each other."""
-    work = batch_size * sum(parameter.numel() for parameter in vae.parameters())
-    return 1 if work < ONE_THREAD else torch.get_num_threads()
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Use so many threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class Loop:
     """The state of a training run."""
 
@@ -79,7 +64,7 @@ class Loop:
         objective: Objective,
         result: FitResult,
         device: torch.device,
-        on_epoch: Callable[[FitResult], None] | None,
+        callbacks: Callbacks,
         start: dict[str, Tensor] | None,
         facts: dict[str, Any],
         processes: Processes,
@@ -87,7 +72,7 @@ class Loop:
         snapshot: Snapshot | None = None,
         batch_signals: bool = False,
     ) -> None:
-        self.vae, self.result, self.on_epoch = result.vae, result, on_epoch
+        self.vae, self.result, self.callbacks = result.vae, result, callbacks
         self.checkpoints, self.snapshot, self.facts = checkpoints, snapshot, facts
         self.device, self.batch_signals, self.processes = device, batch_signals, processes
         self.start = start  # the state to go back to, until the form of the step is settled
@@ -113,7 +98,7 @@ class Loop:
         try:
             with (
                 Interrupts(self._nothing_to_save, batch=self.batch_signals) as self.stop,
-                _threads(threads_for(self.vae, self.settings.batch_size)),
+                threads(threads_for(self.vae, self.settings.batch_size)),
                 trained_in(self.vae, self.settings.precision),
                 progress(total, "Training", unit="data", enabled=show_progress) as bar,
                 pyro.validation_enabled(False),  # slow; the data have been checked
@@ -125,6 +110,8 @@ class Loop:
                     self.stepper.begin()
                 else:
                     self._resume(self.snapshot, bar)
+                self.callbacks.on_start(self.result)
+                bar.follow(self.result.history, self._units)
                 self.begun = True
                 keep_for_rollback(self)
                 while len(self.result.history) < self.settings.epochs and not self._no_better():
@@ -237,8 +224,7 @@ class Loop:
         self.order_of_epoch = self.order.get_state()
 
     def _between_epochs(self) -> None:
-        if self.on_epoch is not None:
-            self.on_epoch(self.result)
+        self.callbacks.on_epoch(self.result)
         if self.checkpoints and self.checkpoints.is_due(len(self.result.history)):
             self._save()
         else:
@@ -279,6 +265,17 @@ class Loop:
         vae = self.vae.given(self.validation.condition)
         terms = elbo_terms_of_data(vae, self.validation.x, seed=self.settings.seed)
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
+
+    @torch.no_grad()
+    def _units(self) -> list[float]:
+        """The KL of each dimension on some validation data; empty where it has no closed form."""
+        if not len(self.validation):
+            return []
+        vae = self.vae.given(self.validation.condition).at(slice(SHOWN))
+        with evaluating(vae):
+            q = vae.encode(self.validation.x[:SHOWN])
+            kl, _ = kl_per_dimension(q, vae.prior())
+        return [] if kl is None else kl.mean(0).tolist()
 
     def _keep(self, record: dict[str, float]) -> None:
         """With patience, keep the best epoch's weights; otherwise the last epoch's."""

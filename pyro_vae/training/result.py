@@ -36,7 +36,8 @@ class FitResult:
         objective: The declaration of the objective.
         identity: The identity of the data.
         device: The device of training.
-        ended: Why training ended: ``finished``, ``early`` or ``interrupted``.
+        ended: Why training ended: ``finished``, ``early`` or ``interrupted``; ``failed`` by an
+            error, which callbacks see.
         best_epoch: The last epoch, or with patience the best one; 0 before the first has ended.
         step: Which form of the SVI step was used, and why.
         weights: Which weights the model has, such as ``of epoch 12``; after an interrupt ``of
@@ -88,6 +89,7 @@ class FitResult:
             "finished": f"{len(self.history)} epochs",
             "early": f"stopped early after {len(self.history)} epochs",
             "interrupted": f"interrupted after {len(self.history)} whole epochs",
+            "failed": f"failed after {len(self.history)} whole epochs",
         }
         caption = (
             f"{endings[self.ended]} in {self.seconds:.1f} s on {self.device}; weights "

@@ -22,11 +22,12 @@ from pyro_vae.training.snapshot import Snapshot
 __all__ = ["ADVICE", "changes", "check_resumable", "facts_of", "opened", "snapshot_of"]
 
 MAY_CHANGE = {"data.name", "data.root", "data.path", "seeds"} | {
-    f"train.{name}" for name in ("epochs", "device", "checkpoint", "on_nonfinite", "max_rollbacks")
+    f"train.{name}"
+    for name in ("epochs", "device", "checkpoint", "log", "on_nonfinite", "max_rollbacks")
 }
 ADVICE = (
-    "(what may change: train.epochs, train.device, train.checkpoint, train.on_nonfinite, "
-    "train.max_rollbacks, and where the data lie)"
+    "(what may change: train.epochs, train.device, train.checkpoint, train.log, "
+    "train.on_nonfinite, train.max_rollbacks, and where the data lie)"
 )
 
 

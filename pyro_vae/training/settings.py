@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
@@ -24,10 +24,11 @@ from pyro_vae.training.precision import Precision
 from pyro_vae.training.schedules.schedule import Schedule
 from pyro_vae.training.stepper import StepMethod
 
-__all__ = ["Checkpointing", "TrainSettings", "resolve_device", "train_schema"]
+__all__ = ["Checkpointing", "Log", "TrainSettings", "resolve_device", "train_schema"]
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Log = Literal["tensorboard", "mlflow", "wandb"]
 
 
 class Checkpointing(Section):
@@ -80,6 +81,8 @@ class TrainSettings(Section):
     step, or rollback: go on from the last checkpoint with half the learning rate."""
     max_rollbacks: Size = 5
     """How many rollbacks there may be before training stops."""
+    log: Log | list[Log] = Field(default_factory=list)
+    """Where pyro-vae train writes its numbers and pictures beside the run's folder."""
     seed: Seed = 0
     """Seed of the weights, the order of data and the draws."""
 

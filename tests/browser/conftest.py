@@ -21,9 +21,14 @@ class Browser:
         self.driver.get(address)
 
     def wait(self, condition, seconds=30):
+        from selenium.common.exceptions import TimeoutException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, seconds).until(condition)
+        try:
+            return WebDriverWait(self.driver, seconds).until(condition)
+        except TimeoutException:
+            self.shot("timeout")
+            raise
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)

@@ -1,4 +1,4 @@
-"""JupyterLab in a browser: what a model and a data set look like at the end of a cell."""
+"""JupyterLab in a browser: what a reader of a notebook sees and does."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,25 +14,24 @@ import pytest
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
-CELLS = [
-    "from pyro_vae import VAE, load_data\ndata = load_data('digits')\ndata",
-    "vae = VAE(data.event_shape, latent_dim=8, prior='vamp', likelihood='bernoulli')\nvae",
-]
+DATA = (
+    "import torch\nfrom pyro_vae import VAE, explore, fit, load_data\ndata = load_data('digits')"
+)
+MODEL = (
+    "torch.manual_seed(0)\nvae = VAE(data.event_shape, latent_dim=8, prior='diagonal_normal')\n"
+    "result = fit(vae, data, epochs=5, step='pyro')"
+)
+LONG = "result = fit(vae, data, epochs=5000, step='pyro')"
+DECODED = "return document.querySelector('img[alt=\"p(x|z)\"]')?.src"
+MAP = "svg[aria-label='map of the codes']"
+UNITS = "svg[aria-label*='KL of each dimension']"
+QUIET = "jupyter_config_dir/lab/user-settings/@jupyterlab/apputils-extension"
 
 
 @pytest.fixture
-def lab(tmp_path):
-    """The address of a JupyterLab with one notebook, and its end."""
+def lab(browser, tmp_path):
+    """Opens a notebook with these cells in a JupyterLab, and runs them all."""
     pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
-    cells = [
-        {"cell_type": "code", "id": f"cell{i}", "source": source, "metadata": {}, "outputs": [],
-         "execution_count": None}
-        for i, source in enumerate(CELLS)
-    ]  # fmt: skip
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4,
-                "nbformat_minor": 5}  # fmt: skip
-    (tmp_path / "shown.ipynb").write_text(json.dumps(notebook))
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -41,35 +41,107 @@ def lab(tmp_path):
                "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
     own = {name: str(tmp_path / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | own | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log
-        )
-        yield f"http://localhost:{port}/lab/tree/shown.ipynb?token={token}"
-        server.kill()
-        server.wait(30)
+    own["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    (tmp_path / QUIET).mkdir(parents=True)  # without it a question covers the notebook's corner
+    (tmp_path / QUIET / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    log = (tmp_path / "log").open("w")
+    server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+
+    def run(*cells):
+        from selenium.common.exceptions import WebDriverException
+
+        write(tmp_path / "shown.ipynb", cells)
+
+        def opened(driver):
+            try:
+                browser.open(f"http://localhost:{port}/lab/tree/shown.ipynb?token={token}")
+            except WebDriverException:  # the server is not there yet
+                return False
+            return True
+
+        browser.wait(opened, 60)
+        ready = "return document.querySelectorAll('.jp-CodeCell .cm-content').length"
+        browser.wait(lambda d: browser.run(ready) == len(cells) and "| Idle" in d.page_source, 90)
+        browser.run("window.jupyterapp.commands.execute('runmenu:run-all')")
+
+    yield run
+    server.kill()
+    server.wait(30)
+    log.close()
 
 
-def test_a_cell_shows_a_models_formulas_and_a_data_sets_images(browser, lab):
-    from selenium.common.exceptions import WebDriverException
+def write(path, sources):
+    cells = [
+        {"cell_type": "code", "id": f"cell{i}", "source": source, "metadata": {}, "outputs": [],
+         "execution_count": None}
+        for i, source in enumerate(sources)
+    ]  # fmt: skip
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4,
+                "nbformat_minor": 5}  # fmt: skip
+    path.write_text(json.dumps(notebook))
 
-    def opened(driver):
-        try:
-            browser.open(lab)
-        except WebDriverException:  # the server is not there yet
-            return False
-        return True
 
-    browser.wait(opened, 60)
-    ready = "return document.querySelectorAll('.jp-CodeCell .cm-content').length"
-    browser.wait(lambda d: browser.run(ready) == len(CELLS) and "| Idle" in d.page_source, 90)
-    browser.run("window.jupyterapp.commands.execute('runmenu:run-all')")
-    image = "return document.querySelectorAll('img[alt=\"the first 20 training images\"]').length"
-    browser.wait(lambda d: browser.run(image), 120)
-    formulas = "return document.querySelectorAll('.jp-OutputArea mjx-container').length"
-    assert browser.wait(lambda d: browser.run(formulas), 60) == 1
-    said = browser.run("return document.querySelector('.jp-RenderedMarkdown').innerText")
-    assert "parameters" in said
-    assert "vamp" in said
-    assert "$$" not in said
+def find(browser, selector, seconds=60):
+    from selenium.webdriver.common.by import By
+
+    return browser.wait(lambda d: d.find_elements(By.CSS_SELECTOR, selector), seconds)
+
+
+def test_a_cell_shows_a_models_formulas_its_graph_and_a_data_sets_images(browser, lab):
+    lab(DATA + "\ndata", MODEL.replace("\nresult", "\nvae\n#"))
+    find(browser, "img[alt='the first 20 training images']")
+    assert len(find(browser, ".jp-OutputArea mjx-container")) == 1
+    (said,) = find(browser, ".jp-RenderedMarkdown")
+    for word in ("parameters", "diagonal_normal", "Graph of the model"):
+        assert word in said.text
+    assert "$$" not in said.text
+    (summary,) = find(browser, ".jp-RenderedMarkdown summary")
+    summary.click()
+    pytest.importorskip("graphviz", reason="graphviz is not installed")
+    (graph,) = find(browser, "img[alt='graph of the Pyro model']")
+    browser.wait(lambda d: graph.size["height"] > 100)
     browser.shot("jupyterlab")
+
+
+def test_the_explorer_follows_a_slider_and_a_click_on_the_map(browser, lab):
+    from selenium.webdriver import ActionChains, Keys
+
+    lab(DATA, MODEL, "found = explore(vae, data)\nfound")
+    handle = find(browser, ".noUi-handle")[0]
+    before = browser.wait(lambda d: browser.run(DECODED))
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", handle)
+    handle.click()
+    handle.send_keys(*[Keys.ARROW_RIGHT] * 30)
+    browser.wait(lambda d: browser.run(DECODED) != before)
+    browser.shot("explorer-slider")
+    pytest.importorskip("anywidget", reason="anywidget is not installed")
+    moved = browser.run(DECODED)
+    (plane,) = find(browser, MAP)
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", plane)
+    ActionChains(browser.driver).move_to_element_with_offset(plane, 60, 20).click().perform()
+    chosen = "return document.querySelector('.widget-text input').value"
+    browser.wait(lambda d: browser.run(chosen) not in ("", "0"))
+    browser.wait(lambda d: browser.run(DECODED) != moved)
+    browser.shot("explorer-click")
+
+
+def test_a_training_shows_its_curves_and_an_interrupt_leaves_them(browser, lab):
+    lab(DATA, MODEL, LONG, "result", "fit(vae, data, epochs=len(result.history) + 2, step='pyro',"
+        " resume=result).ended")  # fmt: skip
+    bars = "return [...document.querySelectorAll('progress')].map(e => e.value)"
+    browser.wait(lambda d: len(browser.run(bars)) == 2, 120)  # the second training
+    first = browser.run(bars)[1]
+    browser.wait(lambda d: browser.run(bars)[1] > first)
+    browser.wait(lambda d: len(find(browser, UNITS)) == 2)
+    time.sleep(1)
+    browser.shot("training")
+    browser.run("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    stopped = "return document.querySelector('.jp-Notebook').innerText"
+    browser.wait(lambda d: "(stopped)" in browser.run(stopped), 30)
+    assert len(find(browser, UNITS)) == 2
+    browser.run("window.jupyterapp.commands.execute('notebook:run-all-below')")
+    browser.wait(lambda d: "'finished'" in browser.run(stopped), 60)
+    assert "interrupted after" in browser.run(stopped)
+    assert "KeyboardInterrupt" not in browser.run(stopped)
+    browser.shot("interrupted")

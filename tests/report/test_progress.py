@@ -9,6 +9,7 @@ import pytest
 
 from pyro_vae.report import progress as module
 from pyro_vae.report.progress import progress
+from pyro_vae.report.sparklines import curves, sparkline
 
 
 class Clock:
@@ -249,3 +250,62 @@ def test_a_notebook_comes_before_a_terminal(notebook, terminal):
         bar.advance(2)
     assert notebook
     assert not terminal.getvalue()
+
+
+class TestCurves:
+    """Of a training whose history the bar follows."""
+
+    def train(self, clock, epochs=5, **terms):
+        history, measured = [], []
+
+        def units():
+            measured.append(len(history))
+            return [0.1, 3.0, 1.5]
+
+        with progress(10 * epochs, "training", unit="data") as bar:
+            bar.follow(history, units)
+            for epoch in range(1, epochs + 1):
+                for _ in range(10):
+                    clock.now += 0.5
+                    bar.advance(elbo=-100.0, kl=4.6)
+                record = {"elbo": -100.0 / epoch, "log_likelihood": -9.0, "kl": 4.6}
+                history.append({"epoch": epoch, **record, "validation_elbo": -105.0 / epoch})
+        return measured
+
+    def test_a_terminal_shows_the_elbo_in_the_bars_place_and_the_kl_by_size(self, terminal, clock):
+        self.train(clock)
+        last = terminal.getvalue().strip().rpartition("\r")[2]
+        assert last.startswith("training: 100%|▁▅▇██| elbo -100.0, kl 4.600 █▅▁ [")
+
+    def test_a_notebook_shows_three_terms_and_the_kl_of_each_dimension(self, notebook, clock):
+        self.train(clock)
+        page = notebook[-1]["text/html"]
+        assert page.count("<polyline") == 4  # the ELBO has a validation curve
+        assert "train -20.00" in page
+        assert "validation -21.00" in page
+        assert page.count("<rect") == 3
+        assert "largest 3.000" in page
+        assert "<script" not in page
+
+    def test_the_kl_is_measured_once_an_epoch(self, notebook, clock):
+        assert self.train(clock, epochs=4) == [2, 3, 4]
+
+    def test_a_log_stays_plain(self, capsys, clock):
+        assert self.train(clock) == []
+        assert not set("▁▂▃▄▅▆▇█<") & set(capsys.readouterr().out.replace("<00:", ""))
+
+    def test_nothing_is_measured_while_the_loop_waits(self, notebook, clock):
+        history = [{"elbo": 1.0, "log_likelihood": 2.0, "kl": 1.0}] * 2
+        with progress(2, "training") as bar:
+            bar.follow(history, lambda: pytest.fail("measured by the clock's thread"))
+            with bar.waiting("compiling the step"):
+                bar.refresh()
+            bar.follow(history, lambda: [1.0])
+        assert "compiling the step" in str(notebook)
+
+    def test_values_that_are_not_finite_leave_gaps(self):
+        page = curves([{"elbo": v, "log_likelihood": v, "kl": float("nan")}
+                       for v in (1.0, float("inf"), 3.0)])  # fmt: skip
+        assert "nan" not in page.replace("train —", "")
+        assert page.count(",") >= 4
+        assert sparkline([float("nan"), 1.0, 2.0], 5) == " ▁█"
