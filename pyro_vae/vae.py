@@ -15,10 +15,11 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import Gaps, Missing, seen_mean
 from pyro_vae.core.modes import alone, device_of, evaluating
-from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.network import Network
 from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.pretrained import Pretrained
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.pyro_store import UniqueModule
 from pyro_vae.core.supports import check_components
@@ -29,13 +30,14 @@ from pyro_vae.distributions.by_column import typical
 from pyro_vae.distributions.marginal import Marginal, entries_of
 from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, encoder_for
+from pyro_vae.networks.module_network import network_for
 from pyro_vae.report.components import component_table
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
 
 
-class VAE(UniqueModule, NotAnEstimator):
+class VAE(UniqueModule, NotAnEstimator, Pretrained):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -201,8 +203,7 @@ class VAE(UniqueModule, NotAnEstimator):
         A flow's is the image of its base's mean, and a distribution on the sphere has its mode
         (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
         """
-        z: Tensor = self.posterior.point_estimate(self.encode(x))
-        return z
+        return self.posterior.point_estimate(self.encode(x))
 
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """p(x|z) for codes ``(*batch, M)``.

@@ -14,6 +14,7 @@ from pyro_vae.core.missing import REMEDY, Missing
 from pyro_vae.core.network import Network
 from pyro_vae.data.checks import first_where, locate
 from pyro_vae.data.dataset import DataSet, Split
+from pyro_vae.networks.module_network import ModuleNetwork
 
 __all__ = ["check_support", "check_values", "warn_of_raw_counts"]
 
@@ -100,7 +101,8 @@ def warn_of_raw_counts(likelihood: Likelihood, encoder: nn.Module, data: DataSet
     """
     counts = likelihood.support is constraints.nonnegative_integer
     normalized = any(isinstance(module, nn.BatchNorm1d) for module in encoder.modules())
-    if not counts or normalized or not isinstance(encoder, Network):
+    own = isinstance(encoder, Network) and not isinstance(encoder, ModuleNetwork)
+    if not counts or normalized or not own:
         return
     x = data.train.x
     largest, typical = x.max().item(), x.square().mean().sqrt().item()

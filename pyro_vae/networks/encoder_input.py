@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.network import BatchedNetwork, Network, network_for
+from pyro_vae.core.network import BatchedNetwork, Network
 from pyro_vae.core.parts import declaration_of
+from pyro_vae.networks.module_network import network_for
 
 __all__ = ["EncoderInput"]
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
-from pyro_vae.core.network import BatchedNetwork, network_for
+from pyro_vae.core.network import BatchedNetwork
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.networks.encoder_input import EncoderInput
+from pyro_vae.networks.module_network import network_for
 
 __all__ = ["Lookup", "encoder_for", "keys_of"]
 
