@@ -20,6 +20,7 @@ from pyro_vae.cli import (
     new_data,
     report,
     reproduce,
+    sharing,
     train,
 )
 from pyro_vae.core.messages import printable
@@ -43,6 +44,8 @@ app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("encode")(new_data.encode)
 app.command("score")(new_data.score)
+app.command("share")(sharing.share)
+app.command("export")(sharing.export)
 app.command("list")(listing.list_components)
 app.command("schema")(listing.schema)
 
