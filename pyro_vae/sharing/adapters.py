@@ -36,7 +36,7 @@ class ForeignEncoder(nn.Module):
         Raises:
             IncompatibleComponents: if the model gives something else.
         """
-        found = self._call(self.model, x)
+        found = _called("encode", self._call, self.model, x)
         found = getattr(found, "latent_dist", found)
         for names in (("embedding", "log_covariance"), ("mean", "logvar")):
             if all(hasattr(found, name) for name in names) and not isinstance(found, Tensor):
@@ -103,7 +103,8 @@ class ForeignDecoder(nn.Module):
         Raises:
             IncompatibleComponents: if it is of another size.
         """
-        found = self._call(self.model, z.reshape(len(z), *self.code_shape))
+        codes = z.reshape(len(z), *self.code_shape)
+        found = _called("decode", self._call, self.model, codes)
         for name in ("sample", "reconstruction"):
             if not isinstance(found, Tensor) and hasattr(found, name):
                 found = getattr(found, name)
@@ -124,6 +125,16 @@ class ForeignDecoder(nn.Module):
         if self.ends_in_sigmoid and seen.last is not None:
             return seen.last.reshape(p.shape)
         return p.logit()
+
+
+def _called(name: str, call: Call, model: nn.Module, given: Tensor) -> Any:
+    try:
+        return call(model, given)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise IncompatibleComponents(
+            f"{name}: expected a function of such data, but it failed on {tuple(given.shape)}: "
+            f"{error}"
+        ) from error
 
 
 class Sigmoids(TorchFunctionMode):

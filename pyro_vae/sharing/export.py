@@ -66,7 +66,7 @@ class Export(ShownAsTable):
         """Each part in each form."""
         caption = "Difference from the model on other data, relative to values above 1."
         columns = ["part", "form", "file", "inputs", "difference"]
-        table = Table("Export", columns, caption, ["left"] * 4 + ["right"])
+        table = Table("Export", columns, caption, ["left", "left", "left", "left", "right"])
         for each in self.files:
             name = each.file.name if each.file else f"none: {each.reason}"
             off = None if each.difference is None else f"{each.difference:.0e}"

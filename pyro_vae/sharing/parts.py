@@ -28,6 +28,8 @@ class Part(nn.Module):
 
     inputs: tuple[str, ...]
     output: str
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -97,9 +99,9 @@ class Scorer(Part):
 
 def noise_size(vae: VAE) -> int:
     """How many standard normal numbers a draw from q(z|x) takes."""
-    shape = (2, *vae.posterior.parameter_shape)
+    weight = next(vae.parameters(), torch.empty(0))
     with Static() as drawn:
-        vae.posterior(next(vae.parameters(), torch.empty(0)).new_zeros(shape)).rsample()
+        vae.posterior(weight.new_zeros(2, *vae.posterior.parameter_shape)).rsample()
     return drawn.used
 
 

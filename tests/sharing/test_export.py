@@ -1,0 +1,197 @@
+"""What is exported computes what the model does, without this package."""
+
+import io
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pyro_vae import as_dataset, elbo_terms, export
+from pyro_vae.core.errors import DeclarationError, IncompatibleComponents
+from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.network import Network
+from pyro_vae.core.posterior import Posterior
+from pyro_vae.data.standardization import Standardization
+from pyro_vae.diagnostics.new_data import embed
+from pyro_vae.sharing.export import TOLERANCE, _difference, _run
+from pyro_vae.sharing.parts import Decoder, Encoder, Scorer, _hypot, _lgamma, noise_size
+from tests.variants import Z_CRIT, small_vae, stirred, variants
+
+WITHOUT = {"per_example": "parameters only for the data"}  # posteriors with no static encoder
+RANDOM = {  # and those whose draws are no function of normal noise
+    "gaussian_mixture": "aten.multinomial",
+    "student_t": "aten._standard_gamma",
+    "power_spherical": "_sample_dirichlet",
+} | WITHOUT
+WITHOUT_ONNX = {"low_rank_normal": "linalg_cholesky", "multivariate_normal": "linalg_solve"}
+PRIORS = {"power_spherical": "uniform_sphere", "hierarchical": "hierarchical"}
+
+
+@pytest.fixture
+def needs_onnx():
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+
+
+def of_posterior(kind):
+    return stirred(small_vae(posterior=kind, prior=PRIORS.get(kind, "standard_normal")))
+
+
+def of_network(kind, event=(1, 8, 8)):
+    small = {"conv": {"channels": [2]}, "resnet": {"channels": [2], "blocks": 1}}
+    net = {"kind": kind, **small.get(kind, {})}
+    return stirred(small_vae(event_shape=event, encoder=net, decoder=net))
+
+
+def kinds(family, *without):
+    return [kind for kind in family.kinds() if kind not in without]
+
+
+class All(nn.Module):
+    """Many parts as one program, since the exporter takes seconds however small one is."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, *given):
+        return tuple(part(x) for part, x in zip(self.parts, given, strict=True))
+
+
+@pytest.fixture(scope="module")
+def onnx_outputs():
+    """Each part's outputs by onnxruntime and by the model, for another number of data."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+    import onnxruntime
+
+    models = {kind: of_posterior(kind) for kind in kinds(Posterior, *WITHOUT)}
+    nets = {kind: of_network(kind) for kind in kinds(Network, "module_network")}
+    made = {f"posterior {kind}": Encoder(vae) for kind, vae in models.items()}
+    made |= {f"encoder {kind}": Encoder(vae) for kind, vae in nets.items()}
+    made |= {f"decoder {kind}": Decoder(vae) for kind, vae in nets.items()}
+    many = All(made.values()).eval().requires_grad_(False)
+
+    def inputs(size):
+        shapes = [(2,) if isinstance(p, Decoder) else p.vae.event_shape for p in many.parts]
+        return tuple(torch.randn(size, *shape) for shape in shapes)
+
+    import pyro
+
+    with pyro.validation_enabled(False), torch.no_grad(), redirect_stdout(io.StringIO()):
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            batch = ({0: torch.export.Dim("N")},) * len(made)
+            program = torch.export.export(many, inputs(3), dynamic_shapes=(batch,), strict=False)
+            content = torch.onnx.export(program, dynamo=True).model_proto.SerializeToString()
+        x = inputs(5)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        fed = {i.name: v.numpy() for i, v in zip(session.get_inputs(), x, strict=True)}
+        return dict(zip(made, zip(session.run(None, fed), many(*x), strict=True), strict=True))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"posterior {kind}" for kind in kinds(Posterior, *WITHOUT)),
+        *(f"{side} {kind}" for side in ("encoder", "decoder")
+          for kind in kinds(Network, "module_network")),
+    ],
+)  # fmt: skip
+def test_onnxruntime_computes_the_same(onnx_outputs, name):
+    got, wanted = onnx_outputs[name]
+    assert wanted.std() > 1e-3
+    assert _difference(torch.from_numpy(got), wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_scorers_without_a_static_form_are_refused_in_words(kind, tmp_path):
+    with pytest.raises(IncompatibleComponents, match=RANDOM[kind]):
+        export(of_posterior(kind), tmp_path, parts=["scorer"], onnx=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", kinds(Posterior, *RANDOM))
+def test_a_scorers_mean_over_the_noise_is_the_elbo(kind):
+    vae = of_posterior(kind).eval()
+    x = torch.randn(3).expand(400, 3)
+    with torch.no_grad():
+        draws = Scorer(vae)(x, torch.randn(400, noise_size(vae)))
+        other = elbo_terms(vae, x).elbo
+    spread = (draws.var() + other.var()).div(400).sqrt()
+    assert abs(draws.mean() - other.mean()) < Z_CRIT * spread
+
+
+def test_data_go_in_and_come_out_in_their_own_units(tmp_path):
+    x = 1000 + 50 * torch.randn(40, 3)
+    vae = stirred(small_vae()).eval()
+    vae.standardization = Standardization.of(x)
+    made = {each.part: torch.export.load(each.file).module()
+            for each in export(vae, tmp_path, onnx=False).files}  # fmt: skip
+    z = embed(vae, x.numpy())
+    assert np.allclose(made["encoder"](x).detach(), z, atol=1e-5)
+    assert made["decoder"](torch.as_tensor(z)).mean() > 900
+    plain = stirred(small_vae()).eval()
+    plain.load_state_dict(vae.state_dict())
+    noise = torch.randn(40, 2)
+    there = Scorer(plain)(vae.transform(x.numpy()), noise) - vae.standardization.scale.log().sum()
+    assert torch.allclose(made["scorer"](x, noise).double(), there.double(), rtol=1e-4, atol=1e-4)
+
+
+def test_functions_that_onnx_lacks_are_spelt_out():
+    x = torch.cat([torch.logspace(-6, 6, 1001), torch.arange(1.0, 200.0)])
+    assert torch.allclose(_lgamma(x), x.lgamma(), rtol=1e-6, atol=1e-6)
+    a, b = torch.tensor([[0.0, 3.0, 1e30, -1e-30], [0.0, -4.0, 1.0, 0.0]])
+    assert torch.allclose(_hypot(a, b), torch.hypot(a, b))
+
+
+def test_bad_requests_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(DeclarationError, match="expected some of encoder, decoder, scorer, got x"):
+        export(small_vae(), tmp_path, parts=["x"])
+    monkeypatch.setattr("pyro_vae.sharing.export.find_spec", lambda name: None)
+    with pytest.raises(DeclarationError, match=r"ONNX needs onnx, .*pip install 'pyro-vae\["):
+        export(small_vae(), tmp_path)
+
+
+def test_the_command(trained, command, tmp_path):
+    status, out, err = command("export", trained, "--out", tmp_path / "e", "--no-onnx")
+    assert status == 0, err
+    assert {path.name for path in (tmp_path / "e").iterdir()} == {
+        "encoder.pt2", "decoder.pt2", "scorer.pt2"}  # fmt: skip
+    assert "x (N, 1, 8, 8)" in out
+    status, _, err = command("export", tmp_path / "none", "--no-onnx")
+    assert (status, "is not a folder" in err) == (2, True)
+
+
+def test_a_scorer_and_its_onnx_agree(needs_onnx, tmp_path):
+    vae = stirred(small_vae(likelihood="poisson"))
+    result = export(vae, tmp_path, parts=["scorer"])
+    assert [each.form for each in result.files] == ["torch.export", "ONNX"]
+    assert all(each.difference <= TOLERANCE for each in result.files)
+    x, noise = torch.poisson(torch.ones(7, 3)), torch.randn(7, 2)
+    got = _run((tmp_path / "scorer.onnx").read_bytes(), (x, noise))
+    assert _difference(got, Scorer(vae.eval())(x, noise)) <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", variants(Posterior, Likelihood))
+def test_every_part_in_both_forms(part, needs_onnx, tmp_path):
+    family, declared = part
+    kind = declared["kind"]
+    prior = PRIORS.get(kind, "standard_normal") if family is Posterior else "standard_normal"
+    vae = stirred(small_vae(**{family.__name__.lower(): declared}, prior=prior))
+    x = vae.generate(20, sample=True)
+    vae.initialize(as_dataset(x, validation=0, test=0).train.x)
+    for each in export(vae, tmp_path).files:
+        expected = RANDOM.get(kind, "") if each.part == "scorer" else WITHOUT.get(kind, "")
+        if each.part == "decoder" or family is not Posterior:
+            expected = ""
+        elif each.part == "scorer" and each.form == "ONNX":
+            expected = (RANDOM | WITHOUT_ONNX).get(kind, "")
+        assert expected in each.reason
+        assert bool(expected) == bool(each.reason)
+        assert each.reason or each.difference <= TOLERANCE
