@@ -21,7 +21,7 @@ Recipe = dict[str, Any]
 
 
 class ModuleNetwork(Network):
-    """Any ``nn.Module``, by the import path of its class and its constructor's arguments.
+    """A module of any class, by its import path and its constructor's arguments.
 
     The module sees data as they are, and maps ``(B, *input_shape)`` to ``(B, *output_shape)``, or
     to the same number of values, flattened. An argument may be a module too: a mapping with

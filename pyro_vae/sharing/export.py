@@ -206,6 +206,7 @@ def _run(content: bytes, given: tuple[Tensor, ...]) -> Tensor:
 def _difference(got: Tensor, wanted: Tensor) -> float:
     if got.shape != wanted.shape:
         return float("nan")
+    got, wanted = got.detach(), wanted.detach()
     off = (got - wanted).abs() / wanted.abs().clamp(min=1)
     return float(torch.where(got == wanted, 0.0, off).max())  # infinities, too
 
