@@ -24,7 +24,10 @@ def share(
     import_components(imports)
     from pyro_vae.cli.runs import say_unfinished
     from pyro_vae.experiment.checkpoint import load
+    from pyro_vae.sharing.pretrained import check_hub
 
+    if push is not None:
+        check_hub(push)
     say_unfinished(run)
     vae = load(run)
     say(f"Model: {vae.save_pretrained(folder, run=run)}")

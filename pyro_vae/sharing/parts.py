@@ -28,8 +28,8 @@ class Part(nn.Module):
 
     inputs: tuple[str, ...]
     output: str
-    mean: Tensor
-    scale: Tensor
+    own_mean: Tensor
+    own_scale: Tensor
 
     def __init__(self, vae: VAE) -> None:
         super().__init__()
@@ -40,17 +40,17 @@ class Part(nn.Module):
             )
         self.vae = vae
         how = vae.standardization
-        self.standardized = how is not None
-        self.register_buffer("mean", torch.zeros(()) if how is None else how.mean.cpu())
-        self.register_buffer("scale", torch.ones(()) if how is None else how.scale.cpu())
+        self.standardized = how is not None  # ONNX takes names of operators, like "mean"
+        self.register_buffer("own_mean", torch.zeros(()) if how is None else how.mean.cpu())
+        self.register_buffer("own_scale", torch.ones(()) if how is None else how.scale.cpu())
 
     def seen(self, x: Tensor) -> Tensor:
         """Data in their own units as the model sees them."""
-        return ((x.double() - self.mean) / self.scale).to(x) if self.standardized else x
+        return ((x.double() - self.own_mean) / self.own_scale).to(x) if self.standardized else x
 
     def own(self, x: Tensor) -> Tensor:
         """What the model sees in the data's own units."""
-        return (x.double() * self.scale + self.mean).to(x) if self.standardized else x
+        return (x.double() * self.own_scale + self.own_mean).to(x) if self.standardized else x
 
 
 class Encoder(Part):
@@ -93,7 +93,7 @@ class Scorer(Part):
             z = q.rsample()
             p = self.vae.decode(z, seen)
             log_weight: Tensor = p.log_prob(seen) + self.vae.prior().log_prob(z) - q.log_prob(z)
-        logs = self.scale.log().expand(x.shape[1:]).to(x)
+        logs = self.own_scale.log().expand(x.shape[1:]).to(x)
         return log_weight - torch.where(x.isnan(), 0.0, logs).flatten(1).sum(1)
 
 

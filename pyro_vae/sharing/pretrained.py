@@ -18,7 +18,7 @@ from pyro_vae.experiment.hashed_folder import BELIEVED, MANIFEST
 from pyro_vae.experiment.report import about
 from pyro_vae.vae import VAE
 
-__all__ = ["from_pretrained", "push_to_hub", "save_pretrained"]
+__all__ = ["check_hub", "from_pretrained", "push_to_hub", "save_pretrained"]
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -70,9 +70,7 @@ def push_to_hub(
     vae: VAE, name: str, *, private: bool | None, token: str | None, **said: Any
 ) -> str:
     """:meth:`pyro_vae.VAE.push_to_hub`."""
-    if not HUB_ID.fullmatch(name):
-        raise CheckpointError(f"push_to_hub: expected the hub's owner/name, got {name!r}")
-    hub = _hub()
+    hub = check_hub(name)
     with tempfile.TemporaryDirectory() as made:
         folder = save_pretrained(vae, Path(made) / "model", name=name, **said)
         try:
@@ -81,6 +79,17 @@ def push_to_hub(
             return str(api.upload_folder(repo_id=name, folder_path=folder))
         except Exception as error:  # of the hub, the network, or either's library
             raise CheckpointError(f"{name}: cannot be uploaded: {_first(error)}") from None
+
+
+def check_hub(name: str) -> Any:
+    """The hub's client, if ``name`` can be a repository's.
+
+    Raises:
+        CheckpointError: if it cannot, or the client is not installed.
+    """
+    if not HUB_ID.fullmatch(name):
+        raise CheckpointError(f"the hub: expected a repository's owner/name, got {name!r}")
+    return _hub()
 
 
 def _fetched(name: str, revision: str | None) -> Path:

@@ -106,7 +106,7 @@ def test_names_of_nothing_are_refused(tmp_path):
     folder = small_vae().save_pretrained(tmp_path / "m")
     with pytest.raises(CheckpointError, match="expected no revision of a folder"):
         VAE.from_pretrained(folder, revision="main")
-    with pytest.raises(CheckpointError, match="expected the hub's owner/name, got 'name'"):
+    with pytest.raises(CheckpointError, match="expected a repository's owner/name, got 'name'"):
         small_vae().push_to_hub("name")
 
 
