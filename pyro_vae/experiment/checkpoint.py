@@ -37,7 +37,7 @@ def save(vae: VAE, path: str | Path, *, card: str | None = None) -> Path:
         vae: The model.
         path: The folder; it must not exist, or be empty.
         card: Text of the model card, Markdown; by default what the model is, and that it was not
-            audited (:meth:`pyro_vae.VAE.save_pretrained` tells more).
+            audited (:meth:`~pyro_vae.core.pretrained.Pretrained.save_pretrained` tells more).
 
     Raises:
         RunFolderError: if the folder is not empty or cannot be written.
