@@ -56,6 +56,8 @@ from pyro_vae.objectives.objective import Objective as Objective
 from pyro_vae.objectives.terms import Terms as Terms
 from pyro_vae.objectives.terms import elbo_terms as elbo_terms
 from pyro_vae.report.estimate import Estimate as Estimate
+from pyro_vae.sharing.export import export as export
+from pyro_vae.sharing.foreign import import_model as import_model
 from pyro_vae.sklearn import VAEEstimator as VAEEstimator
 from pyro_vae.sklearn import VAEImputer as VAEImputer
 from pyro_vae.training.callbacks import Callback as Callback

@@ -20,6 +20,7 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.not_an_estimator import NotAnEstimator
 from pyro_vae.core.parts import FAMILIES, Declaration, built, declaration_of, formulas, read_parts
 from pyro_vae.core.posterior import Posterior
+from pyro_vae.core.pretrained import Pretrained
 from pyro_vae.core.prior import Prior, codes_of
 from pyro_vae.core.supports import check_components
 from pyro_vae.data.checks import AnyArray
@@ -37,7 +38,7 @@ from pyro_vae.report.table import Table
 __all__ = ["VAE"]
 
 
-class VAE(ConditionalModule, ModelScale, NotAnEstimator):
+class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -205,8 +206,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator):
         A flow's is the image of its base's mean, and a distribution on the sphere has its mode
         (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
         """
-        z: Tensor = self.posterior.point_estimate(self.encode(x))
-        return z
+        return self.posterior.point_estimate(self.encode(x))
 
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """p(x|z) for codes ``(*batch, M)``.

@@ -14,6 +14,7 @@ from pyro_vae.core.prior import Prior
 from pyro_vae.core.supports import support_name
 from pyro_vae.distributions.bounds import PARTS
 from pyro_vae.networks.lookup import Lookup
+from pyro_vae.networks.module_network import ModuleNetwork
 from pyro_vae.posteriors.diagonal_normal import DiagonalNormal
 from pyro_vae.vae import VAE
 
@@ -76,6 +77,7 @@ def variants(*families):
         for family in families
         for kind, cls in family.kinds().items()
         if kind != "conditional"  # a prior for each datum: tests/conditions
+        and kind != ModuleNetwork.kind  # which is whatever its path names
         for arguments in [{}, *VARIANTS.get(kind, [])]
         if set(arguments) <= set(cls.__init__.__annotations__)
     ]

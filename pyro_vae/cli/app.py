@@ -21,6 +21,7 @@ from pyro_vae.cli import (
     new_data,
     report,
     reproduce,
+    sharing,
     sweep,
     train,
 )
@@ -46,6 +47,8 @@ app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)
 app.command("generate")(generate.generate)
 app.command("encode")(new_data.encode)
 app.command("score")(new_data.score)
+app.command("share")(sharing.share)
+app.command("export")(sharing.export)
 app.command("list")(listing.list_components)
 app.command("schema")(listing.schema)
 

@@ -61,6 +61,11 @@ def _register(cls: Any) -> None:
     cls._registry[cls.kind] = cls
 
 
+def _is_proxy(cls: type) -> bool:
+    """Whether torch.export made it, of the same name, to trace another kind."""
+    return any(base.__module__.startswith("torch.fx.") for base in cls.__bases__)
+
+
 @cache
 def _import_all(package: str) -> None:
     """Import every module of a package, so that its kinds register."""
@@ -81,7 +86,7 @@ class Declarable(metaclass=DeclarableMeta):
         super().__init_subclass__(**kwargs)
         if home:
             cls._family, cls._home, cls._registry = cls, home, {}
-        elif not inspect.isabstract(cls):
+        elif not inspect.isabstract(cls) and not _is_proxy(cls):
             cls.kind = snake_case(cls.__name__)
             _register(cls)
 

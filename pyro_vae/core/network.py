@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
-from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["Input", "ModuleNetwork", "Network", "network_for"]
+__all__ = ["BatchedNetwork", "Input", "Network", "with_batch"]
 
 Input = Literal["none", "log1p", "standardize", "normalize", "clr"]
 
@@ -46,16 +45,16 @@ class BatchedNetwork(nn.Module, ABC):
         batch, event = tuple(x.shape[: max(split, 0)]), tuple(x.shape[max(split, 0) :])
         if split < 0 or event != self.input_shape:
             raise IncompatibleComponents(
-                f"{self.label}: expected an input of shape {_with_batch(self.input_shape)}, "
+                f"{self.label}: expected an input of shape {with_batch(self.input_shape)}, "
                 f"got {tuple(x.shape)}"
             )
         y = self.transform(x.reshape(-1, *self.input_shape))
         rows = math.prod(batch)
         if y.dim() < 1 or y.shape[0] != rows or y.numel() != rows * math.prod(self.output_shape):
             raise IncompatibleComponents(
-                f"{self.label}: expected an output of shape {_with_batch(self.output_shape)} "
+                f"{self.label}: expected an output of shape {with_batch(self.output_shape)} "
                 f"(or the same number of values, flattened) for an input of shape "
-                f"{_with_batch(self.input_shape)}, got {_with_batch(y.shape[1:])}; change the "
+                f"{with_batch(self.input_shape)}, got {with_batch(y.shape[1:])}; change the "
                 f"network's last layer"
             )
         return y.reshape(*batch, *self.output_shape)
@@ -156,73 +155,12 @@ class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
         return x / self.input_unit
 
 
-class ModuleNetwork(BatchedNetwork):
-    """A user's own ``nn.Module`` as encoder or decoder.
-
-    Args:
-        module: Maps ``(B, *input_shape)`` to ``(B, *output_shape)`` or its flattened form.
-        input_shape: Shape of one input.
-        output_shape: Shape of one output.
-    """
-
-    def __init__(
-        self, module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-    ) -> None:
-        super().__init__(input_shape, output_shape)
-        self.module = module
-
-    def transform(self, x: Tensor) -> Tensor:
-        """Apply the user's module."""
-        try:
-            y = self.module(x)
-        except RuntimeError as error:
-            raise IncompatibleComponents(
-                f"{self.label}: expected a module that maps {_with_batch(self.input_shape)} to "
-                f"{_with_batch(self.output_shape)}, but it failed on {tuple(x.shape)}: {error}"
-            ) from error
-        if not isinstance(y, Tensor):
-            raise IncompatibleComponents(
-                f"{self.label}: expected the module to return one tensor of shape "
-                f"{_with_batch(self.output_shape)}, got {type(y).__name__}; return "
-                f"torch.stack(parts, dim=1) or torch.cat(parts, dim=1). A diagonal normal takes "
-                f"(mean, log of the scale), so halve a log-variance: torch.stack((mean, "
-                f"log_variance / 2), dim=1)"
-            )
-        return y
-
-    @property
-    def label(self) -> str:
-        """The name of the user's class."""
-        return type(self.module).__name__
-
-
-def network_for(
-    part: Declared | nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> nn.Module:
-    """Build a declared network, or check or wrap a ready module.
-
-    Raises:
-        IncompatibleComponents: for a ready network with other shapes.
-    """
-    if isinstance(part, Declared):
-        built: nn.Module = part.build(input_shape=input_shape, output_shape=output_shape)
-        return built
-    if not isinstance(part, BatchedNetwork):
-        return ModuleNetwork(part, input_shape, output_shape)
-    have, want = (part.input_shape, part.output_shape), (input_shape, output_shape)
-    if have != want:
-        raise IncompatibleComponents(
-            f"{part.label}: expected a network from {want[0]} to {want[1]}, got one from "
-            f"{have[0]} to {have[1]}"
-        )
-    return part
-
-
 def _log1p(x: Tensor) -> Tensor:
     below = x < 0
     size = torch.where(below, -x, x)  # unlike abs(), of slope 1 at 0, where most counts are
     return torch.where(below, -size.log1p(), size.log1p())
 
 
-def _with_batch(shape: Sequence[int]) -> str:
+def with_batch(shape: Sequence[int]) -> str:
+    """A shape after that of a batch, for messages."""
     return f"({', '.join(['N', *map(str, shape)])})" if shape else "(N,)"

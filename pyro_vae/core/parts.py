@@ -15,7 +15,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import listed, nearest, shown
 from pyro_vae.core.missing import Gaps
-from pyro_vae.core.network import ModuleNetwork, Network
+from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.schema import docstring_formula
@@ -100,7 +100,7 @@ def built(part: Declared | nn.Module, **known: Any) -> Any:
 
 def declaration_of(part: Any) -> Any:
     """What rebuilds a part: its declaration, or a plain module itself."""
-    return part.module if isinstance(part, ModuleNetwork) else getattr(part, "declaration", part)
+    return getattr(part, "declaration", part)
 
 
 def formulas(prior: Prior, likelihood: Likelihood, posterior: Posterior) -> str:

@@ -100,11 +100,12 @@ def warn_of_raw_counts(likelihood: Likelihood, encoder: nn.Module, data: DataSet
     """
     counts = likelihood.support is constraints.nonnegative_integer
     normalized = any(isinstance(module, nn.BatchNorm1d) for module in encoder.modules())
-    if not counts or normalized or not isinstance(encoder, Network):
+    declared = encoder.declaration if isinstance(encoder, Network) else None
+    if not counts or normalized or not isinstance(declared, dict):
         return
     x = data.train.x
     largest, typical = x.max().item(), x.square().mean().sqrt().item()
-    if encoder.declaration.get("input") == "none" and largest > LARGE * max(1.0, typical):
+    if declared.get("input") == "none" and largest > LARGE * max(1.0, typical):
         warnings.warn(
             f"Expected counts without outliers at the encoder's input, got up to {largest:g}, "
             f"where their root mean square is {typical:.2g}; give the encoder log(1 + x), with "

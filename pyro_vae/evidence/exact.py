@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from pyro_vae.core.network import ModuleNetwork
 from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.conditioned import ConditionedNetwork
 from pyro_vae.networks.linear import Linear
+from pyro_vae.networks.module_network import ModuleNetwork
 from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
 from pyro_vae.vae import VAE
 

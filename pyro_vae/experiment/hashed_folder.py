@@ -17,14 +17,24 @@ from safetensors import SafetensorError
 from pyro_vae.core.errors import CheckpointError, RunFolderError
 from pyro_vae.core.files import read_file, write_file
 
-__all__ = ["DECLARATION", "METRICS", "STANDARDIZATION", "WEIGHTS", "HashedFolder", "parsed"]
+__all__ = [
+    "CONFIG",
+    "DECLARATION",
+    "METRICS",
+    "MODEL",
+    "STANDARDIZATION",
+    "WEIGHTS",
+    "HashedFolder",
+    "parsed",
+]
 
 DECLARATION = "experiment.yaml"
 WEIGHTS = "weights.safetensors"
+CONFIG, MODEL = "config.json", "model.safetensors"
 STANDARDIZATION = "standardization.safetensors"
 METRICS = "metrics.json"
 MANIFEST = "manifest.json"
-BELIEVED = frozenset({DECLARATION, WEIGHTS, STANDARDIZATION, METRICS})
+BELIEVED = frozenset({DECLARATION, WEIGHTS, CONFIG, MODEL, STANDARDIZATION, METRICS})
 
 
 class HashedFolder:
@@ -36,6 +46,8 @@ class HashedFolder:
     Args:
         path: The folder.
     """
+
+    declaration = DECLARATION  # the file that claims the folder
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,12 +64,12 @@ class HashedFolder:
         """
         cls.check_new(path)
         folder = cls(path)
-        with folder.writing(path / DECLARATION):
+        with folder.writing(path / cls.declaration):
             if path.is_dir():  # empty, and the caller's: it stays when this run is discarded
-                (path / DECLARATION).open("x").close()
+                (path / cls.declaration).open("x").close()
             else:
                 folder._made = True
-                _make_with(path, DECLARATION)
+                _make_with(path, cls.declaration)
         folder._mark = folder._found()
         return folder
 
@@ -70,7 +82,7 @@ class HashedFolder:
 
     def _found(self) -> tuple[int, ...]:
         try:
-            found = (self.path / DECLARATION).stat()
+            found = (self.path / self.declaration).stat()
         except OSError:
             return ()
         return found.st_dev, found.st_ino, found.st_mtime_ns
@@ -99,12 +111,12 @@ class HashedFolder:
         if not self.is_mine:
             raise RunFolderError(
                 f"{self.path}: expected the folder that this run made, but it was moved, removed, "
-                f"replaced or given another {DECLARATION}. Nothing was overwritten"
+                f"replaced or given another {self.declaration}. Nothing was overwritten"
             )
         try:
             yield
             self._written.add(path)
-            if self._mark and path == self.path / DECLARATION:
+            if self._mark and path == self.path / self.declaration:
                 self._mark = self._found()
         except (OSError, SafetensorError) as error:
             full = getattr(error, "errno", None) == errno.ENOSPC or "No space" in str(error)

@@ -21,7 +21,7 @@ from pyro_vae.report.estimate import Estimate, estimate_table
 from pyro_vae.report.html import data_uri, figure_uri, rendered
 from pyro_vae.report.table import Cell, Table
 
-__all__ = ["CodesMap", "report"]
+__all__ = ["CodesMap", "about", "report"]
 
 AUDIT = "audit.json"
 PICTURES = {
@@ -64,7 +64,7 @@ def report(
         CheckpointError: if a folder or one of its files is missing, damaged or changed.
     """
     maps = maps or {}
-    runs = [_run(name, folder) | {"map": maps.get(name)} for name, folder in folders.items()]
+    runs = [about(name, folder) | {"map": maps.get(name)} for name, folder in folders.items()]
     return rendered(
         "page.html",
         title=f"Comparison of {len(runs)} runs"
@@ -78,9 +78,14 @@ def report(
     )
 
 
-def _run(name: str, path: Path) -> dict[str, Any]:
+def about(name: str, path: Path) -> dict[str, Any]:
+    """What a page says of a run.
+
+    Raises:
+        CheckpointError: if its folder or one of its files is missing, damaged or changed.
+    """
     mapping = load_experiment(path).mapping
-    folder = RunFolder(path)
+    folder = RunFolder.at(path)
     metrics = folder.read_json(METRICS) if METRICS in folder else None
     try:
         return {

@@ -15,25 +15,28 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+import pyro_vae
 from pyro_vae.core.errors import CheckpointError, RunFolderError
 from pyro_vae.core.files import locked
 from pyro_vae.data.standardization import Standardization
 from pyro_vae.experiment.hashed_folder import (
+    CONFIG,
     DECLARATION,
     METRICS,
+    MODEL,
     STANDARDIZATION,
     WEIGHTS,
     HashedFolder,
     parsed,
 )
-from pyro_vae.experiment.yaml_file import dump
+from pyro_vae.experiment.yaml_file import dump, read_mapping
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
     "CHECKPOINTS", "DECLARATION", "HISTORY", "METRICS", "STATE", "TENSORBOARD", "WEIGHTS",
-    "RunFolder", "runs_of_seeds",
+    "ModelFolder", "RunFolder", "runs_of_seeds",
 ]  # fmt: skip
 
 CHECKPOINTS = "checkpoints"
@@ -41,6 +44,7 @@ TENSORBOARD = "tensorboard"
 HISTORY = "history.csv"
 STATE = "state.json"
 RESERVE = ".reserve"
+FORMAT = 1
 ROOM_FOR_REPORTS = 4_000_000
 
 
@@ -51,6 +55,13 @@ class RunFolder(HashedFolder):
         path: The folder.
     """
 
+    weights = WEIGHTS
+
+    @staticmethod
+    def at(path: Path) -> RunFolder:
+        """The folder of a run, or of a model alone."""
+        return ModelFolder(path) if (path / CONFIG).is_file() else RunFolder(path)
+
     def write_declaration(self, mapping: dict[str, Any]) -> None:
         """Write the resolved declaration, with every default."""
         self.write(DECLARATION, dump(mapping).encode())
@@ -60,7 +71,7 @@ class RunFolder(HashedFolder):
         tensors = {  # copied, since safetensors refuses weights that are shared
             name: value.detach().cpu().contiguous().clone() for name, value in state.items()
         }
-        self.write(WEIGHTS, safetensors.torch.save(tensors))
+        self.write(self.weights, safetensors.torch.save(tensors))
 
     def write_standardization(self, how: Standardization | None) -> None:
         """Write by what the data became z-scores, if they did."""
@@ -99,7 +110,7 @@ class RunFolder(HashedFolder):
 
     def reserve(self) -> None:
         """Reserve disk space for the end of the run, so that a full disk fails now."""
-        weights = (self.path / WEIGHTS).stat().st_size
+        weights = (self.path / self.weights).stat().st_size
         self.write(RESERVE, bytes(weights + ROOM_FOR_REPORTS))
 
     @contextmanager
@@ -130,13 +141,28 @@ class RunFolder(HashedFolder):
         if self.is_mine:
             (self.path / RESERVE).unlink(missing_ok=True)
 
+    def read_declaration(self) -> dict[str, Any]:
+        """Read the declaration, a mapping of sections.
+
+        Raises:
+            CheckpointError: if it is missing, was changed, or is of another version.
+            DeclarationError: if it is no mapping.
+        """
+        path = self.path / self.declaration
+        return read_mapping(self.read(self.declaration).decode(), str(path))
+
+    @property
+    def other_version(self) -> str:
+        """What to install, if another version wrote the folder and is known."""
+        return ""
+
     def read_weights(self) -> dict[str, Tensor]:
         """Read the weights.
 
         Raises:
             CheckpointError: if they are missing or damaged.
         """
-        return self._read_tensors(WEIGHTS)
+        return self._read_tensors(self.weights)
 
     def read_standardization(self) -> Standardization | None:
         """Read by what the data became z-scores; None if they did not.
@@ -173,3 +199,35 @@ def runs_of_seeds(path: Path) -> dict[int, Path]:
     """The runs in a folder of :func:`run_seeds`, by seed; none in any other folder."""
     found = (place.parent for place in path.glob(f"seed-*/{STATE}"))
     return {int(run.name[5:]): run for run in sorted(found, key=lambda run: int(run.name[5:]))}
+
+
+class ModelFolder(RunFolder):
+    """A model alone, with its card: the files of a model on the Hugging Face hub.
+
+    Args:
+        path: The folder.
+    """
+
+    declaration, weights = CONFIG, MODEL
+
+    def write_declaration(self, mapping: dict[str, Any]) -> None:
+        """Write the declaration as JSON, with the version that wrote it."""
+        self.write_json(CONFIG, {"pyro_vae": pyro_vae.__version__, "format": FORMAT, **mapping})
+
+    def read_declaration(self) -> dict[str, Any]:
+        """Read the declaration, if this version can read it."""
+        mapping = self.read_json(CONFIG)
+        if mapping.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{self.path / CONFIG}: expected a model of format {FORMAT}, which pyro-vae "
+                f"{pyro_vae.__version__} reads, got {mapping.get('format')!r}{self.other_version}"
+            )
+        return {name: mapping[name] for name in mapping if name not in ("pyro_vae", "format")}
+
+    @property
+    def other_version(self) -> str:
+        """What to install, if another version wrote the folder."""
+        version = self.read_json(CONFIG).get("pyro_vae")
+        if version in (None, pyro_vae.__version__):
+            return ""
+        return f"; it was written by another version: pip install 'pyro-vae=={version}'"

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from pyro_vae.core.condition import Condition, Conditioned
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
-from pyro_vae.core.network import Network, network_for
+from pyro_vae.core.network import Network
 from pyro_vae.core.parts import declaration_of
+from pyro_vae.networks.module_network import network_for
 from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["ConditionedNetwork", "network_given"]

@@ -30,6 +30,8 @@ def component_table(model: Any) -> Table:
         declared = declaration_of(part)
         given = dict(declared) if isinstance(declared, dict) else {"kind": type(declared).__name__}
         kind = given.pop("kind")
+        if "path" in given:  # of a plain module, whose arguments may be a tree
+            given = {"module": given["path"].rpartition(".")[2]}
         arguments = ", ".join(f"{key}={value}" for key, value in given.items())
         table.add(name, kind, arguments, f"{_count(part):,}")
     return table

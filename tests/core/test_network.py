@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.core.network import ModuleNetwork, Network, network_for
+from pyro_vae.core.network import Network
 from pyro_vae.networks import MLP
+from pyro_vae.networks.module_network import ModuleNetwork, network_for
 
 
 class Wrong(nn.Module):
@@ -40,7 +41,7 @@ def test_inputs_of_another_shape_are_refused(shape):
     ],
 )
 def test_outputs_of_another_shape_are_refused(answer, got):
-    network = ModuleNetwork(Wrong(answer), (3,), (2, 3))
+    network = ModuleNetwork.of(Wrong(answer), (3,), (2, 3))
     with pytest.raises(IncompatibleComponents, match=r"Wrong: expected .*" + re.escape(got)):
         network(torch.zeros(4, 3))
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from pyro_vae import VAE, load, save
-from pyro_vae.core.errors import CheckpointError, DeclarationError, RunFolderError
-from pyro_vae.experiment.run_folder import RunFolder
+from pyro_vae.core.errors import CheckpointError, RunFolderError
+from pyro_vae.experiment.run_folder import ModelFolder, RunFolder
 from tests.variants import COVERING
 
 NET = {"kind": "mlp", "hidden": [8]}
@@ -55,44 +54,34 @@ def test_loading_leaves_the_generator_alone(tmp_path):
 def test_nothing_is_pickled(tmp_path):
     save(a_vae(), tmp_path / "m")
     for path in (tmp_path / "m").iterdir():
-        assert path.suffix in {".yaml", ".safetensors", ".json"}
+        assert path.suffix in {".safetensors", ".json", ".md"}
         assert b"PK\x03\x04" not in path.read_bytes()[:4]
-
-
-def test_a_module_without_a_name_is_refused(tmp_path):
-    with pytest.raises(
-        DeclarationError, match=r"decoder: .*plain Linear; subclass pyro_vae.Network"
-    ):
-        save(a_vae(decoder=nn.Linear(2, 6)), tmp_path / "m")
-    assert not (tmp_path / "m").exists()
 
 
 def test_a_folder_that_exists_is_never_overwritten(tmp_path):
     save(a_vae(), tmp_path / "m")
-    before = (tmp_path / "m" / "weights.safetensors").read_bytes()
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
     with pytest.raises(RunFolderError, match="it exists; choose another"):
         save(a_vae(), tmp_path / "m")
-    assert (tmp_path / "m" / "weights.safetensors").read_bytes() == before
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
 
 
 def truncate(folder):
-    (folder / "weights.safetensors").write_bytes(
-        (folder / "weights.safetensors").read_bytes()[:90]
-    )
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:90])
 
 
 def corrupt(folder):
-    (folder / "weights.safetensors").write_bytes(b"x" * 200)
+    (folder / "model.safetensors").write_bytes(b"x" * 200)
 
 
 def other_model(folder):
-    text = (folder / "experiment.yaml").read_text()
-    (folder / "experiment.yaml").write_text(text.replace("latent_dim: 2", "latent_dim: 3"))
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"latent_dim": 2', '"latent_dim": 3'))
 
 
 def unknown_kind(folder):
-    text = (folder / "experiment.yaml").read_text()
-    (folder / "experiment.yaml").write_text(text.replace("standard_normal", "my_own"))
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("standard_normal", "my_own"))
 
 
 def flip(name):
@@ -106,13 +95,13 @@ def flip(name):
 
 def swap(folder):
     save(a_vae(), folder.parent / "other")
-    weights = (folder.parent / "other" / "weights.safetensors").read_bytes()
-    (folder / "weights.safetensors").write_bytes(weights)
+    weights = (folder.parent / "other" / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights)
 
 
 def poison(folder):
-    RunFolder(folder).write_weights(
-        {name: w * float("nan") for name, w in RunFolder(folder).read_weights().items()}
+    ModelFolder(folder).write_weights(
+        {name: w * float("nan") for name, w in ModelFolder(folder).read_weights().items()}
     )
 
 
@@ -127,7 +116,7 @@ def accepted(damage):
 DAMAGE = [
     (truncate, "was changed"),
     (swap, "was changed after it was written"),
-    *((flip(name), "was changed") for name in ("weights.safetensors", "experiment.yaml")),
+    *((flip(name), "was changed") for name in ("model.safetensors", "config.json")),
     (lambda folder: (folder / "manifest.json").unlink(), r"expected a manifest.json.*accept\(\)"),
     (lambda folder: (folder / "manifest.json").write_text("[]"), "expected the hashes"),
     (lambda folder: (folder / "manifest.json").write_text("["), "expected JSON"),
@@ -137,8 +126,8 @@ DAMAGE = [
     (accepted(other_model), "do not fit the declaration"),
     (accepted(unknown_kind), "unknown prior 'my_own'"),
     (poison, "got NaN"),
-    (lambda folder: (folder / "weights.safetensors").unlink(), "No such file"),
-    (lambda folder: (folder / "experiment.yaml").unlink(), "has no experiment.yaml"),
+    (lambda folder: (folder / "model.safetensors").unlink(), "No such file"),
+    (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
 ]
 
 
@@ -162,7 +151,7 @@ def test_a_kill_between_two_writes_leaves_a_folder_that_loads(tmp_path, monkeypa
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        RunFolder(tmp_path / "m").write_weights(a_vae().state_dict())
+        ModelFolder(tmp_path / "m").write_weights(a_vae().state_dict())
     again = load(tmp_path / "m").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in vae.state_dict().items())
 
