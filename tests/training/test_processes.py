@@ -232,6 +232,7 @@ def test_only_train_runs_in_several_processes(command, monkeypatch, capsys):
 
 def killed_once(*arguments):
     """Run a command in a worker; the second is killed at its 15th step, the first time."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a worker's, which here is a fork of the agent
     if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1":
         at_step(15, lambda stepper: os.kill(os.getpid(), signal.SIGKILL))
     sys.exit(guarded(lambda: app(list(arguments), standalone_mode=False)))
