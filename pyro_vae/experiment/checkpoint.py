@@ -54,7 +54,7 @@ def save(vae: VAE, path: str | Path, *, card: str | None = None) -> Path:
         folder.write_declaration(mapping)
         folder.write_weights(vae.state_dict())
         folder.write_standardization(vae.standardization)
-        folder.write(CARD, (card or model_card(mapping)).encode())
+        folder.write(CARD, (card or model_card(mapping, Path(path).name)).encode())
     except BaseException:
         folder.discard()
         raise

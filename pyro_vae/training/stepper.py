@@ -77,7 +77,7 @@ class Stepper:
 
     def _pyros(self) -> FiniteSVI:
         if self.processes.size > 1:
-            return SharedSVI(*self.parts, self.processes)
+            return SharedSVI(*self.parts, processes=self.processes)
         svi = FiniteSVI(*self.parts)
         svi.skips = self.skips
         return svi
