@@ -74,10 +74,10 @@ class Comparison(ShownAsTable):
         first = _one(self.scores[self.reference])
         methods = {_one(scores).terms.kl_method for scores in self.scores.values()}
         seeds = len(_trainings(self.scores[self.reference]))
-        over = f"and the {seeds} seeds of training, " if seeds > 1 else ""
+        over = f" and the {seeds} seeds of training" if seeds > 1 else ""
         mixed = "; KL exact in some and sampled in others" if len(methods) > 1 else ""
         caption = (
-            f"{first.data}. Difference: model less {self.reference}, paired over the data, {over}"
+            f"{first.data}. Difference: model less {self.reference}, paired over the data{over}, "
             f"with its {self.confidence:.0%} interval (each by itself, Student's t). ELBO with "
             f"{first.particles} particle{'' if first.particles == 1 else 's'}, seed "
             f"{first.seed}{mixed}."
