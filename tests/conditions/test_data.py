@@ -134,7 +134,7 @@ def test_streamed_data_bring_the_same_conditions(rows, binary):
     torch.manual_seed(0)
     one = resident.arguments(index)
     torch.manual_seed(0)
-    other = streamed.arguments(streamed._sent(index))
+    other = streamed.arguments(streamed._arrived(*streamed._sent(index)))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert torch.equal(one[1], c[index])
 
