@@ -118,7 +118,7 @@ class Loop:
                     try:
                         self._epoch(len(self.result.history) + 1, bar)
                     except NonFiniteLoss as error:
-                        bar.advance(-roll_back(self, error) * self.settings.batch_size)
+                        bar.advance(-self._data_of(roll_back(self, error)))
                     else:
                         self._between_epochs()
                 if self._no_better():
@@ -140,6 +140,12 @@ class Loop:
         """The time that training has taken."""
         return time.perf_counter() - self.began
 
+    def _data_of(self, steps: int) -> int:
+        """How many data so many steps are on, from the beginning of an epoch."""
+        size = self.settings.batch_size
+        epochs, batches = divmod(steps, -(-self.size // size))
+        return epochs * self.size + batches * size
+
     def _nothing_to_save(self) -> bool:
         return self.start is not None or not self.begun
 
@@ -147,7 +153,7 @@ class Loop:
         """Go on from a snapshot: make the step as it was, and then the state."""
         self.start, done = None, snapshot.facts["steps"]
         bar.note(f"Resumed after epoch {snapshot.facts['epoch']}, step {done}")
-        bar.advance(min(done * self.settings.batch_size, self.size * self.settings.epochs))
+        bar.advance(self._data_of(done))
         try:
             snapshot.restore(self)
             self.vae.train()
