@@ -77,7 +77,8 @@ class Stepper:
 
     def _pyros(self) -> FiniteSVI:
         if self.processes.size > 1:
-            return SharedSVI(*self.parts, processes=self.processes)
+            model, guide, optimizer, loss = self.parts
+            return SharedSVI(model, guide, optimizer, loss, self.processes)
         svi = FiniteSVI(*self.parts)
         svi.skips = self.skips
         return svi
