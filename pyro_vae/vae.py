@@ -101,7 +101,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
         self.latent_dim = latent_dim = int(latent_dim)
-        self.missing = missing
+        self.missing, self.standardization = missing, None
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = built(parts["likelihood"], **known)
         self.posterior: Posterior = built(parts["posterior"], **known)

@@ -32,8 +32,8 @@ def model_card(
         audit: The verdict of its ELBO's audit.
     """
     parts = {**mapping["model"], **mapping["guide"]}
-    names = ("prior", "likelihood", "decoder", "posterior", "encoder")
-    rows = [f"| {part} | {_cell(parts[part])} |" for part in names]
+    names = ("prior", "likelihood", "decoder", "posterior", "encoder", "condition")
+    rows = [f"| {part} | {_cell(parts[part])} |" for part in names if parts.get(part)]
     return "\n".join(
         [
             "---",

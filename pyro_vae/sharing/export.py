@@ -98,13 +98,18 @@ def export(
 
     Raises:
         DeclarationError: if ONNX's packages are missing, or a part is unknown.
-        IncompatibleComponents: if nothing could be exported.
+        IncompatibleComponents: if nothing could be exported, or the model takes a condition.
         RunFolderError: if the folder cannot be written.
     """
     unknown = sorted(set(parts) - set(PARTS))
     if unknown or not parts:
         got = ", ".join(unknown) or "none"
         raise DeclarationError(f"parts: expected some of {', '.join(PARTS)}, got {got}", "export")
+    if vae.condition is not None:
+        raise IncompatibleComponents(
+            f"export: expected a model without a condition, got one of p(x|z, c) with "
+            f"{vae.condition.declaration}; its programs would need c, which is not supported yet"
+        )
     if onnx:
         _check_packages()
     dtype = next((v.dtype for v in vae.parameters()), torch.get_default_dtype())
