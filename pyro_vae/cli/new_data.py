@@ -78,10 +78,12 @@ def score(
         )
     vae, x = _opened(run, data, out, device, imports)
     if anomaly is not None:
-        other = background and load(background, str(device_of(vae)))
-        conditions = vae.conditions if vae.batch else None
+        other = None
+        if background is not None:
+            other = load(background, str(device_of(vae)))
+            other = other.given(vae.conditions if vae.batch else None)
         scores = anomaly_scores(
-            vae, x, anomaly, samples=nll, seed=seed, background=other and other.given(conditions),
+            vae, x, anomaly, samples=nll, seed=seed, background=other,
             data=open_run(run, root).data if anomaly == "typicality" else None,
         )  # fmt: skip
         path = _written(out, scores[:, None], [anomaly])
