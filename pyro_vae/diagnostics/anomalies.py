@@ -28,7 +28,7 @@ AnomalyMethod = Literal["elbo", "typicality", "likelihood_ratio", "complexity"]
 def anomaly_scores(
     vae: VAE,
     X: AnyArray,
-    method: AnomalyMethod = "typicality",
+    method: AnomalyMethod,
     *,
     data: DataSet | Any = None,
     background: VAE | None = None,

@@ -150,3 +150,16 @@ def test_what_cannot_be_scored_is_refused(method, given, error, message):
 def test_values_that_are_no_intensities_have_no_picture():
     with pytest.raises(DataError, match=r"intensities from 0 to 1.*got values from 0 to 16"):
         anomaly_scores(VAE((2, 2), 2), torch.tensor([[[0.0, 16.0], [1, 1]]]), "complexity")
+
+
+def test_a_conditional_model_takes_the_mean_over_data_with_their_own_conditions():
+    torch.manual_seed(0)
+    vae = VAE((3,), 2, condition={"kind": "classes", "count": 2}, prior="conditional").eval()
+    data = as_dataset(torch.randn(100, 3), condition=torch.arange(100) % 2)
+    x, c = data.test.x, data.test.condition
+    found = anomaly_scores(vae.given(c), x, "typicality", data=data, samples=20)
+    held_out = vae.given(data.validation.condition)
+    mean = score_samples(held_out, data.validation.x, 20).mean()
+    assert found == pytest.approx(np.abs(score_samples(vae.given(c), x, 20) - mean), abs=1e-5)
+    with pytest.raises(DataError, match="condition"):
+        anomaly_scores(vae, x, "elbo")
