@@ -15,6 +15,7 @@ from pyro_vae.data.dataset import DataSet as DataSet
 from pyro_vae.data.loading import load_data as load_data
 from pyro_vae.data.prepare import as_dataset as as_dataset
 from pyro_vae.data.source import Source as Source
+from pyro_vae.diagnostics.anomalies import anomaly_scores as anomaly_scores
 from pyro_vae.diagnostics.calibration import Calibration as Calibration
 from pyro_vae.diagnostics.calibration import calibrate as calibrate
 from pyro_vae.diagnostics.compare_gradients import compare_gradients as compare_gradients
@@ -62,6 +63,8 @@ from pyro_vae.sklearn import VAEEstimator as VAEEstimator
 from pyro_vae.sklearn import VAEImputer as VAEImputer
 from pyro_vae.training.callbacks import Callback as Callback
 from pyro_vae.training.fit import fit as fit
+from pyro_vae.training.refit_prior import PriorRefit as PriorRefit
+from pyro_vae.training.refit_prior import refit_prior as refit_prior
 from pyro_vae.training.result import FitResult as FitResult
 from pyro_vae.training.schedules.schedule import Schedule as Schedule
 from pyro_vae.training.trackers import MLflow as MLflow

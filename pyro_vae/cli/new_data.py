@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,21 +42,54 @@ def score(
     nll: Annotated[
         int, typer.Option(min=2, max=10**9, metavar="K", help="Importance samples for each datum.")
     ] = 50,
+    anomaly: Annotated[
+        Literal["elbo", "typicality", "likelihood_ratio", "complexity"] | None,
+        typer.Option(help="Write anomaly scores instead, by this method."),
+    ] = None,
+    background: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="For likelihood_ratio: another run.")
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    root: options.Root = None,
     imports: options.Imports = None,
 ) -> None:
     """Write log p(x) in nats for each row of new data, by importance sampling.
 
     Values are raw: the run's standardization or binarization is applied, and the density is that
-    of values in the file's own units.
+    of values in the file's own units. With --anomaly: how unlike the training data each row is,
+    in nats, the higher the more anomalous; typicality reads the run's data (--root, if moved).
     """
     import torch
 
+    from pyro_vae.cli.runs import open_run
+    from pyro_vae.core.errors import DataError
+    from pyro_vae.core.modes import device_of
+    from pyro_vae.diagnostics.anomalies import anomaly_scores
     from pyro_vae.diagnostics.new_data import score_samples
+    from pyro_vae.experiment.checkpoint import load
     from pyro_vae.report.estimate import Estimate
 
+    if anomaly != "likelihood_ratio" and background is not None:
+        raise DataError("--background: expected --anomaly likelihood_ratio beside it")
+    if anomaly == "likelihood_ratio" and background is None:
+        raise DataError(
+            "--anomaly likelihood_ratio: expected --background RUN beside it, got none"
+        )
     vae, x = _opened(run, data, out, device, imports)
+    if anomaly is not None:
+        other = None
+        if background is not None:
+            other = load(background, str(device_of(vae)))
+            other = other.given(vae.conditions if vae.batch else None)
+        scores = anomaly_scores(
+            vae, x, anomaly, samples=nll, seed=seed, background=other,
+            data=open_run(run, root).data if anomaly == "typicality" else None,
+        )  # fmt: skip
+        path = _written(out, scores[:, None], [anomaly])
+        mean = Estimate.of(torch.as_tensor(scores))
+        say(f"anomaly scores of {len(scores)} data by {anomaly}, K = {nll}: {mean} nats: {path}")
+        return
     scores = score_samples(vae, x, nll, seed=seed)
     path = _written(out, scores[:, None], ["log_p"])
     mean = Estimate.of(torch.as_tensor(scores))

@@ -35,7 +35,7 @@ from pyro_vae.vae import VAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Scores", "Split", "evaluate"]
+__all__ = ["Scores", "Split", "chosen", "data_for", "evaluate"]
 
 Split = Literal["train", "validation", "test"]
 BATCH = 1000
@@ -213,20 +213,9 @@ def evaluate(
     how = _annealing(ais)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
-    data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
-    if vae.standardization is not None and data.standardization != vae.standardization:
-        raise IncompatibleComponents(
-            "Expected data standardized as those that the model was trained on, got data "
-            f"{'standardized by others' if data.standardization else 'that are not'}; give the "
-            "array in its own units, or as_dataset(x, standardize=vae.standardization)"
-        )
-    if tuple(data.event_shape) != tuple(vae.event_shape):
-        raise IncompatibleComponents(
-            f"Expected data of event shape {tuple(vae.event_shape)}, got {data.event_shape}"
-        )
-    check_support(vae.likelihood, data, vae.on_missing)
-    chosen = getattr(data, split)
-    scored, conditions = _chosen(chosen, split, data_count, seed)
+    data = data_for(vae, data)
+    available = getattr(data, split)
+    scored, conditions = chosen(available, split, data_count, seed)
     vae = vae.given(conditions)
     weight = next(vae.parameters(), scored)
     x = scored.to(weight.device, weight.dtype)
@@ -256,10 +245,27 @@ def evaluate(
         Estimate.of(terms.kl, estimator=kl_estimator),
         Estimate.of(error, unit="squared error per dimension",
                     estimator="mean of p(x|z) at q's centre, a dimension"),
-        units, split, len(x), len(chosen), particles, seed, data.identity,
+        units, split, len(x), len(available), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
         between, column_terms(vae, x, particles=particles, seed=seed),
     )  # fmt: skip
+
+
+def data_for(vae: VAE, data: DataSet | Any) -> DataSet:
+    """Data as ``evaluate`` takes them, once they are known to fit the model."""
+    found = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
+    if vae.standardization is not None and found.standardization != vae.standardization:
+        raise IncompatibleComponents(
+            "Expected data standardized as those that the model was trained on, got data "
+            f"{'standardized by others' if found.standardization else 'that are not'}; give the "
+            "array in its own units, or as_dataset(x, standardize=vae.standardization)"
+        )
+    if tuple(found.event_shape) != tuple(vae.event_shape):
+        raise IncompatibleComponents(
+            f"Expected data of event shape {tuple(vae.event_shape)}, got {found.event_shape}"
+        )
+    check_support(vae.likelihood, found, vae.on_missing)
+    return found
 
 
 def _annealing(ais: bool | int | Annealing) -> Annealing | None:
@@ -270,7 +276,7 @@ def _annealing(ais: bool | int | Annealing) -> Annealing | None:
     return ais if isinstance(ais, Annealing) else Annealing(temperatures=ais)
 
 
-def _chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
+def chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
     """The data to score, ``(N, *event_shape)``, and their conditions."""
     if not len(split):
         raise DataError(f"Expected data in the {name} split, got none; choose another split")

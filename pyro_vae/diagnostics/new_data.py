@@ -18,9 +18,10 @@ from pyro_vae.data.standardization import log_scale
 from pyro_vae.data.support import check_values
 from pyro_vae.evidence.importance import importance_sampling
 from pyro_vae.networks.lookup import Lookup
+from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.vae import VAE
 
-__all__ = ["embed", "score_samples"]
+__all__ = ["embed", "like", "log_densities", "score_samples"]
 
 
 @torch.no_grad()
@@ -54,7 +55,7 @@ def embed(vae: VAE, X: AnyArray, *, batch_size: int = 1000) -> Any:
             f"x: expected data with a finite code, got NaN or infinity for row {row}; look at its "
             f"values, and at the encoder's weights"
         )
-    return _like(X, z, [f"z{m}" for m in range(vae.latent_dim)])
+    return like(X, z, [f"z{m}" for m in range(vae.latent_dim)])
 
 
 def score_samples(
@@ -93,13 +94,27 @@ def score_samples(
         (3,)
     """
     at_least(2, nll=nll)
+    scores = log_densities(vae, X, nll, seed=seed, batch_size=batch_size)
+    return like(X, scores, "log_p")
+
+
+def log_densities(
+    vae: VAE, X: AnyArray, samples: int, *, elbo: bool = False, seed: int = 0,
+    batch_size: int = 1000,
+) -> Any:  # fmt: skip
+    """Estimates of log p(x), or the ELBO, of each datum: a NumPy array ``(N,)``.
+
+    Of an array or a table in its own units, of a tensor as it is.
+    """
     parts = []
     for n, (model, x) in enumerate(_batches(vae, X, batch_size)):
-        found = importance_sampling(model, x, samples=nll, seed=seed + n).log_evidence
+        if elbo:
+            found = elbo_terms_of_data(model, x, particles=samples, seed=seed + n).elbo.cpu()
+        else:
+            found = importance_sampling(model, x, samples=samples, seed=seed + n).log_evidence
         own_units = not isinstance(X, Tensor)
         parts.append(found - log_scale(vae.standardization, x) if own_units else found)
-    scores = torch.cat(parts).numpy() if parts else np.empty(0)
-    return _like(X, scores, "log_p")
+    return torch.cat(parts).numpy() if parts else np.empty(0)
 
 
 def _batches(vae: VAE, X: Any, size: int) -> Iterator[tuple[VAE, Tensor]]:
@@ -127,7 +142,7 @@ def _batches(vae: VAE, X: Any, size: int) -> Iterator[tuple[VAE, Tensor]]:
             yield model, x
 
 
-def _like(X: Any, values: Any, names: Any) -> Any:
+def like(X: Any, values: Any, names: Any) -> Any:
     """The values as they are; for a table, one with its index."""
     pandas = sys.modules.get("pandas")
     if pandas is None or not isinstance(X, pandas.DataFrame):

@@ -8,8 +8,17 @@ import pytest
 import scipy.sparse
 import torch
 
-from pyro_vae import as_dataset, embed, evaluate, importance_sampling, load, score_samples
+from pyro_vae import (
+    anomaly_scores,
+    as_dataset,
+    embed,
+    evaluate,
+    importance_sampling,
+    load,
+    score_samples,
+)
 from pyro_vae.cli.app import app, guarded
+from pyro_vae.cli.runs import open_run
 
 NET = {"kind": "mlp", "hidden": [8]}
 NETS = ["model.latent_dim=2", "model.decoder.hidden=[8]", "guide.encoder.hidden=[8]",
@@ -65,6 +74,41 @@ def test_scores_are_those_of_python_in_the_units_of_the_file(tables, command):
     of_z_scores = importance_sampling(vae, x, samples=20).log_evidence.numpy()
     np.testing.assert_allclose(scores, of_z_scores - vae.standardization.scale.log().sum().item())
     np.testing.assert_allclose(score_samples(vae, x, 20), of_z_scores)
+
+
+@pytest.mark.parametrize("method", ["elbo", "typicality", "likelihood_ratio"])
+def test_anomaly_scores_are_those_of_python(method, tables, command):
+    folder, frame = tables
+    run, new, out = folder / "run", folder / "new.csv", folder / "scores.csv"
+    given = ["--background", run] if method == "likelihood_ratio" else []
+    arguments = ["score", run, new, "--anomaly", method, "--out", out, *given]
+    status, text, err = command(*arguments)
+    assert (status, f"80 data by {method}" in text) == (0, True), err
+    vae = load(run)
+    needs = {
+        "elbo": {},
+        "typicality": {"data": open_run(run).data},
+        "likelihood_ratio": {"background": vae},
+    }
+    expected = anomaly_scores(vae, frame, method, **needs[method])
+    np.testing.assert_allclose(pandas.read_csv(out)[method], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--anomaly", "likelihood_ratio"], "expected --background RUN beside it"),
+        (["--background", "RUN"], "expected --anomaly likelihood_ratio beside it"),
+        (["--anomaly", "complexity"], "expected pictures of shape"),
+        (["--anomaly", "typical"], "'typical' is not one of"),
+    ],
+)
+def test_an_anomaly_score_that_cannot_be_is_refused(given, message, tables, command):
+    folder, _ = tables
+    status, _, err = command("score", folder / "run", folder / "new.csv", *given)
+    assert status == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
 
 
 def test_a_tensor_is_scored_as_evaluate_does(trained):
