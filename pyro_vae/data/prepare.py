@@ -168,9 +168,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     gaps = _gaps(sources, how)
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
-    train, validation, test = split_rows(
-        len(whole), **shares, seed=how.seed, split=how.split
-    )
+    train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
     standardization, words = _standardization(whole.x[train], how)
 
     def settled(split: Split, name: str) -> Split:
