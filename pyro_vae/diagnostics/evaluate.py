@@ -20,7 +20,7 @@ from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.column_terms import column_terms
 from pyro_vae.diagnostics.latent_units import LatentUnits, latent_units
-from pyro_vae.diagnostics.spikes import bits_of, check_counts
+from pyro_vae.diagnostics.spikes import bits_of, check_counts, independent_means
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich, bidirectional_monte_carlo
 from pyro_vae.evidence.estimate import EvidenceEstimate
@@ -260,7 +260,7 @@ def evaluate(
     kl_estimator = terms.kl_method if terms.kl_method == "exact" else f"sampled, {drawn}"
     log_p = [(e.log_evidence, e.estimator) for e in estimates.values()]
     log_p.append((terms.elbo, f"ELBO, a lower bound, {drawn}"))
-    bits = bits_of(*log_p[0], x, data.train.x) if against else None
+    bits = bits_of(*log_p[0], x, independent_means(vae, data.train)) if against else None
     return Scores(
         Estimate.of(terms.elbo, estimator=f"ELBO with {terms.kl_method} KL, {drawn}"),
         Estimate.of(terms.log_likelihood, estimator=drawn),

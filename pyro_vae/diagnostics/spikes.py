@@ -11,11 +11,13 @@ from torch.distributions import constraints
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.data.checks import AnyArray, as_event_rows
+from pyro_vae.data.dataset import Split
 from pyro_vae.likelihoods.data_mean import mean_count
 from pyro_vae.likelihoods.multinomial import Multinomial
 from pyro_vae.report.estimate import Estimate
+from pyro_vae.vae import VAE
 
-__all__ = ["bits_of", "bits_per_spike", "check_counts"]
+__all__ = ["bits_of", "bits_per_spike", "check_counts", "independent_means"]
 
 
 def bits_per_spike(expected: AnyArray, x: AnyArray, train: AnyArray) -> Estimate:
@@ -70,24 +72,26 @@ def bits_per_spike(expected: AnyArray, x: AnyArray, train: AnyArray) -> Estimate
     for values, name in ((counts, "x"), (known, "train")):
         if not constraints.nonnegative_integer.check(values.nan_to_num()).all():
             raise DataError(f"{name}: expected whole numbers from 0, got others; give the counts")
-    return bits_of(_log_poisson(counts, rate), "Poisson at the expected counts", counts, known)
+    return bits_of(
+        _log_poisson(counts, rate), "Poisson at the expected counts", counts, mean_count(known)
+    )
 
 
-def bits_of(log_prob: Tensor, estimator: str, x: Tensor, train: Tensor) -> Estimate:
+def bits_of(log_prob: Tensor, estimator: str, x: Tensor, means: Tensor) -> Estimate:
     """Bits per spike of the log-probability of each datum, ``(N,)``, in nats.
 
     Args:
         log_prob: Of the data, under a model.
         estimator: How it was found.
         x: The data, counts ``(N, *event)``; NaN is left out.
-        train: The training data, ``(N', *event)``, whose means are those of the independent
-            Poisson that the model is scored against.
+        means: Of the independent Poisson counts that the model is scored against, one for each
+            neuron, or one for each datum too.
 
     Raises:
         DataError: if there are no spikes.
     """
-    x, train = x.detach().cpu().double(), train.detach().cpu().double()
-    gain = log_prob.detach().cpu().double() - _log_poisson(x, mean_count(train))
+    log_prob, x, means = (each.detach().cpu().double() for each in (log_prob, x, means))
+    gain = log_prob - _log_poisson(x, means)
     spikes = x.nan_to_num(0.0).flatten(1).sum(1)
     if not spikes.any():
         raise DataError("bits per spike: expected spikes in the data scored, got none")
@@ -95,6 +99,17 @@ def bits_of(log_prob: Tensor, estimator: str, x: Tensor, train: Tensor) -> Estim
     residual = Estimate.of((gain - ratio * spikes) / spikes.mean())
     bits = Estimate(ratio.item(), residual.stderr, "bits per spike", estimator, len(x))
     return bits.times(1 / math.log(2))
+
+
+def independent_means(vae: VAE, train: Split) -> Tensor:
+    """The training data's mean counts; with a condition log_exposure, at each datum's exposure."""
+    means = mean_count(train.x.double())
+    if not getattr(vae.likelihood, "exposed", False):
+        return means
+    assert train.condition is not None  # evaluate has checked the data
+    known, given = (c.double().exp().flatten() for c in (train.condition, vae.conditions))
+    rates = means.to(given.device) / known.mean().item()
+    return rates * given.reshape(-1, *(1 for _ in vae.event_shape))
 
 
 def check_counts(likelihood: Likelihood, against: str | None) -> None:
