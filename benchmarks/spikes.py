@@ -79,12 +79,13 @@ def main(path: str) -> None:
                 found.append(bits.value)
                 seconds[method] += (time.perf_counter() - began) / SEEDS
         first, second = scores.values()
-        scores["  VAE less factor analysis"] = [b - a for a, b in zip(first, second, strict=True)]
+        scores["VAE less factor analysis"] = [b - a for a, b in zip(first, second, strict=True)]
         for method, found in scores.items():
             error = np.std(found, ddof=1) / np.sqrt(SEEDS)
+            sign = "+" if "less" in method else ""
             row = [name, f"{counts.shape[0]} x {counts.shape[1]}", method,
-                   f"{np.mean(found):.3f} ± {error:.3f}",
-                   f"{seconds.get(method, 0):.1f}"]  # fmt: skip
+                   f"{np.mean(found):{sign}.3f} ± {error:.3f}",
+                   f"{seconds[method]:.1f}" if method in seconds else ""]  # fmt: skip
             print(f"| {' | '.join(row)} |", flush=True)
 
 

@@ -80,15 +80,16 @@ class CountMean(DataMean, OwnUnits, Conditioned):
 
     def at_mean(self, x: Tensor) -> Tensor:
         """The logarithm of the mean in units; where nothing was counted, of half a count."""
-        return (mean_count(x) / self.unit / self._exposure(x).mean()).log()
+        mean = mean_count(x) / self.unit
+        return (mean / self._exposure(x).mean() if self.exposed else mean).log()
 
     def mean_of(self, parameters: Tensor) -> Tensor:
         """The means of the counts; what the decoder adds to the offset is bounded."""
-        mean = self.unit * bounded_rate(parameters) * self._exposure(parameters)
+        mean = self.unit * bounded_rate(parameters)
+        if self.exposed:
+            mean = mean * self._exposure(parameters)
         return mean * self.shift.exp() if self.offset == "data_mean" else mean
 
     def _exposure(self, like: Tensor) -> Tensor:
-        """Of each datum, ``(N, 1, ...)``; 1 without the condition."""
-        if not self.exposed:
-            return like.new_ones(())
+        """Of each datum, ``(N, 1, ...)``."""
         return self.known(like).to(like).exp().reshape(-1, *(1 for _ in self.event_shape))
