@@ -149,14 +149,14 @@ def predict(
     """
     if not isinstance(x, Tensor):  # whose own check would ask to remove these data
         check_encodes_gaps(vae)
-    x = x.toarray() if hasattr(x, "toarray") else x
+    gaps: Any = x.toarray() if hasattr(x, "toarray") else x
     mask = _hidden(hidden, vae.event_shape, list(getattr(x, "columns", ())))
-    if isinstance(x, Tensor):
-        gaps = torch.where(torch.as_tensor(mask, device=x.device), torch.nan, x)
-    elif hasattr(x, "columns"):
-        gaps = x.mask(np.broadcast_to(mask, x.shape))
+    if isinstance(gaps, Tensor):
+        gaps = torch.where(torch.as_tensor(mask, device=gaps.device), torch.nan, gaps)
+    elif hasattr(gaps, "columns"):
+        gaps = gaps.mask(np.broadcast_to(mask, gaps.shape))
     else:
-        gaps = np.where(mask, np.nan, np.ma.filled(np.ma.asarray(x, dtype=float), np.nan))
+        gaps = np.where(mask, np.nan, np.ma.filled(np.ma.asarray(gaps, dtype=float), np.nan))
 
     def taken(values: Any) -> Any:
         return values.loc[:, mask] if hasattr(values, "columns") else values[:, mask]

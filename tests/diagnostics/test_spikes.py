@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from scipy import integrate, stats
+from scipy.sparse import csr_array
 
-from pyro_vae import VAE, as_dataset, bits_per_spike, evaluate, predict
+from pyro_vae import VAE, Replicates, as_dataset, bits_per_spike, evaluate, predict
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from tests.small_models import NET, stirred
 from tests.variants import Z_CRIT
@@ -73,6 +74,8 @@ def test_evaluate_scores_against_independent_counts(vae, spikes, nll):
     assert (bits.value, bits.stderr) == pytest.approx(want, rel=1e-5)
     assert bits.estimator.startswith("importance sampling" if nll else "ELBO, a lower bound")
     assert "bits per spike" in str(scores)
+    over_seeds = Replicates({0: scores, 1: scores}).estimates["bits per spike (no nats)"]
+    assert over_seeds.value == pytest.approx(bits.value)
     assert json.loads(json.dumps(scores.to_dict()))["bits_per_spike"]["unit"] == "bits per spike"
     assert evaluate(vae, data, **QUIET).bits_per_spike is None
 
@@ -105,6 +108,8 @@ def test_tensors_tables_and_masks_give_the_same(vae, spikes):
     mask = [False, True, False, True]
     found = predict(vae, torch.tensor(spikes), mask, samples=50).mean
     np.testing.assert_array_equal(found.numpy(), want.astype("float32"))
+    found = predict(vae, csr_array(spikes), [-1, 1], samples=50).mean
+    np.testing.assert_array_equal(found, want)
     table = pd.DataFrame(spikes, columns=list("abcd"), index=range(5, 65))
     found = predict(vae, table, ["d", "b"], samples=50).mean
     assert (list(found.columns), found.index[0]) == (["b", "d"], 5)
