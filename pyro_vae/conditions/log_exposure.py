@@ -23,7 +23,7 @@ class LogExposure(Condition):
         maps ``(N, 1)`` to ``(N, 1)``.
 
     References:
-        | Generalized Linear Models (McCullagh and Nelder, 1989), section 6.2
+        | Generalized Linear Models (McCullagh and Nelder, 1989)
 
     Example:
         >>> import torch

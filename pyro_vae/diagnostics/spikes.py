@@ -46,7 +46,7 @@ def bits_per_spike(expected: AnyArray, x: AnyArray, train: AnyArray) -> Estimate
         DataError: if the shapes differ, a value is no count, or there are no spikes.
 
     References:
-        | Neural Latents Benchmark '21 (Pei et al., 2021), section 3
+        | Neural Latents Benchmark '21 (Pei et al., 2021)
         | https://arxiv.org/abs/2109.04463
 
     Example:

@@ -139,7 +139,7 @@ def predict(
         NonFiniteLoss: if a weight is NaN or infinite.
 
     References:
-        | Neural Latents Benchmark '21 (Pei et al., 2021), section 3
+        | Neural Latents Benchmark '21 (Pei et al., 2021)
         | https://arxiv.org/abs/2109.04463
 
     Example:
