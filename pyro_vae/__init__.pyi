@@ -34,6 +34,7 @@ from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
 from pyro_vae.diagnostics.new_data import embed as embed
 from pyro_vae.diagnostics.new_data import score_samples as score_samples
 from pyro_vae.diagnostics.replicates import Replicates as Replicates
+from pyro_vae.diagnostics.spikes import bits_per_spike as bits_per_spike
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich
@@ -44,6 +45,7 @@ from pyro_vae.evidence.estimate import EvidenceEstimate as EvidenceEstimate
 from pyro_vae.evidence.importance import importance_sampling as importance_sampling
 from pyro_vae.evidence.imputation import Imputation as Imputation
 from pyro_vae.evidence.imputation import impute as impute
+from pyro_vae.evidence.imputation import predict as predict
 from pyro_vae.evidence.quadrature import Quadrature as Quadrature
 from pyro_vae.evidence.quadrature import quadrature as quadrature
 from pyro_vae.experiment.catalogue import catalogue as catalogue

@@ -116,8 +116,9 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
         self.decoder: nn.Module = network_given(
-            parts["decoder"], own[0], decoded, self.likelihood.parameter_shape
-        )
+            parts["decoder"], self.likelihood.decoder_condition(own[0]), decoded,
+            self.likelihood.parameter_shape,
+        )  # fmt: skip
         check_components(self)
 
     @classmethod

@@ -33,6 +33,10 @@ def evaluate(
             min=2, max=10**7, metavar="N", help="Bound annealing's error on N simulated data."
         ),
     ] = None,
+    against: Annotated[
+        Literal["independent"] | None,
+        typer.Option(help="Counts: also bits per spike, beside independent Poisson counts."),
+    ] = None,
     data_count: options.DataCount = None,
     seed: options.Seed = 0,
     per_dimension: Annotated[
@@ -66,7 +70,7 @@ def evaluate(
         number: score(
             opened.vae.to(where), opened.data, split=split, kl=kl, particles=particles,
             nll=nll or False, ais=Annealing(ais, chains) if ais else False,
-            sandwich=sandwich or False, data_count=data_count, seed=seed,
+            sandwich=sandwich or False, against=against, data_count=data_count, seed=seed,
             show_progress=not (quiet or as_json),
         )
         for number, opened in open_seeds(run, root).items()

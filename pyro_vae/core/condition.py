@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
 
     shape: tuple[int, ...]
     size: int
+    decoded: ClassVar[bool] = True
+    """Whether the decoder sees it; otherwise it is an offset that the likelihood takes."""
 
     @abstractmethod
     def forward(self, c: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.errors import IncompatibleComponents
 
 __all__ = ["Likelihood"]
 
@@ -52,6 +54,19 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
         ``fit`` calls it before the first step. By default it does nothing. An override must have
         an effect only the first time, so that training can be continued.
         """
+
+    def decoder_condition(self, condition: Condition | None) -> Condition | None:
+        """The condition that the decoder sees; None if there is none, or it is an offset.
+
+        Raises:
+            IncompatibleComponents: if it is an offset, unless the likelihood is of counts.
+        """
+        if condition is None or condition.decoded:
+            return condition
+        raise IncompatibleComponents(
+            "condition: expected a likelihood of counts (poisson, negative_binomial) beside "
+            f"log_exposure, got {self.kind}; for any other likelihood: vector"
+        )
 
     @property
     def feature_shape(self) -> tuple[int, ...]:

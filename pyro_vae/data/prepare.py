@@ -18,7 +18,7 @@ from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float3
 from pyro_vae.data.conditions import as_condition, in_words, taken_off
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
-from pyro_vae.data.splits import Share, split_rows
+from pyro_vae.data.splits import Share, SplitBy, split_rows
 from pyro_vae.data.standardization import Standardization, Standardize
 from pyro_vae.data.streams import stream
 
@@ -62,6 +62,7 @@ class Preprocessing:
         standardize: How each value is shifted and scaled by what was trained on.
         fitted: The training data's own, where that was settled before.
         missing: Whether a value that is missing (NaN) is refused or kept.
+        split: Whether the rows are split at random or in blocks, in their order.
     """
 
     validation: Share = 0.1
@@ -71,6 +72,7 @@ class Preprocessing:
     standardize: Standardize = "none"
     fitted: Standardization | None = None
     missing: Missing = "refuse"
+    split: SplitBy = "shuffled"
 
 
 def as_dataset(
@@ -85,6 +87,7 @@ def as_dataset(
     standardize: str | Standardization = "none",
     name: str = "array",
     missing: Missing = "refuse",
+    split: SplitBy = "shuffled",
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -106,6 +109,8 @@ def as_dataset(
         name: What to call the data beside a score.
         missing: ``keep`` takes NaN, and the empty cells of a pandas table, for missing values,
             which a model with ``missing: zero_and_mask`` knows; ``refuse`` is an error.
+        split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
+            first train, the next validate, the last test.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -117,7 +122,7 @@ def as_dataset(
     """
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed,
-        "missing": missing,
+        "missing": missing, "split": split,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -163,7 +168,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     gaps = _gaps(sources, how)
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
-    train, validation, test = split_rows(len(whole), **shares, seed=how.seed)
+    train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
     standardization, words = _standardization(whole.x[train], how)
 
     def settled(split: Split, name: str) -> Split:
@@ -183,6 +188,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
     conditions = "" if whole.condition is None else in_words(whole.condition)
     identity = Identity(
         name=raw.name,
@@ -191,7 +197,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, conditions)))
+        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, blocks, conditions)))
         or "none",
     )
     return DataSet(**splits, identity=identity, standardization=standardization,

@@ -11,7 +11,7 @@ from pyro_vae.core.missing import Missing
 from pyro_vae.data.binarization import Binarization
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.prepare import Preprocessing, Raw, prepare
-from pyro_vae.data.splits import Share
+from pyro_vae.data.splits import Share, SplitBy
 from pyro_vae.data.standardization import Standardize
 
 __all__ = ["Source"]
@@ -44,6 +44,8 @@ class Source(Declarable, home="pyro_vae.data"):
         seed: Of the split and of what is drawn once.
         standardize: ``zscore`` takes the mean off each position of the event and divides by its
             standard deviation, both of the training data; ``none`` leaves the values as they are.
+        split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
+            first train, the next validate, the last test.
     """
 
     test: Share = 0.2
@@ -56,11 +58,13 @@ class Source(Declarable, home="pyro_vae.data"):
         validation: Share = 0.1,
         seed: Seed = 0,
         standardize: Standardize = "none",
+        split: SplitBy = "shuffled",
     ) -> None:
         self.binarization = binarization
         self.validation = validation
         self.seed = seed
         self.standardize = standardize
+        self.split: str = split  # EMNIST's own names its files
 
     def __repr__(self) -> str:
         given = {name: value for name, value in self.declaration.items() if name != "kind"}
@@ -83,6 +87,6 @@ class Source(Declarable, home="pyro_vae.data"):
         raw = self.read()
         how = Preprocessing(
             self.validation, self.test, self.binarization, self.seed, self.standardize,
-            missing=missing,
+            missing=missing, split="blocks" if self.split == "blocks" else "shuffled",
         )  # fmt: skip
         return prepare(replace(raw, name=raw.name or self.kind), how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BeforeValidator
@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.streams import stream
 
-__all__ = ["Share", "share_of", "split_rows"]
+__all__ = ["Share", "SplitBy", "share_of", "split_rows"]
 
 
 def _is_share(value: object) -> object:
@@ -24,6 +24,9 @@ def _is_share(value: object) -> object:
 
 Share = Annotated[int | float, BeforeValidator(_is_share)]
 """A fraction of the data, in [0, 1), or a whole number of them."""
+
+SplitBy = Literal["shuffled", "blocks"]
+"""At random, or in the order of the rows: the first train, the next validate, the last test."""
 
 
 def share_of(share: int | float, size: int) -> int:
@@ -39,7 +42,11 @@ def share_of(share: int | float, size: int) -> int:
 
 
 def split_rows(
-    size: int, validation: int | float, test: int | float, seed: int
+    size: int,
+    validation: int | float,
+    test: int | float,
+    seed: int,
+    split: SplitBy = "shuffled",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of the training, validation and test splits: disjoint, together all, each in order.
 
@@ -48,6 +55,7 @@ def split_rows(
         validation: Share of them to validate on.
         test: Share of them to test on.
         seed: The same seed gives the same rows.
+        split: ``shuffled``, or ``blocks`` in the order of the rows, which need no seed.
 
     Raises:
         DataError: if nothing is left to train on.
@@ -56,6 +64,8 @@ def split_rows(
         >>> train, validation, test = split_rows(10, validation=0.1, test=2, seed=0)
         >>> len(train), len(validation), len(test)
         (7, 1, 2)
+        >>> split_rows(5, validation=1, test=2, seed=0, split="blocks")
+        (tensor([0, 1]), tensor([2]), tensor([3, 4]))
     """
     sizes = share_of(validation, size), share_of(test, size)
     if sum(sizes) >= size:
@@ -63,6 +73,9 @@ def split_rows(
             f"expected more than {sum(sizes)} rows (validation {sizes[0]}, test {sizes[1]}, and "
             f"at least 1 to train on), got {size}; bring more data, or smaller splits"
         )
+    if split == "blocks":
+        first, second, third = torch.arange(size).split([size - sum(sizes), *sizes])
+        return first, second, third
     order = torch.randperm(size, generator=stream(seed, "split"))
     held_out, kept = order[: sum(sizes)], order[sum(sizes) :]
     first, second = held_out.split(sizes)

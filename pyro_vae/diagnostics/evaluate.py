@@ -20,6 +20,7 @@ from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.column_terms import column_terms
 from pyro_vae.diagnostics.latent_units import LatentUnits, latent_units
+from pyro_vae.diagnostics.spikes import bits_of, check_counts, independent_means
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich, bidirectional_monte_carlo
 from pyro_vae.evidence.estimate import EvidenceEstimate
@@ -65,6 +66,7 @@ class Scores(ShownAsTable):
         sandwich: Bounds on the error of annealing, on data simulated from the model.
         columns: E_q[log p(x_d|z)] of each column d of a table, by its name; they add up to
             ``log_likelihood``.
+        bits_per_spike: Over independent Poisson counts; None unless requested.
     """
 
     elbo: Estimate
@@ -84,6 +86,7 @@ class Scores(ShownAsTable):
     estimates: dict[str, EvidenceEstimate]
     sandwich: Sandwich | None = None
     columns: dict[str, Estimate] = field(default_factory=dict)
+    bits_per_spike: Estimate | None = None
     omitted = ("terms", "estimates")
     derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
@@ -143,6 +146,8 @@ class Scores(ShownAsTable):
         if self.sandwich is not None:
             name = f"upper less lower bound, {self.sandwich.count} simulated data"
             rows[name] = self.sandwich.gap
+        if self.bits_per_spike is not None:
+            rows["bits per spike (no nats)"] = self.bits_per_spike
         rows["squared error (no nats)"] = self.reconstruction
         rows["active units"] = (str(self.units), self.units.rule)
         return estimate_table("Scores, in nats per datum", rows, f"{self.data}.")
@@ -163,6 +168,7 @@ def evaluate(
     nll: bool | int = False,
     ais: bool | int | Annealing = False,
     sandwich: bool | int = False,
+    against: Literal["independent"] | None = None,
     data_count: int | None = None,
     seed: int = 0,
     show_progress: bool = True,
@@ -185,6 +191,8 @@ def evaluate(
             1,000, and an :class:`~pyro_vae.evidence.annealed.Annealing` sets everything.
         sandwich: Number of data to simulate from the model, to bound the error of annealing from
             below and above; True is 100.
+        against: ``independent`` scores counts in bits per spike, beside independent Poisson
+            counts of the training data's means: of log p(x) if requested, else of the ELBO.
         data_count: Score only this many data, evenly spaced over the split.
         seed: Seed of the draws, which depend on nothing else.
         show_progress: Whether to show a progress bar.
@@ -211,6 +219,7 @@ def evaluate(
     """
     at_least(1, particles=particles)
     how = _annealing(ais)
+    check_counts(vae.likelihood, against)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
     data = data_for(vae, data)
@@ -227,8 +236,7 @@ def evaluate(
     estimates: dict[str, EvidenceEstimate] = {}
     if nll is not False:
         samples = SAMPLES if nll is True else nll
-        found = importance_sampling(vae, x, samples=samples, **options)
-        estimates["importance_sampling"] = found
+        estimates["importance_sampling"] = importance_sampling(vae, x, samples=samples, **options)
     if how is not None:
         found = annealed_importance_sampling(vae, x, how=how, **options)
         estimates["annealed_importance_sampling"] = found
@@ -239,6 +247,9 @@ def evaluate(
     discrete = vae.likelihood.support.is_discrete
     drawn = f"{particles} particle{'' if particles == 1 else 's'}, seed {seed}"
     kl_estimator = terms.kl_method if terms.kl_method == "exact" else f"sampled, {drawn}"
+    log_p = [(e.log_evidence, e.estimator) for e in estimates.values()]
+    log_p.append((terms.elbo, f"ELBO, a lower bound, {drawn}"))
+    bits = bits_of(*log_p[0], x, independent_means(vae, data.train)) if against else None
     return Scores(
         Estimate.of(terms.elbo, estimator=f"ELBO with {terms.kl_method} KL, {drawn}"),
         Estimate.of(terms.log_likelihood, estimator=drawn),
@@ -247,7 +258,7 @@ def evaluate(
                     estimator="mean of p(x|z) at q's centre, a dimension"),
         units, split, len(x), len(available), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
-        between, column_terms(vae, x, particles=particles, seed=seed),
+        between, column_terms(vae, x, particles=particles, seed=seed), bits,
     )  # fmt: skip
 
 
@@ -269,10 +280,8 @@ def data_for(vae: VAE, data: DataSet | Any) -> DataSet:
 
 
 def _annealing(ais: bool | int | Annealing) -> Annealing | None:
-    if ais is False:
-        return None
-    if ais is True:
-        return Annealing()
+    if isinstance(ais, bool):
+        return Annealing() if ais else None
     return ais if isinstance(ais, Annealing) else Annealing(temperatures=ais)
 
 

@@ -75,6 +75,7 @@ def _numbers(scores: Scores) -> dict[str, float]:
         **{f"  of it, {name}": found.value for name, found in scores.columns.items()},
         "KL(q(z|x) || p(z))": scores.kl.value,
         **losses,
+        **({"bits per spike (no nats)": bits.value} if (bits := scores.bits_per_spike) else {}),
         "squared error (no nats)": scores.reconstruction.value,
         "active units": float(scores.units.active.sum()),
     }

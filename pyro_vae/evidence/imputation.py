@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import NonFiniteLoss, at_least
+from pyro_vae.core.errors import DataError, NonFiniteLoss, at_least
+from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.standardization import own
@@ -24,7 +25,7 @@ from pyro_vae.evidence.conditional import check_encodes_gaps
 from pyro_vae.evidence.exact import linear_gaussian
 from pyro_vae.vae import VAE
 
-__all__ = ["Imputation", "impute"]
+__all__ = ["Imputation", "impute", "predict"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,81 @@ def impute(
         torch.where(missing, stderr, 0.0) * scale,
         effective,
         "exact" if exact else f"importance sampling from q, K = {samples:,}, seed {seed}",
+    )
+
+
+def predict(
+    vae: VAE, x: AnyArray, hidden: Any, *, draws: int = 0, samples: int = 1000, seed: int = 0
+) -> Imputation:
+    """What is expected of hidden positions of each datum, given the others: E[x_hidden | x_rest].
+
+    Their values in x are not looked at. Where the positions are neurons, this is co-smoothing:
+    score the result by :func:`~pyro_vae.bits_per_spike`.
+
+    Args:
+        vae: The model, trained with ``missing: zero_and_mask`` unless the answer is exact.
+        x: Data, ``(N, *event_shape)``, as :func:`impute` takes them.
+        hidden: Numbers of positions, or names of a table's columns; or, for an event of any
+            shape, booleans of ``event_shape``.
+        draws: How many times to draw the hidden values from p(x_hidden | x_rest).
+        samples: Number K of importance samples for each datum, at least 2.
+        seed: Seed of every draw.
+
+    Returns:
+        As :func:`impute` does, of the hidden positions only, in the order of x: ``mean`` is
+        ``(N, hidden)``.
+
+    Raises:
+        DataError: if there are no such positions, or nothing else is left.
+        IncompatibleComponents: if the encoder does not know missing values.
+        NonFiniteLoss: if a weight is NaN or infinite.
+
+    References:
+        | Neural Latents Benchmark '21 (Pei et al., 2021)
+        | https://arxiv.org/abs/2109.04463
+
+    Example:
+        >>> vae = VAE((5,), 2, likelihood="poisson", missing="zero_and_mask")
+        >>> predict(vae, torch.ones(3, 5), hidden=[1, 4]).mean.shape
+        torch.Size([3, 2])
+    """
+    if not isinstance(x, Tensor):  # whose own check would ask to remove these data
+        check_encodes_gaps(vae)
+    gaps: Any = x.toarray() if hasattr(x, "toarray") else x
+    mask = _hidden(hidden, vae.event_shape, list(getattr(x, "columns", ())))
+    if isinstance(gaps, Tensor):
+        gaps = torch.where(torch.as_tensor(mask, device=gaps.device), torch.nan, gaps)
+    elif hasattr(gaps, "columns"):
+        gaps = gaps.mask(np.broadcast_to(mask, gaps.shape))
+    else:
+        gaps = np.where(mask, np.nan, np.ma.filled(np.ma.asarray(gaps, dtype=float), np.nan))
+
+    def taken(values: Any) -> Any:
+        return values.loc[:, mask] if hasattr(values, "columns") else values[:, mask]
+
+    found = impute(vae, gaps, draws=draws, samples=samples, seed=seed)
+    drawn = [taken(one) for one in found.draws]
+    return replace(found, mean=taken(found.mean), draws=drawn,
+                   deviation=taken(found.deviation), stderr=taken(found.stderr))  # fmt: skip
+
+
+def _hidden(hidden: Any, shape: tuple[int, ...], names: list[Any]) -> np.ndarray[Any, Any]:
+    """Where the hidden positions are, booleans of the event's shape."""
+    given = np.asarray(hidden.cpu() if isinstance(hidden, Tensor) else hidden)
+    mask = np.zeros(shape, dtype=bool)
+    if given.dtype == bool and given.shape == shape:
+        mask = given
+    elif given.dtype.kind in "iu" and len(shape) == 1 and not names:
+        if given.size and -shape[0] <= given.min() and given.max() < shape[0]:
+            mask[given] = True
+    elif names and all(name in names for name in given.ravel().tolist()):
+        mask[[names.index(name) for name in given.ravel().tolist()]] = True
+    if mask.any() and not mask.all():
+        return mask
+    size = f"whole numbers from 0 to {shape[0] - 1}, or " if len(shape) == 1 else ""
+    raise DataError(
+        f"hidden: expected {'names of columns' if names else size + f'booleans of shape {shape}'}"
+        f", some of the positions but not all, got {shown(hidden)}"
     )
 
 

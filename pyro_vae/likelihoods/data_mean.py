@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_vae.core.condition import Condition, Conditioned
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.distributions.bounds import bounded_rate
 from pyro_vae.likelihoods.own_units import OwnUnits
@@ -64,14 +65,31 @@ def mean_count(x: Tensor) -> Tensor:
     return torch.where(seen, x, 0.0).sum(0).clamp(min=0.5) / seen.sum(0).clamp(min=1)
 
 
-class CountMean(DataMean, OwnUnits):
-    """Counts whose decoder returns the logarithm of their means, in units of the data's own."""
+class CountMean(DataMean, OwnUnits, Conditioned):
+    """Counts whose decoder returns the logarithm of their means, in units of the data's own.
+
+    With the condition ``log_exposure``, of their means per unit of exposure.
+    """
+
+    exposed = False
+
+    def decoder_condition(self, condition: Condition | None) -> Condition | None:
+        """The condition that the decoder sees; log-exposures are added to its output."""
+        self.exposed = condition is not None and not condition.decoded
+        return None if self.exposed else condition
 
     def at_mean(self, x: Tensor) -> Tensor:
         """The logarithm of the mean in units; where nothing was counted, of half a count."""
-        return (mean_count(x) / self.unit).log()
+        mean = mean_count(x) / self.unit
+        return (mean / self._exposure(x).mean() if self.exposed else mean).log()
 
     def mean_of(self, parameters: Tensor) -> Tensor:
         """The means of the counts; what the decoder adds to the offset is bounded."""
         mean = self.unit * bounded_rate(parameters)
+        if self.exposed:
+            mean = mean * self._exposure(parameters)
         return mean * self.shift.exp() if self.offset == "data_mean" else mean
+
+    def _exposure(self, like: Tensor) -> Tensor:
+        """Of each datum, ``(N, 1, ...)``."""
+        return self.known(like).to(like).exp().reshape(-1, *(1 for _ in self.event_shape))

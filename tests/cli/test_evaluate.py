@@ -37,6 +37,15 @@ def test_evaluate_on_part_of_a_split_with_its_likelihood(trained, command):
     assert scores["nll"]["value"] < -scores["elbo"]["value"]
 
 
+def test_bits_per_spike_are_of_counts(trained, command):
+    status, _, err = command("evaluate", trained, "--against", "independent")
+    assert status == 2
+    assert "against: expected a likelihood of counts (poisson, negative_binomial)" in err
+    status, _, err = command("evaluate", trained, "--against", "chance")
+    assert status == 2
+    assert "independent" in err
+
+
 def test_evaluate_refuses_other_data(trained, command, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained, other)

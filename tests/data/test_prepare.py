@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pyro_vae.core.errors import DataError, DeclarationError
 from pyro_vae.data import Raw, as_dataset
+from pyro_vae.data.loading import load_data
 from pyro_vae.data.prepare import Preprocessing, prepare
 
 
@@ -171,3 +172,27 @@ def test_any_shape_is_split_whole_or_refused(shape, validation, test):
     assert data.event_shape == tuple(shape[1:])
     assert (len(data.validation) > 0) == (validation > 0)
     assert (len(data.test) > 0) == (test > 0)
+
+
+def test_blocks_keep_the_order_of_the_rows_and_are_part_of_the_identity():
+    x = numbered(20)
+    data = as_dataset(x, validation=3, test=0.25, split="blocks", seed=5)
+    rows = [split.rows.tolist() for split in data.splits.values()]
+    assert rows == [list(range(12)), list(range(12, 15)), list(range(15, 20))]
+    assert "in blocks" in str(data.identity)
+    assert data.identity != as_dataset(x, validation=3, test=0.25, seed=5).identity
+    with pytest.raises(DeclarationError, match="split: must be shuffled or blocks"):
+        as_dataset(x, split="time")
+
+
+def test_a_source_splits_in_blocks(tmp_path):
+    np.save(tmp_path / "x.npy", numbered(20).numpy())
+    data = load_data({"kind": "array", "path": str(tmp_path / "x.npy"), "split": "blocks"})
+    assert data.test.rows.tolist() == [16, 17, 18, 19]
+
+
+def test_an_official_test_set_stays_and_blocks_validate_on_the_last_rows():
+    raw = Raw(numbered(10), test=(numbered(4), None))
+    data = prepare(raw, Preprocessing(validation=2, split="blocks"))
+    assert data.validation.rows.tolist() == [8, 9]
+    assert len(data.test) == 4
