@@ -33,6 +33,8 @@ from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
 from pyro_vae.diagnostics.new_data import embed as embed
 from pyro_vae.diagnostics.new_data import score_samples as score_samples
 from pyro_vae.diagnostics.replicates import Replicates as Replicates
+from pyro_vae.diagnostics.topics import Topics as Topics
+from pyro_vae.diagnostics.topics import topics as topics
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich

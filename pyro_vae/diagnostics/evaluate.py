@@ -20,6 +20,7 @@ from pyro_vae.data.loading import load_data
 from pyro_vae.data.support import check_support
 from pyro_vae.diagnostics.column_terms import column_terms
 from pyro_vae.diagnostics.latent_units import LatentUnits, latent_units
+from pyro_vae.diagnostics.perplexity import perplexities
 from pyro_vae.evidence.annealed import Annealing, annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich, bidirectional_monte_carlo
 from pyro_vae.evidence.estimate import EvidenceEstimate
@@ -65,6 +66,8 @@ class Scores(ShownAsTable):
         sandwich: Bounds on the error of annealing, on data simulated from the model.
         columns: E_q[log p(x_d|z)] of each column d of a table, by its name; they add up to
             ``log_likelihood``.
+        perplexity: Per word, of documents with a multinomial likelihood: ``bound`` and
+            ``completion`` (:func:`~pyro_vae.diagnostics.perplexity.perplexities`).
     """
 
     elbo: Estimate
@@ -84,6 +87,7 @@ class Scores(ShownAsTable):
     estimates: dict[str, EvidenceEstimate]
     sandwich: Sandwich | None = None
     columns: dict[str, Estimate] = field(default_factory=dict)
+    perplexity: dict[str, Estimate] = field(default_factory=dict)
     omitted = ("terms", "estimates")
     derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
@@ -143,6 +147,7 @@ class Scores(ShownAsTable):
         if self.sandwich is not None:
             name = f"upper less lower bound, {self.sandwich.count} simulated data"
             rows[name] = self.sandwich.gap
+        rows |= {f"perplexity per word, {name}": it for name, it in self.perplexity.items()}
         rows["squared error (no nats)"] = self.reconstruction
         rows["active units"] = (str(self.units), self.units.rule)
         return estimate_table("Scores, in nats per datum", rows, f"{self.data}.")
@@ -259,6 +264,7 @@ def evaluate(
         units, split, len(x), len(chosen), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
         between, column_terms(vae, x, particles=particles, seed=seed),
+        perplexities(vae, x, terms.elbo, seed),
     )  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def _numbers(scores: Scores) -> dict[str, float]:
         **{f"  of it, {name}": found.value for name, found in scores.columns.items()},
         "KL(q(z|x) || p(z))": scores.kl.value,
         **losses,
+        **{f"perplexity per word, {n}": found.value for n, found in scores.perplexity.items()},
         "squared error (no nats)": scores.reconstruction.value,
         "active units": float(scores.units.active.sum()),
     }
