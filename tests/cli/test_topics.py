@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse
 
 VOCABULARY = ["god", "space", "car", "key", "game", "drive"]
-SMALL = ["model.latent_dim=3", "guide.encoder.hidden=[8]", "train.epochs=1", "train.step=pyro", "-q",
-         "--no-audit"]  # fmt: skip
+SMALL = ["model.latent_dim=3", "guide.encoder.hidden=[8]", "train.epochs=1", "train.step=pyro",
+         "-q", "--no-audit"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
