@@ -38,7 +38,7 @@ class Topics(ShownAsTable):
     """The topics of a model; Jupyter shows a table and a picture, most coherent first.
 
     Args:
-        words: The top words of each topic, by their weight in the decoder.
+        words: The top words of each topic.
         npmi: Coherence of each topic's words on the split, ``(K,)``, in [-1, 1].
         share: Mean share of each topic over the documents, ``(K,)``; None for a linear decoder,
             whose codes are no shares.
@@ -106,10 +106,10 @@ class Topics(ShownAsTable):
 def topics(vae: VAE, data: Any, words: int = 10, *, split: Split = "test") -> Topics:
     """The top words of each topic, their coherence on a split, and each topic's share of it.
 
-    A topic is a dimension k of the code. Its words are those with the greatest weight from k in
-    the decoder, as ProdLDA's authors show them; of a linear decoder they are the words whose
-    log-odds rise most with the code. Shares are those of the softmax of each document's point
-    estimate.
+    A topic is a dimension of the code. Its words are those whose log-odds rise fastest with its
+    share, or with the code of a linear decoder: by the decoder's weights, divided by the scale of
+    its batch normalization if it has one (ProdLDA's authors rank the weights undivided). Shares
+    are those of the softmax of each document's point estimate.
 
     Args:
         vae: A model of counts whose decoder is ``topic_decoder`` or ``linear``.
@@ -195,12 +195,14 @@ def npmi(x: Tensor, words: Tensor) -> Tensor:
 
 
 def _weights(vae: VAE) -> Tensor:
-    """The weight of each word in each topic, ``(K, vocabulary)``."""
+    """How fast the log-odds of each word rise with each topic, ``(K, vocabulary)``."""
     counts = vae.likelihood.support in (constraints.nonnegative_integer, constraints.boolean)
     counts = counts and vae.likelihood.parameter_shape == vae.event_shape
     decoder = vae.decoder
     if counts and isinstance(decoder, TopicDecoder):
-        return decoder.topics.weight.T
+        norm = getattr(decoder.norm, "standardize", None)  # by which the logits are divided
+        scale = 1.0 if norm is None else (norm.running_var + norm.eps).sqrt()
+        return decoder.topics.weight.T / scale
     if counts and isinstance(decoder, Linear):
         return decoder.affine.weight.T
     given = getattr(decoder, "kind", "") if vae.condition is None else "one of conditions"

@@ -68,6 +68,20 @@ def test_the_words_are_those_of_greatest_weight(decoder, tmp_path):
     assert topics(vae, data, words=2, split="train").count == 42
 
 
+def test_batch_normalization_divides_the_weights():
+    vae = model()
+    with torch.no_grad():
+        vae.decoder.topics.weight.copy_(torch.tensor([6.0, 5, 4, 3, 2, 1])[:, None].expand(6, 3))
+        vae.decoder.norm.standardize.running_var.copy_(torch.tensor([100.0, 1, 1, 0.01, 1, 1]))
+    vae.eval()
+    with torch.no_grad():  # the logits' slope along the share of the first topic
+        slope = vae.decoder.norm(vae.decoder.topics(torch.eye(3)[:1]))
+        slope = slope - vae.decoder.norm(vae.decoder.topics(torch.zeros(1, 3)))
+    order = [str(d) for d in slope[0].argsort(descending=True).tolist()]
+    assert order[:3] == ["3", "1", "2"]
+    assert topics(vae, COUNTS, words=6).words == [order] * 3
+
+
 def test_the_most_coherent_topic_is_shown_first():
     words = [["a", "b"], ["c", "d"], ["a", "e"]]
     identity = Identity("corpus", "0" * 64, 8, 0, 4, 0, (0, 3), "none")
