@@ -66,8 +66,8 @@ class Scores(ShownAsTable):
         sandwich: Bounds on the error of annealing, on data simulated from the model.
         columns: E_q[log p(x_d|z)] of each column d of a table, by its name; they add up to
             ``log_likelihood``.
-        perplexity: Per word, of documents with a multinomial likelihood: ``bound`` and
-            ``completion`` (:func:`~pyro_vae.diagnostics.perplexity.perplexities`).
+        perplexity: Per word, of documents with a multinomial likelihood: the ``bound`` of the
+            ELBO, and ``completion``, of half a document's words given the other half.
     """
 
     elbo: Estimate
