@@ -22,7 +22,6 @@ from pyro_vae.diagnostics.compare_gradients import compare_gradients as compare_
 from pyro_vae.diagnostics.comparison import Comparison as Comparison
 from pyro_vae.diagnostics.comparison import compare as compare
 from pyro_vae.diagnostics.datatree import to_datatree as to_datatree
-from pyro_vae.diagnostics.evaluate import Scores as Scores
 from pyro_vae.diagnostics.evaluate import evaluate as evaluate
 from pyro_vae.diagnostics.gaps import InferenceGaps as InferenceGaps
 from pyro_vae.diagnostics.gaps import inference_gaps as inference_gaps
@@ -34,7 +33,10 @@ from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
 from pyro_vae.diagnostics.new_data import embed as embed
 from pyro_vae.diagnostics.new_data import score_samples as score_samples
 from pyro_vae.diagnostics.replicates import Replicates as Replicates
+from pyro_vae.diagnostics.scores import Scores as Scores
 from pyro_vae.diagnostics.spikes import bits_per_spike as bits_per_spike
+from pyro_vae.diagnostics.topics import Topics as Topics
+from pyro_vae.diagnostics.topics import topics as topics
 from pyro_vae.evidence.annealed import Annealing as Annealing
 from pyro_vae.evidence.annealed import annealed_importance_sampling as annealed_importance_sampling
 from pyro_vae.evidence.bidirectional import Sandwich as Sandwich

@@ -23,6 +23,7 @@ from pyro_vae.cli import (
     reproduce,
     sharing,
     sweep,
+    topics,
     train,
 )
 from pyro_vae.core.messages import printable
@@ -41,6 +42,7 @@ app.command("sweep", context_settings=EXTRA)(sweep.sweep)
 app.command("audit")(audit.audit)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("topics")(topics.topics)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("reproduce", context_settings=EXTRA)(reproduce.reproduce)

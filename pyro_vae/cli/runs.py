@@ -12,8 +12,8 @@ from pyro_vae.core.errors import CheckpointError, DataError, RunFolderError
 from pyro_vae.core.messages import listed, printable
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.identity import Identity
-from pyro_vae.diagnostics.evaluate import Scores
 from pyro_vae.diagnostics.replicates import Replicates
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.checkpoint import load, load_experiment
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.run_folder import METRICS, RunFolder, runs_of_seeds

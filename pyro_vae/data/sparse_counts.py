@@ -35,7 +35,8 @@ class SparseCounts(Source):
         path: Of the file.
         test_path: Of a file to test on, with the same columns; if there is none, a share of the
             first is.
-        vocab: Of a text file that names the columns, one a line; see ``words()``.
+        vocab: Of a text file that names the columns, one a line; they are the data set's
+            ``columns``.
         empty: What to do with rows whose counts are all 0: ``refuse`` or ``drop``.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on, where there
             is no ``test_path``.
@@ -72,14 +73,14 @@ class SparseCounts(Source):
         """The counts, and those to test on if they have a file of their own."""
         path = expanded(self.path)
         x, dropped = _filled(path, read_counts(path), self.empty)
-        self._check_words(x.shape[1])
+        words = self._words_of(x.shape[1])
         test = None
         if self.test_path is not None:
             other = expanded(self.test_path)
             held_out, more = _filled(other, read_counts(other), self.empty)
             test, dropped = (held_out, None), dropped + more
         how = f"{dropped} empty row{'s' if dropped > 1 else ''} dropped" if dropped else ""
-        return Raw(x, test=test, name=path.name, preprocessing=how)
+        return Raw(x, test=test, name=path.name, preprocessing=how, columns=words)
 
     def words(self) -> tuple[str, ...]:
         """What each column counts, from ``vocab``; nothing if there is no such file.
@@ -98,12 +99,14 @@ class SparseCounts(Source):
                 f"{getattr(error, 'strerror', None) or error}"
             ) from None
 
-    def _check_words(self, columns: int) -> None:
-        if self.vocab is not None and len(words := self.words()) != columns:
+    def _words_of(self, columns: int) -> tuple[str, ...]:
+        words = self.words()
+        if self.vocab is not None and len(words) != columns:
             raise DataError(
                 f"{self.vocab}: expected one word for each of the {columns} columns of "
                 f"{self.path}, got {len(words)}; name the file that belongs to it (data.vocab)"
             )
+        return words
 
 
 def _filled(path: Path, counts: Counts, empty: Empty) -> tuple[Counts, int]:

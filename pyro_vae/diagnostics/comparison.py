@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pyro_vae.core.errors import IncompatibleScores
 from pyro_vae.data.identity import Identity
-from pyro_vae.diagnostics.evaluate import Scores
 from pyro_vae.diagnostics.replicates import Replicates, over_seeds_and_data
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Cell, Style, Table

@@ -1,15 +1,26 @@
-"""Perplexity per word of documents."""
+"""Perplexity per word of documents, and of the half of one that is held out."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.modes import evaluating
+from pyro_vae.likelihoods.multinomial import Multinomial
 from pyro_vae.report.estimate import Estimate
+from pyro_vae.vae import VAE
 
-__all__ = ["perplexity"]
+__all__ = ["perplexities", "perplexity", "split_words"]
+
+BATCH = 1000
+ESTIMATORS = {
+    "bound": "at most; from the ELBO",
+    "completion": "half of each document's words, given z at the centre of q(z | the others)",
+}
 
 
 def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
@@ -54,3 +65,72 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
     mean = Estimate.of((orders - elbo.double()) / lengths)
     value = math.exp(mean.value)
     return Estimate(value, value * mean.stderr, unit="", draws=mean.draws)
+
+
+@torch.no_grad()
+def perplexities(vae: VAE, x: Tensor, elbo: Tensor, seed: int = 0) -> dict[str, Estimate]:
+    r"""The perplexity per word of a model with a multinomial likelihood; of others, nothing.
+
+    ``bound`` is :func:`perplexity` of the ELBO. ``completion`` is that of one random half of each
+    document's words, given the other half: :math:`p(x_{held} \mid z)`, with z the point estimate
+    of :math:`q(z \mid x_{seen})`. It needs no bound, so that it compares models of any kind.
+    Documents without a word to score are left out, and counted in the estimator.
+
+    Args:
+        vae: The model; ``completion`` needs an amortized posterior.
+        x: The documents' counts, ``(N, *vocabulary)``.
+        elbo: Of each, in nats, ``(N,)``.
+        seed: Of the halves.
+
+    References:
+        | Evaluation methods for topic models (Wallach et al., 2009), section 5
+        | https://doi.org/10.1145/1553374.1553515
+    """
+    if not isinstance(vae.likelihood, Multinomial):
+        return {}
+    scored = {"bound": (elbo, x)}
+    if vae.posterior.amortized:
+        seen, held = split_words(x, seed)
+        with evaluating(vae):
+            parts = zip(vae.split(seen, BATCH), held.split(BATCH), strict=True)
+            found = [model.decode(model.point_estimate(given), rest).log_prob(rest)
+                     for (model, given), rest in parts]  # fmt: skip
+        scored["completion"] = (torch.cat(found), held)
+    return {name: _of_documents(name, *of) for name, of in scored.items() if of[1].any()}
+
+
+def split_words(x: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Each document's words in two random halves; the first has the odd word.
+
+    Args:
+        x: The documents' counts, ``(N, *vocabulary)``.
+        seed: Of the halves.
+
+    Example:
+        >>> seen, held = split_words(torch.tensor([[2.0, 3.0], [0.0, 1.0]]))
+        >>> seen.sum(1), held.sum(1)
+        (tensor([3., 1.]), tensor([2., 0.]))
+    """
+    counts = x.flatten(1).cpu()
+    document, word = counts.nonzero(as_tuple=True)
+    times = counts[document, word].long()
+    document, word = document.repeat_interleave(times), word.repeat_interleave(times)
+    order = torch.randperm(len(document), generator=torch.Generator().manual_seed(seed))
+    order = order[document[order].argsort(stable=True)]  # document by document, words shuffled
+    document, word = document[order], word[order]
+    lengths = counts.sum(1).long()
+    place = torch.arange(len(document)) - (lengths.cumsum(0) - lengths)[document]
+    second = place % 2 == 1
+    held = torch.zeros_like(counts)
+    one = torch.ones((), dtype=counts.dtype)
+    held.index_put_((document[second], word[second]), one, accumulate=True)
+    held = held.reshape(x.shape).to(x.device)
+    return x - held, held
+
+
+def _of_documents(name: str, log_prob: Tensor, x: Tensor) -> Estimate:
+    filled = x.flatten(1).any(1)
+    found = perplexity(log_prob[filled].cpu(), x[filled].cpu())
+    left = int((~filled).sum())
+    note = f"; {left} documents without words left out" if left else ""
+    return replace(found, estimator=ESTIMATORS[name] + note)

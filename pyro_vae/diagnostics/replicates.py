@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from pyro_vae.core.messages import listed
-from pyro_vae.diagnostics.evaluate import Scores
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.numbers import number
 from pyro_vae.report.shown import ShownAsTable
@@ -76,6 +76,7 @@ def _numbers(scores: Scores) -> dict[str, float]:
         "KL(q(z|x) || p(z))": scores.kl.value,
         **losses,
         **({"bits per spike (no nats)": bits.value} if (bits := scores.bits_per_spike) else {}),
+        **{f"perplexity per word, {n}": found.value for n, found in scores.perplexity.items()},
         "squared error (no nats)": scores.reconstruction.value,
         "active units": float(scores.units.active.sum()),
     }

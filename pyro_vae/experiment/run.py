@@ -22,7 +22,8 @@ from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import CheckpointError, NonFiniteLoss, PyroVAEError, RunFolderError
 from pyro_vae.core.modes import alone
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.diagnostics.evaluate import Scores, evaluate
+from pyro_vae.diagnostics.evaluate import evaluate
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.rebuild import check_rebuilds

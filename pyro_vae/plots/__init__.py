@@ -12,11 +12,12 @@
 - ``posterior_panels``: draws of the true posterior beside the guide's.
 - ``reconstructions``: data above their reconstructions.
 - ``samples``: draws from a model.
+- ``topic_bars``: coherence and share of each topic.
 - ``traversals``: what is decoded as one dimension of the code moves.
 - ``unit_bars``: variance and KL of each latent dimension.
 """
 
-from pyro_vae.plots.bars import gap_bars, unit_bars
+from pyro_vae.plots.bars import gap_bars, topic_bars, unit_bars
 from pyro_vae.plots.calibration import calibration_panels
 from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
 from pyro_vae.plots.intervals import forest, gradient_panels
@@ -39,6 +40,7 @@ __all__ = [
     "posterior_panels",
     "reconstructions",
     "samples",
+    "topic_bars",
     "traversals",
     "unit_bars",
 ]

@@ -1,4 +1,4 @@
-"""Bars: the inference gaps of each datum, and the dimensions of the code."""
+"""Bars: the inference gaps of each datum, the dimensions of the code, and topics."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from pyro_vae.plots.style import (
     ORANGE,
     Picture,
     as_array,
+    heading,
+    name_rows,
     note,
     panels,
     same_shape,
     styled,
 )
 
-__all__ = ["gap_bars", "unit_bars"]
+__all__ = ["gap_bars", "topic_bars", "unit_bars"]
 
 _MOST = 40  # bars of gaps, and names below bars
 _FLOOR = 1e-6  # smallest variance on the logarithmic axis
@@ -121,6 +123,48 @@ def unit_bars(
     low = int((values < _FLOOR).sum())
     said += [f"{low} below {_FLOOR:g}, drawn there"] if low else []
     note(picture, "; ".join(said))
+    return picture
+
+
+@styled
+def topic_bars(
+    names: Sequence[str],
+    npmi: ArrayLike,
+    share: ArrayLike | None = None,
+    *,
+    title: str = "Topics",
+) -> Picture:
+    """The coherence of each topic, and its share of the documents beside it.
+
+    Args:
+        names: Of the topics, from top to bottom; the first 40 are drawn.
+        npmi: Normalized pointwise mutual information of each, ``(K,)``, in [-1, 1].
+        share: Of each, ``(K,)``; None leaves its panel out.
+        title: Above the plot.
+
+    Raises:
+        DataError: if there is nothing to draw, or the two differ in shape.
+
+    Example:
+        >>> picture = topic_bars(["god faith", "space orbit"], [0.2, 0.1], [0.6, 0.4])
+        >>> [axes.get_xlabel() for axes in picture.axes]
+        ['NPMI of its words', 'share of the documents']
+    """
+    columns = [(as_array(npmi, "npmi"), "NPMI of its words", BLUE)]
+    if share is not None:
+        npmi, share = same_shape(npmi, share, "npmi and share", "K")
+        columns.append((share, "share of the documents", ORANGE))
+    drawn = list(names)[:_MOST]
+    count = len(columns)
+    picture, panes = panels(count, count, 4.5 + 2.0 * count, 0.2 * len(drawn), sharey=True)
+    for axes, (values, label, color) in zip(panes, columns, strict=True):
+        axes.barh(range(len(drawn)), values[:_MOST], 0.75, color=color)
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        name_rows(axes, drawn)
+    heading(picture, title)
+    note(picture, f"drawn: the first {_MOST} of {len(names)}" if len(names) > _MOST else "")
     return picture
 
 

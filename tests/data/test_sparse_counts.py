@@ -59,9 +59,10 @@ def test_words_belong_to_columns(save, tmp_path):
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("\n".join("abcdefgh"))
     source = SparseCounts(save(), vocab=vocab)
-    assert len(source.load().train) == 21
-    assert source.words() == tuple("abcdefgh")
-    assert SparseCounts(save()).words() == ()
+    data = source.load()
+    assert len(data.train) == 21
+    assert data.columns == data.to("cpu").columns == source.words() == tuple("abcdefgh")
+    assert SparseCounts(save()).words() == SparseCounts(save()).load().columns == ()
     for text, got in (("a\nb", 2), ("", 0)):
         vocab.write_text(text)
         with pytest.raises(

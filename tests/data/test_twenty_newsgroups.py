@@ -26,7 +26,7 @@ def test_both_sets_are_read_as_they_are(root, unchanged):
     assert torch.equal(data.train.x, torch.from_numpy(COUNTS["train"]).float())
     assert torch.equal(data.test.x, torch.from_numpy(COUNTS["test"]).float())
     assert data.identity.name == "twenty_newsgroups"
-    assert TwentyNewsgroups(root).words() == ("the", "god", "space")
+    assert data.columns == TwentyNewsgroups(root).words() == ("the", "god", "space")
 
 
 @pytest.mark.parametrize("name", ["train_bow.npz", "test_bow.npz", "vocab.txt"])

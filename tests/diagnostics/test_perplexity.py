@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.distributions import Multinomial
 
+from pyro_vae import VAE, evaluate
 from pyro_vae.core.errors import DataError
-from pyro_vae.diagnostics.perplexity import perplexity
+from pyro_vae.diagnostics.perplexity import perplexities, perplexity, split_words
 
 X = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [1.0, 0.0, 0.0]])
 WORDS = torch.tensor([0.5, 0.2, 0.3])
@@ -46,3 +47,64 @@ def test_even_words_have_the_perplexity_of_the_vocabulary():
 def test_what_is_no_document_is_refused(x):
     with pytest.raises(DataError, match="one ELBO for each"):
         perplexity(elbo(), x)
+
+
+def test_a_document_is_split_in_halves_of_its_words():
+    x = torch.poisson(torch.full((50, 7), 2.0))
+    seen, held = split_words(x)
+    assert torch.equal(seen + held, x)
+    assert min(seen.min(), held.min()) >= 0
+    assert torch.equal(held.sum(1), x.sum(1).div(2).floor())
+    assert torch.equal(split_words(x)[1], held)
+    assert not torch.equal(split_words(x, seed=1)[1], held)
+
+
+def test_every_word_is_as_likely_to_be_held_out():
+    """Counts in a half are hypergeometric: mean 4 of 8 for the word with 8 of 20."""
+    x = torch.tensor([[8.0, 12.0]]).repeat(20_000, 1)
+    held = split_words(x)[1][:, 0]
+    variance = 10 * 0.4 * 0.6 * 10 / 19
+    assert abs(held.mean() - 4) < 4.42 * math.sqrt(variance / len(x))
+    assert held.var().item() == pytest.approx(variance, rel=0.06)
+
+
+def documents_model(**parts):
+    return VAE((4,), 2, likelihood="multinomial", decoder="linear", encoder="linear", **parts)
+
+
+def test_completion_is_scored_on_the_half_that_the_encoder_does_not_see():
+    x = torch.poisson(torch.full((30, 4), 2.0)) + 1
+    vae = documents_model()
+    scores = evaluate(vae, x, seed=3, show_progress=False)
+    tested = scores.perplexity
+    assert set(tested) == {"bound", "completion"}
+    assert "perplexity per word, completion" in str(scores)
+    assert scores.to_dict()["perplexity"]["bound"]["value"] == tested["bound"].value
+
+    found = perplexities(vae, x, torch.zeros(30), seed=3)["completion"]
+    seen, held = split_words(x, 3)
+    with torch.no_grad():
+        log_p = vae.decoder(vae.point_estimate(seen)).log_softmax(-1)
+        cheating = vae.decoder(vae.point_estimate(x)).log_softmax(-1)
+    expected, wrong = (
+        math.exp(-((held * p).sum(1) / held.sum(1)).mean().item()) for p in (log_p, cheating)
+    )
+    assert found.value == pytest.approx(expected, rel=1e-5)
+    assert found.value != pytest.approx(wrong, rel=1e-4)
+
+
+def test_documents_too_short_to_score_are_left_out_and_counted():
+    x = torch.tensor([[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+    vae = documents_model()
+    found = perplexities(vae, x, torch.zeros(3))
+    assert found["bound"].estimator.endswith("1 documents without words left out")
+    assert found["completion"].estimator.endswith("2 documents without words left out")
+    assert found["completion"].draws == 1
+    assert perplexities(vae, torch.zeros(2, 4), torch.zeros(2)) == {}
+
+
+def test_what_has_no_perplexity():
+    x = torch.ones(3, 4)
+    assert perplexities(VAE((4,), 2, likelihood="poisson"), x, torch.zeros(3)) == {}
+    per_example = documents_model(posterior="per_example")
+    assert set(perplexities(per_example, x, torch.zeros(3))) == {"bound"}

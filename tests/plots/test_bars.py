@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots import gap_bars, unit_bars
+from pyro_vae.plots import gap_bars, topic_bars, unit_bars
 
 
 def heights(axes):
@@ -58,3 +58,14 @@ def test_of_many_data_the_greatest_are_drawn_and_it_is_said():
 def test_unlike_shapes_are_refused():
     with pytest.raises(DataError, match=r"got \(2,\) and \(3,\)"):
         gap_bars([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_a_topic_has_its_coherence_and_its_share():
+    left, right = topic_bars(["a b", "c d"], [0.3, -0.1], [0.2, 0.8]).axes
+    assert [bar.get_width() for bar in left.patches] == [0.3, -0.1]
+    assert [bar.get_width() for bar in right.patches] == [0.2, 0.8]
+    picture = topic_bars([str(k) for k in range(50)], np.zeros(50))
+    assert len(picture.axes[0].patches) == 40
+    assert "the first 40 of 50" in picture.texts[-1].get_text()
+    with pytest.raises(DataError, match="nothing to draw"):
+        topic_bars([], [])

@@ -17,7 +17,7 @@ def presets() -> dict[str, Path]:
 
     Example:
         >>> sorted(presets())
-        ['digits', 'mnist']
+        ['digits', 'documents', 'mnist']
     """
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
 

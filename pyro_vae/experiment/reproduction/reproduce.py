@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from pyro_vae.data.dataset import DataSet
-from pyro_vae.diagnostics.evaluate import Scores, evaluate
+from pyro_vae.diagnostics.evaluate import evaluate
 from pyro_vae.diagnostics.latent_units import LatentUnits
-from pyro_vae.diagnostics.perplexity import perplexity
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.reproduction.rows import Row, Scoring, changed
 from pyro_vae.experiment.run import run_experiment
 from pyro_vae.experiment.run_folder import RunFolder
@@ -167,7 +167,7 @@ def _scored(
     nll: Any = how.samples or False
     scores = evaluate(result.vae, data, nll=nll, data_count=count, show_progress=show_progress)
     if row.preset.quantity == "perplexity":
-        return scores, perplexity(scores.terms.elbo.cpu(), data.test.x)
+        return scores, scores.perplexity["bound"]
     assert scores.nll is not None
     return scores, scores.nll
 

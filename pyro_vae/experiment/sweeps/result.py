@@ -12,8 +12,9 @@ import torch
 from pyro_vae.core.messages import shown
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.diagnostics.comparison import Comparison, compare
-from pyro_vae.diagnostics.evaluate import Scores, evaluate
+from pyro_vae.diagnostics.evaluate import evaluate
 from pyro_vae.diagnostics.replicates import Replicates
+from pyro_vae.diagnostics.scores import Scores
 from pyro_vae.experiment.checkpoint import load
 from pyro_vae.experiment.run_folder import runs_of_seeds
 from pyro_vae.experiment.seeds import numbers_of_run
