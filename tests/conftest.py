@@ -19,8 +19,13 @@ from tests.variants import COVERING, handed_over, small_vae, stirred
 
 __all__ = ["command", "trained"]
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what is in its background without SIGINT, and nohup without SIGHUP.
+for number, default in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 
 @pytest.fixture(autouse=True)

@@ -222,12 +222,14 @@ def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:
     return built
 
 
-def _check_last_batch(vae: VAE, size: int) -> None:
+def _check_last_batch(vae: VAE, size: int, processes: int) -> None:
     """Refuse a last batch of one datum, of which batch normalization has no variance."""
-    if size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in vae.modules()):
+    normalized = any(isinstance(module, nn.BatchNorm1d) for module in vae.modules())
+    if size // processes == 1 and normalized:
+        share = "a " if processes == 1 else f"{processes} processes with a "
         raise IncompatibleComponents(
-            "Batch normalization: expected at least 2 data in each training batch, got a last "
-            "batch (or a process's share of it) of 1; choose another batch size (train.batch_size)"
+            f"Batch normalization: expected at least 2 data in each training batch, got {share}"
+            f"last batch of {size}; choose another batch size (train.batch_size)"
         )
 
 
@@ -279,7 +281,7 @@ def check_fits(vae: VAE, data: DataSet, settings: TrainSettings, processes: int 
     check_support(vae.likelihood, data, vae.on_missing)
     warn_of_raw_counts(vae.likelihood, vae.encoder, data)
     check_amortization(vae, data)
-    _check_last_batch(vae, _last_batch(data, settings) // processes)
+    _check_last_batch(vae, _last_batch(data, settings), processes)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(
             "Expected a validation split, since train.patience watches its ELBO, got none; set "
