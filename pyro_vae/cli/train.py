@@ -60,7 +60,7 @@ def train(
     from pyro_vae.experiment.run import run_experiment
     from pyro_vae.experiment.run_folder import DECLARATION, RunFolder
     from pyro_vae.experiment.run_state import declared_again
-    from pyro_vae.experiment.share import take_part
+    from pyro_vae.experiment.shared_run import take_part
     from pyro_vae.experiment.yaml_file import override
     from pyro_vae.training.processes import check_restarts, joined, restarted
     from pyro_vae.training.settings import resolve_device

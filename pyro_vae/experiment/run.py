@@ -29,7 +29,7 @@ from pyro_vae.experiment.pictures import pictures_of
 from pyro_vae.experiment.rebuild import check_rebuilds
 from pyro_vae.experiment.run_folder import CHECKPOINTS, METRICS, RunFolder
 from pyro_vae.experiment.run_state import STATE, Status, place, state_of, write_state
-from pyro_vae.experiment.share import built
+from pyro_vae.experiment.shared_run import built
 from pyro_vae.experiment.tracking import Tracking
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.training.amortization import scored_split
