@@ -36,7 +36,7 @@ class Celeba(TorchvisionImages):
         label: Name of an attribute, such as ``Smiling``: labels are 1 where it holds, else 0.
         root: Folder that holds ``celeba``; by default ``PYRO_VAE_DATA``, else ``data`` in the
             current folder.
-        download: Let torchvision download into ``root`` what is not there (it needs ``gdown``).
+        download: Is refused: CelebA is on Google Drive, which has no bounded downloads.
         binarization: How intensities in [0, 1] become 0 or 1: none, threshold (at 0.5), static
             (one draw), or dynamic (training data drawn afresh for every batch).
         seed: Of what is drawn once.

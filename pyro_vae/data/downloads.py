@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,15 +14,38 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import Request
 
+from pyro_vae.core.errors import DataError
 from pyro_vae.data.unpacked import Room
 
-__all__ = ["downloading"]
+__all__ = ["check_bounded", "downloading"]
 
 SILENCE = 30.0  # seconds without a byte, after which a server is given up
+DRIVE = ("drive.google.com", "download_file_from_google_drive")
 SLOWEST = 1_000  # bytes a second, on average after the first 30 s
 
 Open = Callable[..., Any]
 _one = Lock()  # download at a time, since urlopen belongs to the whole process
+
+
+def check_bounded(dataset: type, kind: str, root: Path) -> None:
+    """Refuse a data set on Google Drive, whose files come by gdown and not by urllib.
+
+    Args:
+        dataset: Torchvision's class.
+        kind: Of the data, for the message.
+        root: Where its files would be.
+
+    Raises:
+        DataError: if it is one.
+    """
+    module = inspect.getmodule(dataset)
+    source = "" if module is None else inspect.getsource(module)
+    if any(word in source for word in DRIVE):
+        raise DataError(
+            f"{kind}: expected files that can be downloaded within limits of time and size, got "
+            f"{dataset.__name__}, which is on Google Drive; download it with a browser, or by "
+            f"torchvision itself, into {root}"
+        )
 
 
 @contextmanager
@@ -31,7 +55,7 @@ def downloading(root: Path) -> Iterator[Path]:
     Nothing comes after an error. Within the block ``urllib.request.urlopen``, by which torchvision
     downloads, gives up a server that is silent or very slow, takes no more than the disk has room
     for, and reads by https: an ``http`` address as it is only where https fails, and never in
-    place of an ``https`` one. Files on Google Drive come by gdown, without these limits.
+    place of an ``https`` one.
 
     Args:
         root: Where the files shall be; made if it is not there.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
-from pyro_vae.data.downloads import downloading
+from pyro_vae.data.downloads import check_bounded, downloading
 from pyro_vae.data.locations import FilePath, data_folder
 from pyro_vae.data.memory import check_room
 from pyro_vae.data.pictures import Bytes, Channels, pixels, stacked
@@ -96,6 +96,7 @@ class TorchvisionImages(Source):
         except MissingError:
             if not self.download:
                 raise
+        check_bounded(self._loader(), self.kind, root / self.folder)
         try:
             with downloading(root) as draft:
                 self._opened(draft, download=True)

@@ -17,6 +17,7 @@ from pyro_vae.data.downloads import downloading
 from pyro_vae.data.mnist import MNIST
 from pyro_vae.data.omniglot import Omniglot
 from pyro_vae.data.svhn import SVHN
+from pyro_vae.data.torchvision import Torchvision
 
 
 def fetched(address):
@@ -135,3 +136,10 @@ def test_a_pipe_among_the_files_is_told_and_not_waited_for(tmp_path, kind, place
     os.mkfifo(path)
     with pytest.raises(DataError, match=f"{path.name}: expected a file, got a named pipe"):
         kind(root=tmp_path).load()
+
+
+@pytest.mark.parametrize("name", ["CelebA", "PCAM", "WIDERFace"])
+def test_what_lies_on_google_drive_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match=f"got {name}, which is on Google Drive; download it"):
+        Torchvision(name, root=str(tmp_path / "data"), download=True).read()
+    assert not (tmp_path / "data").exists()

@@ -295,9 +295,9 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise RuntimeError("too many requests")
 
-    monkeypatch.setattr(datasets.CelebA, "download", refuse)
-    with pytest.raises(DataError, match=r"celeba: .*got: too many requests; try again"):
-        faces(tmp_path, download=True)
+    monkeypatch.setattr(datasets.CIFAR10, "download", refuse)
+    with pytest.raises(DataError, match=r"cifar10: .*got: too many requests; try again"):
+        load_data({"kind": "cifar10", "root": str(tmp_path), "download": True})
 
 
 def fake(**arguments):
