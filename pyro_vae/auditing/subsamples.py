@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -108,12 +109,16 @@ def _plates(trace: Trace) -> dict[str, Site]:
 
 @contextmanager
 def _any_size() -> Iterator[None]:
-    """Within the block a plate chooses all data, or those of any number that a trace replays."""
-    pyro: Any = SubsampleMessenger
-    own = pyro._subsample
+    """Within the block a plate chooses all data, or those of any number that a trace replays.
 
-    def chosen(name: str, size: Any = None, *_: Any) -> Any:
-        return own(name, size)
+    Pyro compares that number with the declared one in a function of its own, which no handler
+    reaches; so it is replaced, for plates of this thread alone.
+    """
+    pyro: Any = SubsampleMessenger
+    own, thread = pyro._subsample, get_ident()
+
+    def chosen(name: str, size: Any = None, *rest: Any) -> Any:
+        return own(name, size) if get_ident() == thread else own(name, size, *rest)
 
     pyro._subsample = staticmethod(chosen)
     try:

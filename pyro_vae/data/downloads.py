@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request
@@ -55,7 +55,7 @@ def downloading(root: Path) -> Iterator[Path]:
     Nothing comes after an error. Within the block ``urllib.request.urlopen``, by which torchvision
     downloads, gives up a server that is silent or very slow, takes no more than the disk has room
     for, and reads by https: an ``http`` address as it is only where https fails, and never in
-    place of an ``https`` one.
+    place of an ``https`` one. Other threads' calls are as before.
 
     Args:
         root: Where the files shall be; made if it is not there.
@@ -68,8 +68,13 @@ def downloading(root: Path) -> Iterator[Path]:
     try:
         with TemporaryDirectory(prefix=".pyro_vae-", dir=root) as draft:
             with _one:
-                plain = urllib.request.urlopen
-                urllib.request.urlopen = limited(plain, Room(root))
+                plain, thread = urllib.request.urlopen, get_ident()
+                ours = limited(plain, Room(root))
+
+                def opened(*args: Any, **kwargs: Any) -> Any:
+                    return (ours if get_ident() == thread else plain)(*args, **kwargs)
+
+                urllib.request.urlopen = opened
                 try:
                     yield Path(draft)
                 finally:

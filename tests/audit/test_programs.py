@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pyro
 import pyro.distributions as dist
@@ -17,7 +18,7 @@ from torch.distributions import constraints
 from pyro_vae import VAE, PyroVAEError, audit, audit_elbo
 from pyro_vae.auditing.draws import follows_density, implicit_gradient
 from pyro_vae.auditing.program import Program
-from pyro_vae.auditing.subsamples import subsample_checks
+from pyro_vae.auditing.subsamples import _any_size, subsample_checks
 from pyro_vae.core.posterior import Posterior
 from tests.programs.__main__ import audited, by_mistake, by_program
 from tests.programs.mistakes import MISTAKES, Wrapped
@@ -415,3 +416,12 @@ def test_a_posterior_that_draws_two_percent_too_wide(vae, registries):
     wrong = vae.swap(posterior=TooWide(2))
     found = audit_elbo(wrong, torch.randn(32, 2, 3), **QUICK)
     assert "draws of z, guide" in failing(found)
+
+
+def test_plates_of_other_threads_keep_their_subsamples():
+    def chosen():
+        return len(pyro.plate("rows", 10, subsample_size=3).indices)
+
+    with _any_size(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(chosen).result() == 3
+        assert chosen() == 10

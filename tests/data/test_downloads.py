@@ -4,6 +4,8 @@ import os
 import shutil
 import socket
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -21,7 +23,6 @@ from pyro_vae.data.torchvision import Torchvision
 
 
 def fetched(address):
-    import urllib.request
 
     with urllib.request.urlopen(Request(address, headers={"User-Agent": "x"})) as response:
         return response.read(1000)
@@ -143,3 +144,9 @@ def test_what_lies_on_google_drive_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=f"got {name}, which is on Google Drive; download it"):
         Torchvision(name, root=str(tmp_path / "data"), download=True).read()
     assert not (tmp_path / "data").exists()
+
+
+def test_other_threads_keep_their_urlopen(tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args: "as it was")
+    with downloading(tmp_path), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(urllib.request.urlopen, "http://localhost").result() == "as it was"

@@ -18,9 +18,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 import pyro_vae.training.shared_step
 from pyro_vae import VAE, as_dataset, fit
 from pyro_vae.cli.app import app, guarded, run
-from pyro_vae.core.errors import NonFiniteLoss, ProcessError
+from pyro_vae.core.errors import DeclarationError, NonFiniteLoss, ProcessError
 from pyro_vae.experiment.checkpoint import load
-from pyro_vae.training.processes import joined
+from pyro_vae.training.fit import _check_processes
+from pyro_vae.training.processes import Processes, joined
+from pyro_vae.training.settings import TrainSettings
 from pyro_vae.training.stepper import Stepper
 from tests.commands import SMALL
 from tests.training.processes import free_port, together
@@ -268,3 +270,21 @@ def test_the_command_of_torchrun_trains_one_model(tmp_path):
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.count("Trained 2 epochs") == 1
+
+
+@pytest.mark.parametrize("setting", [{"step": "compiled"}, {"on_nonfinite": "skip"},
+                                     {"on_nonfinite": "rollback"}])  # fmt: skip
+def test_what_is_for_one_process_is_refused(setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(DeclarationError, match=rf"{name}: must be .*2 processes.*got {value}"):
+        _check_processes(Processes(0, 2), TrainSettings.checked(**setting), 8, {})
+
+
+def test_seeds_are_for_one_process(command, monkeypatch, tmp_path):
+    two = Processes(0, 2)
+    two.of_first = lambda make: make()
+    monkeypatch.setattr("pyro_vae.training.processes.joined", lambda: two)
+    status, _, err = command("train", *SMALL, "seeds=2", "--out", tmp_path / "r")
+    assert status == 2
+    assert "seeds: must stay 1 where 2 processes" in " ".join(err.split())
+    assert not (tmp_path / "r").exists()
