@@ -70,12 +70,12 @@ class Faults:
         return self.ends_alike(folder)
 
     def stop(self, number):
-        """A signal at a random epoch; the command ends with status 130 and a checkpoint."""
+        """A signal amid a random epoch; the command ends with status 130 and a checkpoint."""
         folder, epoch = self.new(), self.random.randint(1, 15)
-        child = runs.train(folder, *self.settings)
-        runs.until(lambda: runs.epochs(folder) >= epoch, child)
-        time.sleep(self.random.uniform(0.0, 0.05))
+        moment = self.random.uniform(0.0, 0.02)
+        child = runs.train_to(epoch, folder, *self.settings, moment=moment)
         os.kill(child, number)
+        runs.goes_on(child)
         status = runs.wait(child)
         said = '"interrupted"' in (folder / "state.json").read_text()
         return status == 130 and said and self.ends_alike(folder)
@@ -105,8 +105,7 @@ class Faults:
     def damaged(self, damage):
         """The last checkpoint of a killed run is damaged: the one before is used, and said."""
         folder, epoch = self.new(), self.random.randint(3, 15)
-        child = runs.train(folder, *self.settings)
-        runs.until(lambda: runs.epochs(folder) >= epoch, child)
+        child = runs.train_to(epoch, folder, *self.settings)
         os.kill(child, signal.SIGKILL)
         runs.wait(child)
         path, before = runs.newest(folder) / "tensors.safetensors", runs.lines("is damaged")
@@ -123,19 +122,18 @@ class Faults:
     def deleted(self):
         """The folder is deleted under the training, which ends, and is kept beside its place."""
         folder = self.new()
-        child = runs.train(folder, *self.settings)
-        runs.until(lambda: runs.epochs(folder) >= 3, child)
-        while folder.exists():  # what is just being written may come back once
-            shutil.rmtree(folder, ignore_errors=True)
+        child = runs.train_to(3, folder, *self.settings)
+        shutil.rmtree(folder)
+        runs.goes_on(child)
         kept = folder.with_name(f"{folder.name}-kept-1")
         return runs.wait(child) == 0 and runs.fingerprint(kept) == self.expected
 
     def shared(self):
         """A second process resumes a run that is training: it is refused; the first one ends."""
         folder, before = self.new(), runs.lines("another process trains in this folder")
-        child = runs.train(folder, *self.settings)
-        runs.until(lambda: runs.epochs(folder) >= 1, child)
+        child = runs.train_to(1, folder, *self.settings)
         refused = runs.wait(runs.resume(folder)) == 2
+        runs.goes_on(child)
         said = runs.lines("another process trains in this folder") > before
         return refused and said and runs.wait(child) == 0 and self.ends_alike(folder)
 
@@ -167,11 +165,11 @@ class Faults:
             if not there:
                 return None
             folder, before = place / "r", runs.lines("Training goes on")
-            child = runs.train(folder, *self.settings)
-            runs.until(lambda: runs.epochs(folder) >= 3, child)
+            child = runs.train_to(3, folder, *self.settings)
             with contextlib.suppress(OSError), (place / "filler").open("wb", 0) as filler:
                 while True:
                     filler.write(bytes(4096))
+            runs.goes_on(child)
             done = runs.wait(child) == 0 and runs.lines("Training goes on") > before
             return done and runs.fingerprint(folder) == self.expected
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 SMALL = (
@@ -51,24 +49,43 @@ def resume(folder, **options):
     return start("train", "--resume", folder, "--no-audit", "-q", **options)
 
 
+def train_to(epoch, folder, *settings, moment=0.0):
+    """A training that has stopped itself some seconds of its own time after an epoch's end.
+
+    However busy the machine is, it is amid its training when a fault strikes; see ``goes_on``.
+    """
+
+    def pause(*_):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def prepare():
+        from pyro_vae.experiment.run_folder import RunFolder
+
+        append, ended = RunFolder.append_history, []
+
+        def counted(run_folder, record):
+            append(run_folder, record)
+            ended.append(record)
+            if len(ended) == epoch:
+                signal.signal(signal.SIGVTALRM, pause)
+                signal.setitimer(signal.ITIMER_VIRTUAL, moment or 1e-6)
+
+        RunFolder.append_history = counted
+
+    child = train(folder, *settings, prepare=prepare)
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    assert os.WIFSTOPPED(status), f"the training ended before epoch {epoch}: {status}"
+    return child
+
+
+def goes_on(child):
+    """Let a training that has stopped itself go on."""
+    os.kill(child, signal.SIGCONT)
+
+
 def is_prepared(folder):
     """Whether the run's folder was made, so that there is something to resume."""
     return (folder / "state.json").exists()
-
-
-def until(condition, child, seconds=120.0):
-    """Wait for a condition while a process runs."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return
-        time.sleep(0.002)
-
-
-def epochs(folder):
-    with contextlib.suppress(OSError):
-        return len((folder / "history.csv").read_bytes().splitlines()) - 1
-    return 0
 
 
 def fingerprint(folder):
