@@ -71,7 +71,7 @@ def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
         start = time.monotonic()
         with pytest.raises(OSError, match="timed out"), downloading(tmp_path):
             fetched(f"http://127.0.0.1:{silent.getsockname()[1]}/x")
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 25  # unpatched: 30 s
 
 
 def test_a_slow_server_is_given_up(tmp_path, served, monkeypatch):

@@ -209,7 +209,7 @@ def test_the_end_of_one_process_ends_the_others_at_once(tmp_path):
         return time.monotonic() - began, str(lost.value)
 
     ended, killed = together(2, work, tmp_path)
-    assert ended[0] < 20
+    assert ended[0] < 120  # gloo itself waits for half an hour
     assert "resume=" in ended[1]
     assert killed is None
 
