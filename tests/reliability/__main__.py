@@ -71,7 +71,7 @@ class Faults:
 
     def stop(self, number):
         """A signal amid a random epoch; the command ends with status 130 and a checkpoint."""
-        folder, epoch = self.new(), self.random.randint(1, 15)
+        folder, epoch = self.new(), self.random.randint(2, 15)
         moment = self.random.uniform(0.0, 0.02)
         child = runs.train_to(epoch, folder, *self.settings, moment=moment)
         os.kill(child, number)
@@ -104,11 +104,14 @@ class Faults:
 
     def damaged(self, damage):
         """The last checkpoint of a killed run is damaged: the one before is used, and said."""
-        folder, epoch = self.new(), self.random.randint(5, 15)  # there are two by then
-        child = runs.train_to(epoch, folder, *self.settings)
+        folder, epoch = self.new(), self.random.randint(3, 15)
+        child = runs.train_to(epoch, folder, *self.settings, checkpoints=2)
         os.kill(child, signal.SIGKILL)
         runs.wait(child)
-        path, before = runs.newest(folder) / "tensors.safetensors", runs.lines("is damaged")
+        path, before = (
+            runs.whole_checkpoints(folder)[-1] / "tensors.safetensors",
+            runs.lines("is damaged"),
+        )
         content = bytearray(path.read_bytes())
         if damage == "truncated":
             path.write_bytes(content[: self.random.randrange(len(content))])
@@ -131,7 +134,7 @@ class Faults:
     def shared(self):
         """A second process resumes a run that is training: it is refused; the first one ends."""
         folder, before = self.new(), runs.lines("another process trains in this folder")
-        child = runs.train_to(1, folder, *self.settings)
+        child = runs.train_to(2, folder, *self.settings)
         refused = runs.wait(runs.resume(folder)) == 2
         runs.goes_on(child)
         said = runs.lines("another process trains in this folder") > before

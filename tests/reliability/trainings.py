@@ -10,7 +10,7 @@ from pathlib import Path
 
 SMALL = (
     "model.latent_dim=2", "model.decoder.hidden=[16]", "guide.encoder={kind: mlp, hidden: [16], "
-    "batch_norm: true}", "train.checkpoint={every: 2, after: 0.0, minutes: 0.002, keep: 2}",
+    "batch_norm: true}", "train.checkpoint={every: 2, after: 0.0, minutes: 0.001, keep: 2}",
     "--no-audit", "-q",
 )  # fmt: skip
 
@@ -49,10 +49,11 @@ def resume(folder, **options):
     return start("train", "--resume", folder, "--no-audit", "-q", **options)
 
 
-def train_to(epoch, folder, *settings, moment=0.0):
+def train_to(epoch, folder, *settings, moment=0.0, checkpoints=0):
     """A training that has stopped itself some seconds of its own time after an epoch's end.
 
-    However busy the machine is, it is amid its training when a fault strikes; see ``goes_on``.
+    However busy the machine is, it is amid its training when a fault strikes; see ``goes_on``. It
+    is a later epoch's end if there are too few checkpoints yet.
     """
 
     def pause(*_):
@@ -61,12 +62,15 @@ def train_to(epoch, folder, *settings, moment=0.0):
     def prepare():
         from pyro_vae.experiment.run_folder import RunFolder
 
-        append, ended = RunFolder.append_history, []
+        append, ended, struck = RunFolder.append_history, [], []
 
         def counted(run_folder, record):
             append(run_folder, record)
             ended.append(record)
-            if len(ended) == epoch:
+            if len(ended) < epoch - 1 or struck:  # the first epoch is not appended
+                return
+            if not checkpoints or len(whole_checkpoints(folder)) >= checkpoints:
+                struck.append(epoch)
                 signal.signal(signal.SIGVTALRM, pause)
                 signal.setitimer(signal.ITIMER_VIRTUAL, moment or 1e-6)
 
@@ -96,8 +100,9 @@ def fingerprint(folder):
     return total.hexdigest()
 
 
-def newest(folder):
-    return sorted(p for p in (folder / "checkpoints").iterdir() if p.name.isdigit())[-1]
+def whole_checkpoints(folder):
+    """The oldest first."""
+    return sorted(p for p in (folder / "checkpoints").iterdir() if p.name.isdigit())
 
 
 def lines(text):
