@@ -102,6 +102,7 @@ class _CUDAGraph:
         self.given, self.remembered = capture.given, capture.remembered
         self.device = self.inputs[0].device
         with torch.cuda.device(self.device):
+            self.stream = torch.cuda.Stream()  # one, since cuBLAS has a workspace for each
             for position in (*self.given, *self.remembered):
                 self.inputs[position] = self.inputs[position].clone()
             changed = [self.inputs[position] for position in sorted(_changed(capture.graph.graph))]
@@ -134,16 +135,16 @@ class _CUDAGraph:
         return run
 
     def _call(self, run: Any) -> None:
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream), torch.no_grad():
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream), torch.no_grad():
             run(*self.inputs)
-        current.wait_stream(stream)
+        current.wait_stream(self.stream)
 
     def _record(self) -> None:
         self.graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
-            with torch.cuda.graph(self.graph), torch.no_grad():
+            with torch.cuda.graph(self.graph, stream=self.stream), torch.no_grad():
                 self.outputs: Sequence[Tensor] = self.run(*self.inputs)
         except BaseException:
             torch.cuda.set_stream(current)  # a failed capture leaves its own

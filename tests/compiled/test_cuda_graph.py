@@ -54,13 +54,14 @@ def compiled(capture, options):
 
 
 @contextlib.contextmanager
-def recording(graph):
+def recording(graph, stream):
     Recorded.recording = graph
+    streams.append(stream)
     yield
     Recorded.recording = None
 
 
-entered, left, waits = [], [], []  # what was called with what
+entered, left, waits, streams = [], [], [], []  # what was called with what
 
 
 class Stream:
@@ -70,7 +71,7 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
-    for calls in (entered, left, waits):
+    for calls in (entered, left, waits, streams):
         calls.clear()
     monkeypatch.setattr("pyro_vae.compiled.variants.replay_of", backends._CUDAGraph)
     monkeypatch.setattr(backends, "_compiled", compiled)
@@ -79,7 +80,7 @@ def as_on_a_gpu(monkeypatch):
         "graph": recording,
         "Stream": Stream,
         "current_stream": Stream,
-        "stream": lambda stream: contextlib.nullcontext(),
+        "stream": lambda stream: streams.append(stream) or contextlib.nullcontext(),
         "device": lambda device: entered.append(device) or contextlib.nullcontext(),
         "set_stream": left.append,
         "get_rng_state": lambda device: torch.get_rng_state(),
@@ -124,6 +125,8 @@ def test_the_last_warm_up_may_not_wait_and_the_devices_own_index_is_entered():
     assert waits[:2] == ["error", 0]
     assert entered
     assert set(entered) == {variant.replay.device}
+    assert len(streams) == 4  # three warm-ups, and the recording
+    assert set(streams) == {variant.replay.stream}
 
 
 def broken(monkeypatch, where):
@@ -134,8 +137,8 @@ def broken(monkeypatch, where):
             raise RuntimeError("called a synchronizing CUDA operation")
 
     @contextlib.contextmanager
-    def failing(graph):
-        with recording(graph):
+    def failing(graph, stream):
+        with recording(graph, stream):
             yield
         raise RuntimeError("operation not permitted when stream is capturing")
 
