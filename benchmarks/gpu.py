@@ -94,6 +94,21 @@ def captured(device: str) -> None:
     assert len(set(drawn[0])) == 3
 
 
+def _timed(name: str, step: Callable[[Any], Any], given: Any) -> None:
+    """Print the time of a step, with one look at the device."""
+    import torch
+
+    wait = torch.cuda.synchronize if given[0].is_cuda else lambda: None
+    for each in given[:10]:
+        step(each)
+    wait()
+    began = time.perf_counter()
+    for each in given:
+        step(each)
+    wait()
+    print(f"{name}: {(time.perf_counter() - began) / len(given) * 1e3:.3f} ms a step")
+
+
 def steps(device: str) -> None:
     """2,000 steps of the MNIST MLP with one look at the GPU, and a profile by kernel."""
     import torch
@@ -101,19 +116,7 @@ def steps(device: str) -> None:
 
     from pyro_vae import as_dataset, fit
 
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    index = _indices(device, STEPS if device == "cuda" else 50)
-
-    def timed(name: str, step: Callable[[Any], Any], given: Any) -> None:
-        for each in given[:10]:
-            step(each)
-        wait()
-        began = time.perf_counter()
-        for each in given:
-            step(each)
-        wait()
-        print(f"{name}: {(time.perf_counter() - began) / len(given) * 1e3:.3f} ms a step")
-
+    timed, index = _timed, _indices(device, STEPS if device == "cuda" else 50)
     svi, data, vae = _mnist(device)
     timed("CompiledSVI.step", svi.step, index)
     (variant,) = svi._variants.values()
@@ -123,7 +126,7 @@ def steps(device: str) -> None:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             for each in index[:50]:
                 svi.step(each)
-            wait()
+            torch.cuda.synchronize()
         print(profile.key_averages().table(sort_by="self_device_time_total", row_limit=25))
     plain, data, _ = _mnist(device, kind=SVI)
     timed("pyro.infer.SVI.step", lambda each: plain.step(data[each]), index[:300])
@@ -133,6 +136,29 @@ def steps(device: str) -> None:
     fit(vae, rows, epochs=3, batch_size=BATCH, step="compiled", device=device,
         show_progress=False, on_epoch=lambda _: ends.append(time.perf_counter()))  # fmt: skip
     print(f"an epoch of fit, {ROWS} data: {(ends[2] - ends[1]) * 1e3:.1f} ms")
+
+
+def ablations(device: str) -> None:
+    """What the compiled step could do otherwise, each alone: keep what pays."""
+    from contextlib import nullcontext
+    from unittest import mock
+
+    from pyro_vae.compiled import backends, parameter_groups
+    from pyro_vae.training.precision import multiplying
+
+    tuned = {"max_autotune": True, "coordinate_descent_tuning": True}
+    ways: dict[str, Any] = {
+        "as it is": nullcontext(),
+        "one vector of all parameters": mock.patch.object(parameter_groups, "SMALL", 2**62),
+        "no vectors": mock.patch.object(parameter_groups, "SMALL", 0),
+        "max autotune, coordinate descent": mock.patch.dict(backends.INDUCTOR, tuned),
+        "TF32": multiplying(tf32=True),
+    }
+    index = _indices(device, STEPS if device == "cuda" else 20)
+    for name, way in ways.items():
+        with way:
+            svi, _, _ = _mnist(device)
+            _timed(name, svi.step, index)
 
 
 def waits(device: str) -> None:
@@ -183,7 +209,8 @@ def _case(name: str) -> Callable[[str], None]:
 
 CASES = ("cpu_index", "low_rank_normal", "batch_norm", "clipped_adam", "bfloat16")
 PARTS: dict[str, Callable[[str], None]] = {
-    "versions": versions, "captured": captured, "steps": steps, "waits": waits,
+    "versions": versions, "captured": captured, "steps": steps, "ablations": ablations,
+    "waits": waits,
     **{name: _case(name) for name in CASES},
 }  # fmt: skip
 
