@@ -144,7 +144,7 @@ def ablations(device: str) -> None:
     from unittest import mock
 
     from pyro_vae.compiled import backends, parameter_groups
-    from pyro_vae.training.precision import multiplying
+    from pyro_vae.core.modes import multiplying
 
     tuned = {"max_autotune": True, "coordinate_descent_tuning": True}
     ways: dict[str, Any] = {
