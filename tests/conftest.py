@@ -1,5 +1,6 @@
 """Pyro as every test finds it: validating, seeded, with nothing in its parameter store."""
 
+import os
 import signal
 
 import pyro
@@ -36,12 +37,26 @@ def clean_pyro():
         yield
 
 
+GPU, VISIBLE = torch.cuda.is_available, os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_a_gpu():
+    """Tests and fixtures run on the CPU, on a machine with a GPU too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that a test starts
+        yield
+
+
 @pytest.fixture(autouse=True)
-def without_a_gpu(request, monkeypatch):
-    """Tests that are not marked ``cuda`` run on the CPU, on a machine with a GPU too."""
-    if request.node.get_closest_marker("cuda") is None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that a test starts
+def with_a_gpu(request, monkeypatch):
+    """Those marked ``cuda`` have what GPU there is."""
+    if request.node.get_closest_marker("cuda") is not None:
+        monkeypatch.setattr(torch.cuda, "is_available", GPU)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        if VISIBLE is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", VISIBLE)
 
 
 @pytest.fixture
