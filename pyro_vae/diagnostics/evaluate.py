@@ -180,6 +180,8 @@ def chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor
         raise DataError(
             f"data_count: expected 1 to {len(split)}, the data of the {name} split, got {count}"
         )
+    if count == len(split) and not split.dynamic:
+        return split.x, split.condition
     index = torch.arange(count) * len(split) // count  # a test set may be sorted by label
     return split.batch(index, torch.Generator().manual_seed(seed)), split.conditions(index)
 
