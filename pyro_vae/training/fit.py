@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, ProcessError
 from pyro_vae.core.modes import alone, seeded
+from pyro_vae.core.processes import Processes, joined
 from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
@@ -26,7 +27,6 @@ from pyro_vae.training.callbacks import Callback, Callbacks
 from pyro_vae.training.loop import Loop
 from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision, check_precision
-from pyro_vae.training.processes import Processes, joined
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import changes, check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
