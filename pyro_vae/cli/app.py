@@ -36,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+SHARED = ("train", "evaluate")  # by the processes that torchrun started
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command("train", context_settings=EXTRA)(train.train)
 app.command("sweep", context_settings=EXTRA)(sweep.sweep)
@@ -78,9 +79,9 @@ def main() -> None:
 
 
 def run() -> Any:
-    """The command of the command line; of several processes, only ``train``."""
+    """The command of the command line; of several processes, only those that share work."""
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "train")
-    if in_torchrun() and command != "train":
+    if in_torchrun() and command not in SHARED:
         from pyro_vae.core.errors import ProcessError
 
         raise ProcessError(f"{command}: runs in one process; start it without torchrun")

@@ -54,10 +54,12 @@ def evaluate(
     negative log-likelihood by K importance samples for each datum. With --ais T: the same by
     annealed importance sampling, whose error --sandwich N bounds on data drawn from the model.
     The folder of several seeds' runs (seeds=N): each score with its interval over the seeds.
+    Processes that torchrun started share what --nll, --ais and --sandwich compute.
     """
     import_components(imports)
     from pyro_vae.cli.runs import open_seeds, over
     from pyro_vae.core.errors import DataError
+    from pyro_vae.core.processes import joined
     from pyro_vae.diagnostics.evaluate import evaluate as score
     from pyro_vae.diagnostics.replicates import Replicates
     from pyro_vae.evidence.annealed import Annealing
@@ -71,10 +73,12 @@ def evaluate(
             opened.vae.to(where), opened.data, split=split, kl=kl, particles=particles,
             nll=nll or False, ais=Annealing(ais, chains) if ais else False,
             sandwich=sandwich or False, against=against, data_count=data_count, seed=seed,
-            show_progress=not (quiet or as_json),
+            show_progress=not (quiet or as_json), processes=True,
         )
         for number, opened in open_seeds(run, root).items()
     })  # fmt: skip
+    if not joined().first:
+        return
     if as_json:
         show_json(scores.to_dict())
         return

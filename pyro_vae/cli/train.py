@@ -55,6 +55,7 @@ def train(
     file = arguments.pop(0) if arguments and _is_file(arguments[0]) else None
     overrides = assignments(arguments)
     import_components(imports)
+    from pyro_vae.core.processes import check_restarts, joined, restarted
     from pyro_vae.experiment.declaration import DEFAULTS, Experiment
     from pyro_vae.experiment.presets import read_declaration
     from pyro_vae.experiment.run import run_experiment
@@ -62,7 +63,6 @@ def train(
     from pyro_vae.experiment.run_state import declared_again
     from pyro_vae.experiment.shared_run import take_part
     from pyro_vae.experiment.yaml_file import override
-    from pyro_vae.training.processes import check_restarts, joined, restarted
     from pyro_vae.training.settings import resolve_device
 
     check_restarts(out or resume)

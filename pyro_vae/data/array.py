@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyro_vae.data.locations import FilePath, expanded
-from pyro_vae.data.numpy_files import read_arrays
+from pyro_vae.data.numpy_files import chunks_of, read_arrays
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
@@ -27,6 +27,8 @@ class Array(Source):
         labels: Name of the labels in a .npz file; by default there are none.
         condition: Name of the conditions, ``(N,)`` or ``(N, k)``, likewise.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
+        stream: Folder for float32 copies of a .npy file's splits, which are mapped from disk
+            instead of held in memory; for data larger than that.
 
     Raises:
         DataError: when it is read, if the file is missing, damaged, or pickled.
@@ -46,6 +48,7 @@ class Array(Source):
         labels: str | None = None,
         condition: str | None = None,
         test: Share = 0.2,
+        stream: FilePath | None = None,
         **preprocessing: Any,
     ) -> None:
         super().__init__(**preprocessing)
@@ -54,9 +57,12 @@ class Array(Source):
         self.labels = labels
         self.condition = condition
         self.test = test
+        self.stream = stream
 
     def read(self) -> Raw:
         """The array and its labels, as they are in the file."""
         path = expanded(self.path)
+        if self.stream is not None:
+            return Raw(chunks_of(path, self.key, self.labels, self.condition), name=path.name)
         x, labels, condition = read_arrays(path, self.key, self.labels, self.condition)
         return Raw(x, labels, name=path.name, condition=condition)

@@ -15,6 +15,7 @@ from pyro_vae.core.missing import REMEDY, Missing, seen_mean
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
 
 __all__ = [
+    "TOLERANCE",
     "AnyArray",
     "as_event_rows",
     "as_labels",
@@ -24,6 +25,7 @@ __all__ = [
     "fits_float32",
     "in_precision",
     "locate",
+    "rounded",
 ]
 
 AnyArray = Tensor | np.ndarray | Foreign
@@ -121,12 +123,9 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
         ...
         pyro_vae.core.errors.DataError: x: expected values that float32 can tell apart, ...
     """
-    small = rows.to(torch.float32)
+    small = rounded(rows, name)
     if small.dtype == rows.dtype or not len(rows):
         return small
-    _check_finite(
-        small.nan_to_num(0.0, torch.inf, -torch.inf), name, "standardize them (standardize=zscore)"
-    )
     moved = (small.double() - rows).nan_to_num(0.0).abs().amax(0)
     bad = (moved > deviation(rows) * TOLERANCE) & (rows != rows[0]).any(0)
     if bad.any():
@@ -139,6 +138,19 @@ def fits_float32(rows: Tensor, name: str, columns: Sequence[str] = ()) -> Tensor
             f"{values.min():.12g} to {values.max():.12g}; standardize them (standardize=zscore, "
             "which is done in float64), or take off what they share"
         )
+    return small
+
+
+def rounded(rows: Tensor, name: str) -> Tensor:
+    """Rows ``(N, *event)`` as float32, if none overflows; :func:`fits_float32` also judges them.
+
+    Raises:
+        DataError: if a value overflows.
+    """
+    small = rows.to(torch.float32)
+    if small.dtype != rows.dtype:
+        finite = small.nan_to_num(0.0, torch.inf, -torch.inf)
+        _check_finite(finite, name, "standardize them (standardize=zscore)")
     return small
 
 

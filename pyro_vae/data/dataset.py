@@ -29,6 +29,7 @@ class Split:
         dynamic: Whether every batch is a fresh Bernoulli draw of ``x``.
         rows: Which rows of the array, as it was read, these are: ``(N,)``, increasing.
         condition: Of each datum, ``(N, *shape)``, for a model that depends on one; or None.
+        streams: Whether ``x`` is mapped from a file, and read where it is used.
 
     Example:
         >>> split = Split(torch.rand(10, 1, 8, 8))
@@ -41,6 +42,7 @@ class Split:
     dynamic: bool = False
     rows: Tensor | None = None
     condition: Tensor | None = None
+    streams: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,7 +74,16 @@ class Split:
         return draw(x, generator)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Split:
-        """The same split on a device, and in a precision."""
+        """The same split on a device, and in a precision.
+
+        Raises:
+            DataError: if it streams, and the precision is not float32.
+        """
+        if self.streams and dtype not in (None, self.x.dtype):
+            raise DataError(
+                f"Expected a model in {self.x.dtype}, in which data stream, got one in {dtype}; "
+                f"convert it (vae.to({self.x.dtype})), or read the data into memory (data.stream)"
+            )
         names = ("labels", "rows", "condition")
         held = {name: getattr(self, name) for name in names}
         moved: Any = {name: v if v is None else v.to(device) for name, v in held.items()}

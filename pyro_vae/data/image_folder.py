@@ -13,8 +13,18 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.files import read_file
+from pyro_vae.data.chunks import Chunks, key_of, rows_at_once
 from pyro_vae.data.locations import FilePath, expanded
-from pyro_vae.data.pictures import Bytes, Channels, Fit, decoded, formats, pixels, stacked
+from pyro_vae.data.pictures import (
+    SMALLER,
+    Bytes,
+    Channels,
+    Fit,
+    decoded,
+    formats,
+    pixels,
+    stacked,
+)
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.splits import Share
@@ -37,6 +47,8 @@ class ImageFolder(Source):
         channels: 1 for grey, 3 for colour.
         fit: How an image becomes square: ``crop`` keeps its middle, ``stretch`` all of it.
         test: Fraction of the data in [0, 1), or a whole number of them, to test on.
+        stream: Folder for float32 copies of the splits, which are mapped from disk instead of
+            held in memory; for data larger than that. Each image is decoded once.
 
     Raises:
         DataError: when it is read, if there are no images, or naming the one that is damaged.
@@ -58,6 +70,7 @@ class ImageFolder(Source):
         channels: Channels = 3,
         fit: Fit = "crop",
         test: Share = 0.2,
+        stream: FilePath | None = None,
         **preprocessing: Any,
     ) -> None:
         super().__init__(**preprocessing)
@@ -66,6 +79,7 @@ class ImageFolder(Source):
         self.channels = channels
         self.fit = fit
         self.test = test
+        self.stream = stream
 
     def read(self) -> Raw:
         """Intensities of the images, in the order of their names, and labels if there are any."""
@@ -81,10 +95,26 @@ class ImageFolder(Source):
                 f"{len(files)} files; name the folder that holds them (data.path)"
             )
         labels = _labels(path, names)
-        x = stacked((self._picture(path / name) for name in names), len(names), str(path))
+        x = self._streamed(path, names) if self.stream else self._stacked(path, names)
         colour = "grey" if self.channels == 1 else "colour"
         how = f"{colour}, {self.fit} to {self.size} x {self.size}"
         return Raw(x, labels, name=path.resolve().name, preprocessing=how)
+
+    def _stacked(self, path: Path, names: list[str]) -> Tensor:
+        pictures = (self._picture(path / name) for name in names)
+        remedy = f"stream them from disk (data.stream: FOLDER), or {SMALLER}"
+        return stacked(pictures, len(names), str(path), remedy)
+
+    def _streamed(self, path: Path, names: list[str]) -> Chunks:
+        event = (self.channels, self.size, self.size)
+        count = rows_at_once(event)
+
+        def read() -> Iterator[Tensor]:
+            for start in range(0, len(names), count):
+                yield self._stacked(path, names[start : start + count])
+
+        key = f"{self.fit} {key_of(*(path / name for name in names))}"
+        return Chunks((len(names), *event), key, read, exact=True)
 
     def _picture(self, path: Path) -> Bytes:
         try:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.memory import check_room
 
-__all__ = ["Bytes", "Channels", "Fit", "decoded", "formats", "pixels", "stacked"]
+__all__ = ["SMALLER", "Bytes", "Channels", "Fit", "decoded", "formats", "pixels", "stacked"]
 
 Channels = Literal[1, 3]
 """1 for grey, 3 for red, green and blue."""
@@ -23,6 +23,7 @@ Fit = Literal["crop", "stretch"]
 """How an image becomes square: its middle is cut out, or its sides are stretched."""
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+SMALLER = "choose a smaller size, or fewer images"
 RUNS_A_PROGRAM = "EPS"  # which Pillow hands to Ghostscript
 
 
@@ -95,13 +96,14 @@ def pixels(
     return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
 
 
-def stacked(pictures: Iterable[Bytes], count: int, name: str) -> Tensor:
+def stacked(pictures: Iterable[Bytes], count: int, name: str, remedy: str = SMALLER) -> Tensor:
     """Intensities in [0, 1] of many images, ``(count, channels, height, width)``.
 
     Args:
         pictures: Each image's bytes, ``(channels, height, width)``.
         count: How many there are, at least 1.
         name: Of the data, for a message.
+        remedy: What to do if they do not fit.
 
     Raises:
         DataError: if they do not fit into memory, or differ in shape.
@@ -110,7 +112,7 @@ def stacked(pictures: Iterable[Bytes], count: int, name: str) -> Tensor:
     for row, picture in enumerate(pictures):
         if row == 0:
             shape = (count, *picture.shape)
-            check_room(shape, name, "choose a smaller size, or fewer images")
+            check_room(shape, name, remedy)
             images = torch.empty(shape, dtype=torch.uint8)
         if picture.shape != images.shape[1:]:
             raise DataError(

@@ -15,6 +15,7 @@ from pyro_vae.core.missing import Missing
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
+from pyro_vae.data.chunks import Chunks
 from pyro_vae.data.conditions import as_condition, in_words, taken_off
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
@@ -22,7 +23,18 @@ from pyro_vae.data.splits import Share, SplitBy, split_rows
 from pyro_vae.data.standardization import Standardization, Standardize
 from pyro_vae.data.streams import stream
 
-__all__ = ["Preprocessing", "Raw", "as_dataset", "prepare"]
+__all__ = [
+    "ZSCORES",
+    "Preprocessing",
+    "Raw",
+    "as_dataset",
+    "check_standardize",
+    "gaps_in_words",
+    "in_identity",
+    "prepare",
+]
+
+ZSCORES = "z-scores by the training data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +42,7 @@ class Raw:
     """Arrays as a source read them.
 
     Args:
-        x: Values, ``(N, *event)``.
+        x: Values, ``(N, *event)``; in chunks, if they shall stream from disk.
         labels: One for each row, or None.
         test: The official test set as values and labels, where there is one.
         name: What to call the data; by default, the source's kind.
@@ -40,7 +52,7 @@ class Raw:
         condition: Of each datum, ``(N,)`` or ``(N, k)``, if a model shall depend on it.
     """
 
-    x: AnyArray
+    x: AnyArray | Chunks
     labels: AnyArray | None = None
     test: tuple[AnyArray, AnyArray | None] | None = None
     name: str = ""
@@ -156,6 +168,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     Raises:
         DataError: if the arrays are unfit for it.
     """
+    assert not isinstance(raw.x, Chunks)  # which pyro_vae.data.streaming prepares
     whole = _read(raw.x, raw.labels, "x", how.missing)
     whole = replace(whole, condition=as_condition(raw.condition, len(whole)))
     given = {"validation": raw.validation, "test": raw.test}
@@ -165,7 +178,11 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         if arrays is not None
     }
     sources = [whole.x, *(split.x for split in official.values())]
-    gaps = _gaps(sources, how)
+    gaps = gaps_in_words(
+        sum(int(x.isnan().sum()) for x in sources),
+        sum(int(x.isnan().flatten(1).all(1).sum()) for x in sources),
+        sum(map(len, sources)), sum(x.numel() for x in sources), how,
+    )  # fmt: skip
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
@@ -188,8 +205,6 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
-    blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
-    conditions = "" if whole.condition is None else in_words(whole.condition)
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),
@@ -197,11 +212,20 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, blocks, conditions)))
-        or "none",
+        preprocessing=in_identity(raw, how, words, gaps, whole.condition),
     )
     return DataSet(**splits, identity=identity, standardization=standardization,
                    columns=tuple(raw.columns))  # fmt: skip
+
+
+def in_identity(
+    raw: Raw, how: Preprocessing, standardized: str, gaps: str, condition: Tensor | None
+) -> str:
+    """What was done to the data on their way from the files, in words."""
+    blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
+    conditions = "" if condition is None else in_words(condition)
+    words = (raw.preprocessing, standardized, gaps, blocks, conditions)
+    return "; ".join(filter(None, words)) or "none"
 
 
 def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:
@@ -212,17 +236,21 @@ def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization
         return how.fitted, "z-scores by the model's training data"
     if how.standardize == "none":
         return None, ""
-    if how.binarization != "none":
+    check_standardize(how)
+    return Standardization.of(train), ZSCORES
+
+
+def check_standardize(how: Preprocessing) -> None:
+    """Refuse data that shall be both standardized and made binary."""
+    if how.standardize != "none" and how.binarization != "none":
         raise DataError(
             f"standardize {how.standardize}: expected binarization none, got {how.binarization}; "
             "data are standardized or made binary, not both"
         )
-    return Standardization.of(train), "z-scores by the training data"
 
 
-def _gaps(sources: Sequence[Tensor], how: Preprocessing) -> str:
-    """How many values are missing, in words."""
-    missing = sum(int(x.isnan().sum()) for x in sources)
+def gaps_in_words(missing: int, empty: int, rows: int, values: int, how: Preprocessing) -> str:
+    """How many values are missing, in words; an error if rows are empty, or it must not be."""
     if not missing:
         return ""
     if how.binarization != "none":
@@ -230,13 +258,12 @@ def _gaps(sources: Sequence[Tensor], how: Preprocessing) -> str:
             f"binarization {how.binarization}: expected no missing values, got {missing:,}; make "
             "the values binary first, and choose binarization none"
         )
-    empty = sum(int(x.isnan().flatten(1).all(1).sum()) for x in sources)
     if empty:
         raise DataError(
-            f"x: expected a value in each row, got none in {empty} of "
-            f"{sum(map(len, sources))} rows; remove these rows"
+            f"x: expected a value in each row, got none in {empty} of {rows} rows; remove these "
+            "rows"
         )
-    return f"{missing:,} of {sum(x.numel() for x in sources):,} values missing"
+    return f"{missing:,} of {values:,} values missing"
 
 
 def _read(x: AnyArray, labels: AnyArray | None, name: str, missing: Missing) -> Split:

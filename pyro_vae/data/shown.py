@@ -46,8 +46,8 @@ def _images(x: Tensor, limits: tuple[float, float] | None) -> str:
 
 def _columns(x: Tensor) -> Table:
     """The range of the first columns of the training data, as the model sees them."""
-    values = x.reshape(len(x), -1).cpu().double().numpy()
-    shown = values[:, :COLUMNS]
+    values = x.reshape(len(x), -1)
+    shown = values[:, :COLUMNS].cpu().double().numpy()
     title = f"Training data, the first {shown.shape[1]} of {values.shape[1]:,} columns"
     table = Table(title, ["column", "least", "mean", "greatest"])
     with warnings.catch_warnings():

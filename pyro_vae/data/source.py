@@ -9,10 +9,13 @@ from pyro_vae.core.bounds import Seed
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.missing import Missing
 from pyro_vae.data.binarization import Binarization
+from pyro_vae.data.chunks import Chunks
 from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Preprocessing, Raw, prepare
 from pyro_vae.data.splits import Share, SplitBy
 from pyro_vae.data.standardization import Standardize
+from pyro_vae.data.streaming import streamed
 
 __all__ = ["Source"]
 
@@ -31,6 +34,8 @@ class Source(Declarable, home="pyro_vae.data"):
            there are any. It draws nothing, splits nothing, and never unpickles.
            What it does to the values in the files (cropping, resizing, dropping rows) it says in
            ``preprocessing``, which becomes part of the data's identity.
+           Data that may be larger than memory are :class:`~pyro_vae.data.chunks.Chunks` where
+           ``stream``, an argument of the constructor, names a folder.
         4. Without an official test set, the constructor also takes ``test: Share = 0.2`` and
            sets ``self.test``.
         5. What is missing or damaged is a ``DataError`` that names the file, the cause, and what
@@ -49,6 +54,7 @@ class Source(Declarable, home="pyro_vae.data"):
     """
 
     test: Share = 0.2
+    stream: FilePath | None = None
     missing: Missing = "refuse"
     """Set by :meth:`load`: whether :meth:`read` may return NaN, for values that are missing."""
 
@@ -89,4 +95,7 @@ class Source(Declarable, home="pyro_vae.data"):
             self.validation, self.test, self.binarization, self.seed, self.standardize,
             missing=missing, split="blocks" if self.split == "blocks" else "shuffled",
         )  # fmt: skip
-        return prepare(replace(raw, name=raw.name or self.kind), how)
+        raw = replace(raw, name=raw.name or self.kind)
+        if self.stream is not None and isinstance(raw.x, Chunks):
+            return streamed(raw, how, expanded(self.stream))
+        return prepare(raw, how)

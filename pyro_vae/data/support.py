@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.distributions.constraints import Constraint
@@ -13,10 +15,12 @@ from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import REMEDY, Missing
 from pyro_vae.core.network import Network
 from pyro_vae.data.checks import first_where, locate
+from pyro_vae.data.chunks import rows_at_once
 from pyro_vae.data.dataset import DataSet, Split
 
 __all__ = ["check_support", "check_values", "warn_of_raw_counts"]
 
+Check = Callable[[Tensor], Tensor]
 LARGE = 10.0
 WORDS = {
     constraints.boolean: "0 or 1",
@@ -71,11 +75,9 @@ def check_support(likelihood: Likelihood, data: DataSet, missing: Missing = "ref
 
 def _check_complete(data: DataSet) -> None:
     for name, split in data.splits.items():
-        bad = split.x.isnan()
-        if bad.any():
+        if text := _where(torch.isnan, split):
             raise IncompatibleComponents(
-                f"Expected data without missing values, got {name}: {locate(bad, split.x)}"
-                f"{_row_as_read(bad, split)}; fill them in, {REMEDY}"
+                f"Expected data without missing values, got {name}: {text}; fill them in, {REMEDY}"
             )
 
 
@@ -104,7 +106,7 @@ def warn_of_raw_counts(likelihood: Likelihood, encoder: nn.Module, data: DataSet
     if not counts or normalized or not isinstance(declared, dict):
         return
     x = data.train.x
-    largest, typical = x.max().item(), x.square().mean().sqrt().item()
+    largest, typical = x.max().item(), x.norm().item() / x.numel() ** 0.5
     if declared.get("input") == "none" and largest > LARGE * max(1.0, typical):
         warnings.warn(
             f"Expected counts without outliers at the encoder's input, got up to {largest:g}, "
@@ -122,16 +124,32 @@ def _words(support: Constraint) -> str:
 
 def _outside(support: Constraint, name: str, split: Split) -> str:
     """Which of a split's values are outside, in words; empty if none is."""
-    possible = [split.x.floor(), split.x.ceil()] if split.dynamic else [split.x]
-    for x in possible:  # the least and the greatest that a draw can be, or the data
-        bad: Tensor = ~support.check(x)
-        bad = bad & ~x.isnan() if bad.shape == x.shape else bad
-        if bad.any():
-            return f"{name}: {locate(bad, x)}{_row_as_read(bad, split)}"
+
+    def bad(x: Tensor) -> Tensor:
+        outside: Tensor = ~support.check(x)
+        return outside & ~x.isnan() if outside.shape == x.shape else outside
+
+    views = [torch.floor, torch.ceil] if split.dynamic else [torch.positive]
+    for view in views:  # the least and the greatest that a draw can be, or the data
+        if text := _where(bad, split, view):
+            return f"{name}: {text}"
     return ""
 
 
-def _row_as_read(bad: Tensor, split: Split) -> str:
-    if split.rows is None:
-        return ""
-    return f" (row {split.rows[first_where(bad)[0]]} as it was read)"
+def _where(bad: Check, split: Split, view: Check = torch.positive) -> str:
+    """Where a split's values are bad, in words; empty if none is.
+
+    They are judged part by part. Of data that stream, those of the first bad part are counted.
+    """
+    count = rows_at_once(split.x.shape[1:])
+    for start in range(0, len(split), count):
+        part = split.x[start : start + count]
+        if not bad(view(part)).any():
+            continue
+        x, first = (part, start) if split.streams else (split.x, 0)
+        found = bad(view(x))
+        row = first + first_where(found)[0]
+        among = f" of those counted from row {first:,}" if first else ""
+        read = "" if split.rows is None else f" (row {split.rows[row]} as it was read)"
+        return f"{locate(found, view(x))}{among}{read}"
+    return ""

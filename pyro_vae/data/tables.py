@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
 from pyro_vae.core.missing import REMEDY, Missing
+from pyro_vae.data.chunks import Chunks
 from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
@@ -71,20 +73,61 @@ class Table(Source):
         if not len(table):
             raise DataError(f"{path}: expected at least one row of numbers, got none")
         labels = None if self.label is None else self._labels(table, self.label, path)
+        chosen = self._chosen(table, path)
+        x = self._values(table, chosen, path)
+        return Raw(
+            x, labels, name=path.name, columns=chosen, condition=self._conditions(table, path)
+        )
+
+    def chunked(
+        self, path: Path, names: Sequence[str], rows: int,
+        parts: Callable[[Sequence[str]], Iterator[Any]], key: str,
+    ) -> Raw:  # fmt: skip
+        """The same of a table that is read in parts.
+
+        Args:
+            path: Of the file, or folder.
+            names: Of all columns.
+            rows: How many there are.
+            parts: Begins a pass over some columns: tables, one below the other.
+            key: Of the files, as in :class:`~pyro_vae.data.chunks.Chunks`.
+        """
+        if not rows:
+            raise DataError(f"{path}: expected at least one row of numbers, got none")
+        chosen, beside = self._chosen(names, path), [self.label, *(self.condition or ())]
+        for name in filter(None, [*chosen, *beside]):
+            _column(dict.fromkeys(names), name, path)
+        kept = list(dict.fromkeys(filter(None, beside)))
+        labels = conditions = None
+        if kept:
+            import pandas
+
+            table = pandas.concat(list(parts(kept)))
+            labels = None if self.label is None else self._labels(table, self.label, path)
+            conditions = self._conditions(table, path)
+
+        def read() -> Iterator[Any]:
+            for part in parts(chosen):
+                yield self._values(part, chosen, path)
+
+        x = Chunks((rows, len(chosen)), f"{chosen} {key}", read)
+        return Raw(x, labels, name=path.name, columns=chosen, condition=conditions)
+
+    def _chosen(self, names: Iterable[str], path: Path) -> list[str]:
+        """Names of the columns to read."""
         besides = [self.label, *(self.condition or ())]
-        chosen = self.columns or [name for name in table if name not in besides]
+        chosen = self.columns or [name for name in names if name not in besides]
         if not chosen:
             raise DataError(
                 f"{path}: expected a column besides the label {self.label!r}, got none"
                 if self.condition is None
                 else f"{path}: expected a column besides {besides!r}, got none"
             )
-        x = np.stack(
-            [_numbers(_column(table, name, path), path, self.missing) for name in chosen], axis=1
-        )
-        return Raw(
-            x, labels, name=path.name, columns=chosen, condition=self._conditions(table, path)
-        )
+        return chosen
+
+    def _values(self, table: Any, chosen: Sequence[str], path: Path) -> np.ndarray[Any, Any]:
+        columns = (_numbers(_column(table, name, path), path, self.missing) for name in chosen)
+        return np.stack(list(columns), axis=1)
 
     def _conditions(self, table: Any, path: Path) -> np.ndarray[Any, Any] | None:
         if self.condition is None:

@@ -57,6 +57,7 @@ def evaluate(
     data_count: int | None = None,
     seed: int = 0,
     show_progress: bool = True,
+    processes: bool = False,
 ) -> Scores:
     """Score a model on a split of a data set, in evaluation mode, on the model's device.
 
@@ -81,6 +82,9 @@ def evaluate(
         data_count: Score only this many data, evenly spaced over the split.
         seed: Seed of the draws, which depend on nothing else.
         show_progress: Whether to show a progress bar.
+        processes: Whether the processes that torchrun started share the work of ``nll``, ``ais``
+            and ``sandwich``: each calls this with the same arguments, and gets the same scores,
+            to the bit, as one would alone.
 
     Raises:
         DataError: if the split is empty, or has fewer data than ``data_count``, a number of draws
@@ -117,7 +121,7 @@ def evaluate(
         terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
     units = latent_units(vae, x, seed=seed)
     error = _squared_error(vae, x)
-    options: Any = {"seed": seed, "show_progress": show_progress}
+    options: Any = {"seed": seed, "show_progress": show_progress, "processes": processes}
     estimates: dict[str, EvidenceEstimate] = {}
     if nll is not False:
         samples = SAMPLES if nll is True else nll
@@ -180,6 +184,8 @@ def chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor
         raise DataError(
             f"data_count: expected 1 to {len(split)}, the data of the {name} split, got {count}"
         )
+    if count == len(split) and not split.dynamic:
+        return split.x, split.condition
     index = torch.arange(count) * len(split) // count  # a test set may be sorted by label
     return split.batch(index, torch.Generator().manual_seed(seed)), split.conditions(index)
 

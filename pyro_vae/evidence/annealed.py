@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import at_least
-from pyro_vae.core.modes import evaluating, seeded
+from pyro_vae.core.modes import evaluating
 from pyro_vae.core.prior import codes_of
-from pyro_vae.evidence.chunks import chunk_sizes
+from pyro_vae.evidence.chunks import chunk_sizes, of_chunks, share_of_chunks
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes, transition
 from pyro_vae.report.progress import Progress, progress
@@ -84,6 +84,7 @@ def annealed_importance_sampling(
     how: Annealing | None = None,
     seed: int = 0,
     show_progress: bool = False,
+    processes: bool = False,
 ) -> EvidenceEstimate:
     r"""log p(x) for each datum by annealed importance sampling, in evaluation mode.
 
@@ -100,6 +101,8 @@ def annealed_importance_sampling(
         how: Temperatures, chains and trajectories.
         seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
+        processes: Whether the processes that torchrun started share the data, as in
+            :func:`~pyro_vae.importance_sampling`.
 
     Raises:
         DataError: if ``x`` does not fit the model.
@@ -119,25 +122,28 @@ def annealed_importance_sampling(
     """  # noqa: D403
     how = how or Annealing()
     x = vae._data(x)
-    means: list[LogMean] = []
-    with annealing(vae, x, how, 2, seed, show_progress, "Annealing") as (size, bar):
-        for model, batch in vae.split(x, size):
+    with annealing(vae, x, how, 2, show_progress, "Annealing", processes) as (size, bar):
+
+        def estimate(model: VAE, batch: Tensor, start: int) -> LogMean:
             joint, mean = Joint(model, batch), LogMean()
             mean.add(forward(joint, how, tuned(joint, how, bar), bar))
-            means.append(mean)
+            return mean.cpu()
+
+        means = of_chunks(vae, x, size, seed, estimate, processes)
     return EvidenceEstimate.of(means, f"annealed importance sampling, {how}, seed {seed}")
 
 
 @contextmanager
 def annealing(
-    vae: VAE, x: Tensor, how: Annealing, passes: int, seed: int, show: bool, what: str
+    vae: VAE, x: Tensor, how: Annealing, passes: int, show: bool, what: str, processes: bool
 ) -> Iterator[tuple[int, Progress]]:
-    """Set modes and seed for annealing; yield the batch size and a progress bar."""
+    """Set modes for annealing; yield the batch size and a progress bar."""
     check_real_codes(vae, what)
-    with evaluating(vae), pyro.validation_enabled(False), seeded(seed, x.device):
+    with evaluating(vae), pyro.validation_enabled(False):
         size = chunk_sizes(vae, x, how.chains, share=KEPT)[0]
-        total = -(-len(x) // size) * how.temperatures * passes
-        with progress(total, what, unit="temperatures", enabled=show) as bar:
+        chunks, _, first = share_of_chunks(len(x), size, processes)
+        total = chunks * how.temperatures * passes
+        with progress(total, what, unit="temperatures", enabled=show and first) as bar:
             yield size, bar
 
 

@@ -11,6 +11,7 @@ from pyro_vae.core.errors import at_least
 from pyro_vae.core.modes import device_of, evaluating, seeded
 from pyro_vae.core.prior import codes_of
 from pyro_vae.evidence.annealed import Annealing, annealing, forward, log_weights, tuned
+from pyro_vae.evidence.chunks import of_chunks
 from pyro_vae.evidence.estimate import LogMean
 from pyro_vae.evidence.hmc import Joint, check_real_codes
 from pyro_vae.report.estimate import Estimate, estimate_table
@@ -82,6 +83,7 @@ def bidirectional_monte_carlo(
     how: Annealing | None = None,
     seed: int = 0,
     show_progress: bool = False,
+    processes: bool = False,
 ) -> Sandwich:
     r"""Bound the error of annealing, on data for which an exact posterior draw is known.
 
@@ -95,6 +97,8 @@ def bidirectional_monte_carlo(
         how: Temperatures, chains and trajectories.
         seed: Seed of every draw; the global generators keep their state.
         show_progress: Whether to show a progress bar.
+        processes: Whether the processes that torchrun started share the data, as in
+            :func:`~pyro_vae.importance_sampling`.
 
     Raises:
         DataError: if ``count`` is below 2.
@@ -117,20 +121,21 @@ def bidirectional_monte_carlo(
     check_real_codes(vae, "Bidirectional Monte Carlo")
     vae = vae.cycled(count)
     z, x = _simulated(vae, count, seed)
-    lower: list[Tensor] = []
-    upper: list[Tensor] = []
     what = "Bidirectional Monte Carlo"
-    with annealing(vae, x, how, 3, seed + 1, show_progress, what) as (size, bar):
-        for own, (model, batch) in zip(z.split(size), vae.split(x, size), strict=True):
-            joint = Joint(model, batch)
+    with annealing(vae, x, how, 3, show_progress, what, processes) as (size, bar):
+
+        def bounds(model: VAE, batch: Tensor, start: int) -> tuple[Tensor, Tensor]:
+            joint, own = Joint(model, batch), z[start : start + len(batch)]
             steps = tuned(joint, how, bar)
             down, up = LogMean(), LogMean()
             down.add(forward(joint, how, steps, bar))
-            start = own.expand(how.chains, *own.shape)
-            up.add(-log_weights(joint, start, how, steps, bar, back=True))
-            lower.append(down.value.cpu())
-            upper.append(-up.value.cpu())
-    return Sandwich(x.cpu(), torch.cat(lower), torch.cat(upper), how, seed)
+            first = own.expand(how.chains, *own.shape)
+            up.add(-log_weights(joint, first, how, steps, bar, back=True))
+            return down.value.cpu(), -up.value.cpu()
+
+        found = of_chunks(vae, x, size, seed + 1, bounds, processes)
+    lower, upper = (torch.cat(each) for each in zip(*found, strict=True))
+    return Sandwich(x.cpu(), lower, upper, how, seed)
 
 
 def _simulated(vae: VAE, count: int, seed: int) -> tuple[Tensor, Tensor]:

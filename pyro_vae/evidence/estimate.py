@@ -62,6 +62,13 @@ class LogMean:
         self._second = self._second * kept.square() + weights.square().sum(0)
         self._top, self.count = new, self.count + len(log_weights)
 
+    def cpu(self) -> LogMean:
+        """The same, on the CPU."""
+        if self._top is not None:
+            self._top, self._first = self._top.cpu(), self._first.cpu()
+            self._second = self._second.cpu()
+        return self
+
     @property
     def value(self) -> Tensor:
         """Log of the mean weight, ``(N,)``."""

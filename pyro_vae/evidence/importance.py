@@ -8,8 +8,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from pyro_vae.core.errors import at_least
-from pyro_vae.core.modes import evaluating, seeded
-from pyro_vae.evidence.chunks import chunk_sizes
+from pyro_vae.core.modes import evaluating
+from pyro_vae.evidence.chunks import chunk_sizes, of_chunks, share_of_chunks
 from pyro_vae.evidence.estimate import EvidenceEstimate, LogMean
 from pyro_vae.report.progress import progress
 from pyro_vae.vae import VAE
@@ -21,8 +21,9 @@ SAMPLES = 5000  # as in Burda et al. (2016)
 
 @torch.no_grad()
 def importance_sampling(
-    vae: VAE, x: Tensor, *, samples: int = SAMPLES, seed: int = 0, show_progress: bool = False
-) -> EvidenceEstimate:
+    vae: VAE, x: Tensor, *, samples: int = SAMPLES, seed: int = 0, show_progress: bool = False,
+    processes: bool = False,
+) -> EvidenceEstimate:  # fmt: skip
     r"""log p(x) for each datum, by importance samples from q(z|x), in evaluation mode.
 
     .. math:: \log \frac1K \sum_{k=1}^K \frac{p(x \mid z_k) \, p(z_k)}{q(z_k \mid x)},
@@ -38,6 +39,8 @@ def importance_sampling(
         samples: Number K of draws for each datum, at least 2.
         seed: Seed of the draws.
         show_progress: Whether to show a progress bar.
+        processes: Whether the processes that torchrun started share the data: each calls this
+            with the same arguments, and gets the same, to the bit, as one would alone.
 
     Raises:
         DataError: if ``samples`` is below 2, or ``x`` does not fit the model.
@@ -54,23 +57,24 @@ def importance_sampling(
     """  # noqa: D403
     at_least(2, samples=samples)
     x = vae._data(x)
-    means: list[LogMean] = []
-    total, done = torch.zeros((), dtype=torch.float64, device=x.device), 0
-    with (
-        evaluating(vae),
-        pyro.validation_enabled(False),
-        seeded(seed, x.device),
-        progress(len(x), "Importance sampling", unit="data", enabled=show_progress) as bar,
-    ):
+    with evaluating(vae), pyro.validation_enabled(False):
         data, codes = chunk_sizes(vae, x, samples)
-        for model, batch in vae.split(x, data):
-            q, mean = model.encode(batch), LogMean()
-            for start in range(0, samples, codes):
-                count = min(codes, samples - start)
-                mean.add(log_weights(model, batch, q, count))
-            means.append(mean)
-            total, done = total + mean.value.sum(), done + len(batch)
-            bar.advance(len(batch), nll=-total / done)
+        _, share, first = share_of_chunks(len(x), data, processes)
+        total, done = torch.zeros((), dtype=torch.float64, device=x.device), 0
+        shown = show_progress and first
+        with progress(share, "Importance sampling", unit="data", enabled=shown) as bar:
+
+            def estimate(model: VAE, batch: Tensor, start: int) -> LogMean:
+                nonlocal total, done
+                q, mean = model.encode(batch), LogMean()
+                for drawn in range(0, samples, codes):
+                    count = min(codes, samples - drawn)
+                    mean.add(log_weights(model, batch, q, count))
+                total, done = total + mean.value.sum(), done + len(batch)
+                bar.advance(len(batch), nll=-total / done)
+                return mean.cpu()
+
+            means = of_chunks(vae, x, data, seed, estimate, processes)
     drawn = means[0].count
     return EvidenceEstimate.of(means, f"importance sampling from q, K = {drawn:,}, seed {seed}")
 

@@ -1,14 +1,19 @@
-"""Which data a guide without an encoder can be trained and scored on."""
+"""Which data a model starts from; and which, where its guide has no encoder."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from pyro_vae.core.errors import IncompatibleComponents
-from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.vae import VAE
 
-__all__ = ["check_amortization", "scored_split"]
+__all__ = ["check_amortization", "scored_split", "starting_data"]
+
+STARTING = 2**26  # values of the data that a model is initialized from
 
 
 def check_amortization(vae: VAE, data: DataSet) -> None:
@@ -56,3 +61,19 @@ def scored_split(vae: VAE, data: DataSet) -> Literal["train", "validation", "tes
     if vae.posterior.amortized and len(data.validation):
         return "validation"
     return "train"
+
+
+def starting_data(vae: VAE, train: Split) -> tuple[VAE, Tensor]:
+    """The model given the conditions of the data that it is initialized from, and these.
+
+    They are the training data, or as many of them, evenly spaced, as have ``STARTING`` values; one
+    draw, if they are redrawn for every batch.
+    """
+    count = len(train)
+    if vae.posterior.amortized:
+        count = min(count, max(1, STARTING // torch.Size(vae.event_shape).numel()))
+    if count == len(train) and not train.dynamic:
+        return vae.given(train.condition), train.x
+    index = torch.arange(count) * len(train) // count
+    x = train.batch(index, torch.Generator().manual_seed(0))
+    return vae.given(train.conditions(index)), x

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from pyro_vae.core.declaration import parse
 from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, ProcessError
 from pyro_vae.core.modes import alone, seeded
+from pyro_vae.core.processes import Processes, joined
 from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
-from pyro_vae.training.amortization import check_amortization
+from pyro_vae.training.amortization import check_amortization, starting_data
 from pyro_vae.training.callbacks import Callback, Callbacks
 from pyro_vae.training.loop import Loop
 from pyro_vae.training.nonfinite import OnNonFinite
 from pyro_vae.training.precision import Precision, check_precision
-from pyro_vae.training.processes import Processes, joined
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.resuming import changes, check_resumable, facts_of, opened, snapshot_of
 from pyro_vae.training.schedules.schedule import Schedule
@@ -187,7 +187,7 @@ def fit(
         calls = Callbacks((), None, settings.seed, where)
     with opened(checkpoints, settings, snapshot) as store, seeded(settings.seed, where):
         trained, vae._trained = vae._trained, True
-        start = _initialized(vae.given(data.train.condition), _all_of(data))
+        start = _initialized(*starting_data(vae, data.train))
         vae.to(where)
         processes.copy_first(vae.state_dict())
         loop = Loop(data, maximized, result, where, calls, start, facts, processes, store,
@@ -207,12 +207,6 @@ def _initialized(vae: VAE, x: Tensor) -> dict[str, Tensor]:
         if value.shape != before[name].shape:
             before[name] = value.clone()
     return before
-
-
-def _all_of(data: DataSet) -> Tensor:
-    """The training data; one draw of them, if they are redrawn for every batch."""
-    index = torch.arange(len(data.train))
-    return data.train.batch(index, torch.Generator().manual_seed(0))
 
 
 def _objective(given: str | Mapping[str, Any] | Objective) -> Objective:

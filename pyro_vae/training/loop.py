@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_vae.core.errors import NonFiniteLoss, RunFolderError
 from pyro_vae.core.modes import evaluating
+from pyro_vae.core.processes import Processes
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.objectives.kl import kl_per_dimension
@@ -27,7 +28,6 @@ from pyro_vae.training.callbacks import Callbacks
 from pyro_vae.training.checkpoints import Checkpoints
 from pyro_vae.training.nonfinite import keep_for_rollback, report_skipped, roll_back
 from pyro_vae.training.precision import trained_in
-from pyro_vae.training.processes import Processes
 from pyro_vae.training.result import FitResult
 from pyro_vae.training.settings import TrainSettings
 from pyro_vae.training.signals import Interrupts

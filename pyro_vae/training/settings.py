@@ -143,7 +143,7 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE") or 1) > 1:
         if ":" in name:
             raise DeclarationError(
-                f"device: must be auto, cuda or cpu where several processes train, each on a GPU "
+                f"device: must be auto, cuda or cpu where several processes work, each on a GPU "
                 f"of its own, got {name!r}",
                 "How to train",
             )

@@ -13,9 +13,9 @@ from torch.utils._pytree import tree_map
 
 from pyro_vae.compiled import FiniteSVI
 from pyro_vae.core.errors import NonFiniteLoss, ProcessError
+from pyro_vae.core.processes import Processes
 from pyro_vae.core.whole_batch import summing_by
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
-from pyro_vae.training.processes import Processes
 from pyro_vae.training.shared_norm import normalized_together
 
 __all__ = ["SharedSVI", "WholeDraws"]

@@ -16,9 +16,9 @@ from torch import Tensor
 from pyro_vae.compiled import CompiledSVI, FiniteSVI
 from pyro_vae.compiled.recall import recall
 from pyro_vae.core.errors import NotCapturable
+from pyro_vae.core.processes import Processes
 from pyro_vae.data.feed import Resident, Streamed
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
-from pyro_vae.training.processes import Processes
 from pyro_vae.training.shared_step import SharedSVI
 from pyro_vae.vae import VAE
 

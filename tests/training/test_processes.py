@@ -19,9 +19,9 @@ import pyro_vae.training.shared_step
 from pyro_vae import VAE, as_dataset, fit
 from pyro_vae.cli.app import app, guarded, run
 from pyro_vae.core.errors import DeclarationError, NonFiniteLoss, ProcessError
+from pyro_vae.core.processes import Processes, joined
 from pyro_vae.experiment.checkpoint import load
 from pyro_vae.training.fit import _check_processes
-from pyro_vae.training.processes import Processes, joined
 from pyro_vae.training.settings import TrainSettings
 from pyro_vae.training.stepper import Stepper
 from tests.commands import SMALL
@@ -221,15 +221,15 @@ def test_processes_that_cannot_be_reached_are_said(monkeypatch):
         joined()
 
 
-def test_only_train_runs_in_several_processes(command, monkeypatch, capsys):
+def test_other_commands_than_train_and_evaluate_run_in_one_process(command, monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
     status, _, err = command("train", *SMALL)
     assert (status, "--out: must be given with torchrun --max-restarts" in err) == (2, True)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr(sys, "argv", ["pyro-vae", "evaluate", "RUN"])
+    monkeypatch.setattr(sys, "argv", ["pyro-vae", "audit", "RUN"])
     assert guarded(run) == 2
-    assert "evaluate: runs in one process; start it without torchrun" in capsys.readouterr().err
+    assert "audit: runs in one process; start it without torchrun" in capsys.readouterr().err
 
 
 def killed_once(*arguments):
@@ -270,6 +270,19 @@ def test_the_command_of_torchrun_trains_one_model(tmp_path):
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.count("Trained 2 epochs") == 1
+    evaluate = ["evaluate", "run", "--nll", "50", "--json"]
+    outputs = [
+        subprocess.run(
+            [sys.executable, *launcher, "-m", "pyro_vae", *evaluate],
+            cwd=tmp_path, capture_output=True, text=True, check=True, timeout=200,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        ).stdout
+        for launcher in (
+            [], ["-m", "torch.distributed.run", "--nproc-per-node=2",
+                 f"--master-port={free_port()}"],
+        )
+    ]  # fmt: skip
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.parametrize("setting", [{"step": "compiled"}, {"on_nonfinite": "skip"},
@@ -283,7 +296,7 @@ def test_what_is_for_one_process_is_refused(setting):
 def test_seeds_are_for_one_process(command, monkeypatch, tmp_path):
     two = Processes(0, 2)
     two.of_first = lambda make: make()
-    monkeypatch.setattr("pyro_vae.training.processes.joined", lambda: two)
+    monkeypatch.setattr("pyro_vae.core.processes.joined", lambda: two)
     status, _, err = command("train", *SMALL, "seeds=2", "--out", tmp_path / "r")
     assert status == 2
     assert "seeds: must stay 1 where 2 processes" in " ".join(err.split())

@@ -1,4 +1,4 @@
-"""The processes that train one model together, as ``torchrun`` starts them."""
+"""The processes that share the work, as ``torchrun`` starts them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """One of the processes that train a model together; each has a share of every batch.
+    """One of the processes that share the work: of a batch in training, of the data in scores.
 
     Args:
         rank: The number of this one, from 0.
@@ -112,8 +112,8 @@ class Processes:
             raise ProcessError(
                 f"Process {self.rank} of {self.size} (from 0) waited for the others, but one of "
                 f"them has ended, or its machine cannot be reached; its own output says why. "
-                f"Start the run again with --resume RUN (fit: resume=), or by torchrun "
-                f"--max-restarts. ({str(error).split('. ')[0]})"
+                f"Start a training again with --resume RUN (fit: resume=), or by torchrun "
+                f"--max-restarts; start scores anew. ({str(error).split('. ')[0]})"
             ) from None
 
 
@@ -140,8 +140,9 @@ def joined() -> Processes:
             dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
         except (RuntimeError, ValueError) as error:
             raise ProcessError(
-                f"Expected to train with the {os.environ['WORLD_SIZE']} processes of WORLD_SIZE, "
-                f"but they cannot be reached: {error}; start them by torchrun, or unset WORLD_SIZE"
+                f"Expected to share work with the {os.environ['WORLD_SIZE']} processes of "
+                f"WORLD_SIZE, but they cannot be reached: {error}; start them by torchrun, or "
+                f"unset WORLD_SIZE"
             ) from None
         atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
