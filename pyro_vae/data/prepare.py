@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
@@ -15,7 +15,7 @@ from pyro_vae.core.missing import Missing
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
-from pyro_vae.data.conditions import as_condition, in_words, taken_off
+from pyro_vae.data.conditions import as_condition, few_labels, in_words, taken_off
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, SplitBy, split_rows
@@ -63,6 +63,8 @@ class Preprocessing:
         fitted: The training data's own, where that was settled before.
         missing: Whether a value that is missing (NaN) is refused or kept.
         split: Whether the rows are split at random or in blocks, in their order.
+        labelled: How many training data keep their labels, as conditions; None leaves labels as
+            they are.
     """
 
     validation: Share = 0.1
@@ -73,6 +75,7 @@ class Preprocessing:
     fitted: Standardization | None = None
     missing: Missing = "refuse"
     split: SplitBy = "shuffled"
+    labelled: PositiveInt | None = None
 
 
 def as_dataset(
@@ -88,6 +91,7 @@ def as_dataset(
     name: str = "array",
     missing: Missing = "refuse",
     split: SplitBy = "shuffled",
+    labelled: int | None = None,
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -111,6 +115,8 @@ def as_dataset(
             which a model with ``missing: zero_and_mask`` knows; ``refuse`` is an error.
         split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
             first train, the next validate, the last test.
+        labelled: How many training data keep their labels, as equally of each class as there are;
+            the others' are missing, for a model that is ``semi_supervised``. None keeps all.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -122,7 +128,7 @@ def as_dataset(
     """
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed,
-        "missing": missing, "split": split,
+        "missing": missing, "split": split, "labelled": labelled,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -188,8 +194,13 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    if how.labelled is not None:
+        splits = few_labels(splits, how.labelled, stream(how.seed, "labelled"))
     blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
     conditions = "" if whole.condition is None else in_words(whole.condition)
+    if how.labelled is not None:
+        conditions = in_words(*(s.condition for s in splits.values() if s.condition is not None))
+        conditions = f"{how.labelled} training data labelled; {conditions}"
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),

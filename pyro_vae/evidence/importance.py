@@ -29,7 +29,8 @@ def importance_sampling(
               \quad z_k \sim q(z \mid x)
 
     It is too small in expectation and rises to log p(x) with K. Trust its Monte Carlo error only
-    where the effective sample size is well above 1. The draws depend on ``seed`` alone; the
+    where the effective sample size is well above 1. Where classes are summed out, a weight is a
+    sum over all of them. The draws depend on ``seed`` alone; the
     global generators keep their state.
 
     Args:
@@ -62,9 +63,10 @@ def importance_sampling(
         seeded(seed, x.device),
         progress(len(x), "Importance sampling", unit="data", enabled=show_progress) as bar,
     ):
-        data, codes = chunk_sizes(vae, x, samples)
+        data, codes = chunk_sizes(vae.each_class(), x, samples)
+        codes = max(codes // len(vae.log_p), 1) if vae.sums_out else codes
         for model, batch in vae.split(x, data):
-            q, mean = model.encode(batch), LogMean()
+            q, mean = model.each_class().encode(batch), LogMean()
             for start in range(0, samples, codes):
                 count = min(codes, samples - start)
                 mean.add(log_weights(model, batch, q, count))
@@ -77,6 +79,7 @@ def importance_sampling(
 
 def log_weights(vae: VAE, x: Tensor, q: TorchDistribution, count: int) -> Tensor:
     """Log-weights log p(x|z) + log p(z) - log q(z) of ``count`` draws z ~ q, ``(count, N)``."""
-    z = q.rsample(torch.Size([count]))
-    log_joint: Tensor = vae.decode(z, x).log_prob(x) + vae.prior().log_prob(z)
-    return log_joint - q.log_prob(z)
+    z, given = q.rsample(torch.Size([count])), vae.each_class()
+    log_joint: Tensor = given.decode(z, x).log_prob(x) + given.prior().log_prob(z)
+    log_w = log_joint - q.log_prob(z)
+    return (log_w + vae.log_p.to(log_w)).logsumexp(1) if vae.sums_out else log_w
