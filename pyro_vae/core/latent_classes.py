@@ -65,7 +65,7 @@ class LatentClasses(ConditionalModule):
 
         It is what scores are of: they see no labels.
         """
-        return self._given(torch.empty(0)) if self._latent else self
+        return self._unbound(None) if self._latent else self
 
     def most_probable(self, x: Tensor) -> Self:
         """This model given the most probable class of each datum, where y is latent."""
@@ -125,10 +125,13 @@ class LatentClasses(ConditionalModule):
 
     def _given(self, c: Tensor) -> Self:
         """A view given classes; with some missing, its networks know none."""
-        if not self._latent or (len(c) and not (c == MISSING).any()):
+        if not self._latent or not (c == MISSING).any():
             return self._bound(c)
+        return self._unbound(c)
+
+    def _unbound(self, labels: Tensor | None) -> Self:
         view = bound(self, None)
-        view.__dict__.update(_labels=c if (c != MISSING).any() else None, _conditions=None)
+        view.__dict__.update(_labels=labels, _conditions=None)
         return view
 
     def _bound(self, c: Tensor) -> Self:
