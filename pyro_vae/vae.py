@@ -11,8 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
-from pyro_vae.core.condition import ConditionalModule
 from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.latent_classes import LatentClasses
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import Gaps, seen_mean
 from pyro_vae.core.modes import alone, evaluating
@@ -31,14 +31,14 @@ from pyro_vae.distributions.by_column import typical
 from pyro_vae.distributions.marginal import Marginal, entries_of
 from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 from pyro_vae.networks.encoder_input import EncoderInput
-from pyro_vae.networks.lookup import Lookup, encoder_for
+from pyro_vae.networks.lookup import Lookup, classifier_for, encoder_for
 from pyro_vae.report.components import component_table, model_graph
 from pyro_vae.report.table import Table
 
 __all__ = ["VAE"]
 
 
-class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
+class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
     r"""A variational autoencoder: a generative model and an amortized guide.
 
     .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
@@ -111,6 +111,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
             parts["encoder"], self.likelihood, self.posterior, masked=missing != "none",
             condition=own[1],
         )  # fmt: skip
+        self.classifier = classifier_for(own[0], self.likelihood, self.posterior, missing)
         known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}
         self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
@@ -157,7 +158,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
             size: Number of data to draw when ``x`` is None.
         """
         with pyro.plate("data", size if x is None else len(self._data(x)), dim=-1):
-            vae = self._in_program(condition)
+            vae = self._in_program(condition, x)
             z = pyro.sample("z", vae.prior())
             sample: Tensor = pyro.sample("x", vae._observed(z, x), obs=x)
             return sample
@@ -166,7 +167,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
     def guide(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """q(z|x), as a Pyro program; ``x`` is ``(N, *event_shape)``."""
         with pyro.plate("data", len(self._data(x)), dim=-1):
-            vae = self._in_program(condition)
+            vae = self._in_program(condition, x, guide=True)
             sample: Tensor = pyro.sample("z", vae.posterior(vae.encoder(x)))
             return sample
 
@@ -182,8 +183,9 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         self.likelihood.initialize(x)
         if isinstance(self.encoder, Lookup):
             self.encoder.initialize(x)
-        elif isinstance(self.encoder, Network | EncoderInput | ConditionedNetwork):
-            self.encoder.initialize(x, self.likelihood.data_unit)
+        for network in (self.encoder, self.classifier):
+            if isinstance(network, Network | EncoderInput | ConditionedNetwork):
+                network.initialize(x, self.likelihood.data_unit)
         if self.missing != "none":
             x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)
@@ -254,7 +256,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
             condition: Of each of them, or a single one for all.
         """
         with evaluating(self):
-            vae = self.given(condition, size)
+            vae = self._for_new(condition, size)
             p = vae.decode(codes_of(vae.prior(), size))
             drawn: Tensor = p.sample() if sample else typical(p)
             return drawn if standardized else own(drawn, self.standardization)

@@ -12,6 +12,7 @@ from pyro_vae.auditing.conditions import condition_checks
 from pyro_vae.auditing.draws import draw_checks
 from pyro_vae.auditing.estimates import TermEstimates, estimate_terms
 from pyro_vae.auditing.gradients import by_pyro, elbo_by_hand, gradient_checks, groups_of
+from pyro_vae.auditing.latent_classes import summed_out_checks
 from pyro_vae.auditing.objective import objective_by_hand, value_check
 from pyro_vae.auditing.program import Program
 from pyro_vae.auditing.programs import program_checks
@@ -50,7 +51,8 @@ def audit_elbo(
     :func:`audit`: what it declares, and whether draws follow their density. It runs on a copy of
     the model, in evaluation mode, with Pyro's validation on; the model and the random generators
     are left as they were. A conditional model comes given the data's conditions
-    (``vae.given(condition)``), and must depend on them in both halves.
+    (``vae.given(condition)``), and must depend on them in both halves. Of one that sums out
+    classes, the program and the sums are audited as they are, and the other rows given classes.
 
     Args:
         vae: The model.
@@ -122,6 +124,12 @@ def _vae_checks(
     eps: float,
 ) -> tuple[list[Check], dict[str, TermEstimates]]:
     """What a VAE lets us know: each term by each method, datum by datum, and the evidence."""
+    if vae.sums_out:
+        summed = summed_out_checks(vae, x, loss, max(100, particles // 10), gradients, seed, eps)
+        classes = torch.arange(len(x)) % len(vae.log_p)
+        given = vae.given(classes)
+        checks, estimates = _vae_checks(given, x, None, particles, gradients, seed, eps)
+        return summed + checks, estimates
     linear = linear_gaussian(vae)
     estimates = estimate_terms(vae, x, particles, linear)
     checks = _term_checks(estimates, eps)

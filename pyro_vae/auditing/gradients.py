@@ -72,8 +72,9 @@ def gradient_checks(
 
 def groups_of(vae: VAE) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters of each component."""
+    names = (*GROUPS, "classifier") if vae.sums_out else GROUPS
     groups = {
-        name: [p for p in getattr(vae, name).parameters() if p.requires_grad] for name in GROUPS
+        name: [p for p in getattr(vae, name).parameters() if p.requires_grad] for name in names
     }
     return {name: parameters for name, parameters in groups.items() if parameters}
 

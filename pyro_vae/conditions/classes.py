@@ -41,4 +41,8 @@ class Classes(Condition):
     def problem(self, c: Tensor) -> str:
         """Whether each is a class."""
         valid = (c >= 0) & (c < self.size) & (c == c.round() if c.is_floating_point() else True)
-        return "" if bool(valid.all()) else f"classes, whole numbers from 0 to {self.size - 1}"
+        if bool(valid.all()):
+            return ""
+        gaps = bool((c.isnan() | (c == -1)).any())
+        remedy = " (of missing ones, -1, condition: semi_supervised takes account)" if gaps else ""
+        return f"classes, whole numbers from 0 to {self.size - 1}{remedy}"

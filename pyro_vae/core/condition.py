@@ -16,9 +16,10 @@ from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import shown
 from pyro_vae.core.pyro_store import UniqueModule
 
-__all__ = ["Condition", "ConditionalModule", "Conditioned"]
+__all__ = ["MISSING", "Condition", "ConditionalModule", "Conditioned", "bound"]
 
 M = TypeVar("M", bound=nn.Module)
+MISSING = -1  # a class that is not known, as in scikit-learn
 NONE = (
     "Expected a condition for each datum, since this model is of p(x|z, c), got none; give "
     "condition=..., or vae.given(condition) in place of the model"
@@ -49,6 +50,8 @@ class Condition(nn.Module, Declarable, home="pyro_vae.conditions"):
     size: int
     decoded: ClassVar[bool] = True
     """Whether the decoder sees it; otherwise it is an offset that the likelihood takes."""
+    latent: ClassVar[bool] = False
+    """Whether it may be missing, and is then summed out (``semi_supervised``)."""
 
     @abstractmethod
     def forward(self, c: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ class Conditioned(nn.Module):
         return self.given if like is None else self.given.to(like.device)
 
 
-def bound(module: M, c: Tensor) -> M:
+def bound(module: M, c: Tensor | None) -> M:
     """The module given conditions; it shares its weights, and all within it that takes none."""
     if not any(isinstance(part, Conditioned) for part in module.modules()):
         return module
@@ -155,7 +158,10 @@ class ConditionalModule(UniqueModule):
                 "condition: expected none, since the model was declared without, got "
                 f"{shown(condition)}; leave it out, or declare condition (model.condition)"
             )
-        return self._bound(self.condition.rows(condition, size))
+        return self._given(self.condition.rows(condition, size))
+
+    def _given(self, c: Tensor) -> Self:
+        return self._bound(c)
 
     @property
     def conditions(self) -> Tensor:
@@ -205,7 +211,9 @@ class ConditionalModule(UniqueModule):
             yield self.at(slice(start, start + len(part))), part
             start += len(part)
 
-    def _in_program(self, condition: Tensor | None) -> Self:
+    def _in_program(
+        self, condition: Tensor | None, x: Tensor | None = None, *, guide: bool = False
+    ) -> Self:
         """The model within its Pyro programs, where data are checked only on demand."""
         if condition is None:
             return self

@@ -23,6 +23,7 @@ __all__ = [
     "event_rows",
     "first_where",
     "fits_float32",
+    "gaps_in_words",
     "in_precision",
     "locate",
     "rounded",
@@ -256,3 +257,20 @@ def _check_finite(rows: Tensor, name: str, remedy: str = "") -> None:
             f"{name}: expected finite numbers, got NaN or infinity (as {str(rows.dtype)[6:]}) in "
             f"{len(bad)} of {len(rows)} rows: {some}{more}; remove these rows, or {remedy}"
         )
+
+
+def gaps_in_words(missing: int, empty: int, rows: int, values: int, binarization: str) -> str:
+    """How many values are missing, in words; an error if rows are empty, or it must not be."""
+    if not missing:
+        return ""
+    if binarization != "none":
+        raise DataError(
+            f"binarization {binarization}: expected no missing values, got {missing:,}; make "
+            "the values binary first, and choose binarization none"
+        )
+    if empty:
+        raise DataError(
+            f"x: expected a value in each row, got none in {empty} of {rows} rows; remove these "
+            "rows"
+        )
+    return f"{missing:,} of {values:,} values missing"

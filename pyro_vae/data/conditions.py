@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from pyro_vae.core.condition import Condition
+from pyro_vae.core.condition import MISSING, Condition
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import nearest
 from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
-from pyro_vae.data.dataset import DataSet
+from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import digest
 
-__all__ = ["as_condition", "conditioned", "in_words", "taken_off"]
+__all__ = ["as_condition", "conditioned", "few_labels", "in_words", "taken_off"]
 
 
 def as_condition(given: AnyArray | None, rows: int) -> Tensor | None:
@@ -53,6 +54,41 @@ def taken_off(x: Any, condition: Any) -> tuple[Any, Any]:
         )
     rest = [column for column in x.columns if str(column) not in names]
     return x[rest], x[names[0]].to_numpy() if len(names) == 1 else x[list(names)]
+
+
+def few_labels(
+    splits: Mapping[str, Split], count: int, generator: torch.Generator
+) -> dict[str, Split]:
+    """The splits with their labels as conditions, of which training keeps only some.
+
+    Args:
+        splits: Train, validation and test.
+        count: How many labels are kept, as equally of each class as there are; others are -1.
+        generator: Where the choice comes from.
+
+    Raises:
+        DataError: if there are no labels, or fewer.
+    """
+    labels = splits["train"].labels
+    held = [split.labels for split in splits.values() if len(split)]
+    if labels is None or any(each is None or each.dim() != 1 for each in held):
+        raise DataError("labelled: expected data with labels, one for each datum, got none")
+    if any(split.condition is not None for split in splits.values()):
+        raise DataError("labelled: expected labels alone, got conditions too; leave one out")
+    if count > len(labels):
+        raise DataError(f"labelled: expected at most {len(labels)} training data, got {count}")
+    order = torch.randperm(len(labels), generator=generator)
+    rank = torch.empty_like(order)  # of each datum within its class
+    for label in labels.unique():
+        rows = order[labels[order] == label]
+        rank[rows] = torch.arange(len(rows))
+    kept = order[rank[order].argsort(stable=True)][:count]
+    known = torch.full_like(labels, MISSING)
+    known[kept] = labels[kept]
+    return {
+        name: replace(split, condition=known if name == "train" else split.labels)
+        for name, split in splits.items()
+    }
 
 
 def in_words(*conditions: Tensor) -> str:

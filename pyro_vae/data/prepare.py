@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.missing import Missing
 from pyro_vae.core.schema import validated
 from pyro_vae.data.binarization import Binarization, binarized
-from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32
+from pyro_vae.data.checks import AnyArray, as_event_rows, as_labels, fits_float32, gaps_in_words
 from pyro_vae.data.chunks import Chunks
-from pyro_vae.data.conditions import as_condition, in_words, taken_off
+from pyro_vae.data.conditions import as_condition, few_labels, in_words, taken_off
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, SplitBy, split_rows
@@ -29,7 +29,6 @@ __all__ = [
     "Raw",
     "as_dataset",
     "check_standardize",
-    "gaps_in_words",
     "in_identity",
     "prepare",
 ]
@@ -75,6 +74,8 @@ class Preprocessing:
         fitted: The training data's own, where that was settled before.
         missing: Whether a value that is missing (NaN) is refused or kept.
         split: Whether the rows are split at random or in blocks, in their order.
+        labelled: How many training data keep their labels, as conditions; None leaves labels as
+            they are.
     """
 
     validation: Share = 0.1
@@ -85,6 +86,7 @@ class Preprocessing:
     fitted: Standardization | None = None
     missing: Missing = "refuse"
     split: SplitBy = "shuffled"
+    labelled: PositiveInt | None = None
 
 
 def as_dataset(
@@ -100,6 +102,7 @@ def as_dataset(
     name: str = "array",
     missing: Missing = "refuse",
     split: SplitBy = "shuffled",
+    labelled: int | None = None,
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -123,6 +126,8 @@ def as_dataset(
             which a model with ``missing: zero_and_mask`` knows; ``refuse`` is an error.
         split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
             first train, the next validate, the last test.
+        labelled: How many training data keep their labels, as equally of each class as there are;
+            the others' are missing, for a model that is ``semi_supervised``. None keeps all.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -134,7 +139,7 @@ def as_dataset(
     """
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed,
-        "missing": missing, "split": split,
+        "missing": missing, "split": split, "labelled": labelled,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -181,7 +186,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     gaps = gaps_in_words(
         sum(int(x.isnan().sum()) for x in sources),
         sum(int(x.isnan().flatten(1).all(1).sum()) for x in sources),
-        sum(map(len, sources)), sum(x.numel() for x in sources), how,
+        sum(map(len, sources)), sum(x.numel() for x in sources), how.binarization,
     )  # fmt: skip
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
@@ -205,6 +210,10 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    conditions = [whole.condition]
+    if how.labelled is not None:
+        splits = few_labels(splits, how.labelled, stream(how.seed, "labelled"))
+        conditions = [split.condition for split in splits.values()]
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),
@@ -212,18 +221,21 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing=in_identity(raw, how, words, gaps, whole.condition),
+        preprocessing=in_identity(raw, how, words, gaps, *conditions),
     )
     return DataSet(**splits, identity=identity, standardization=standardization,
                    columns=tuple(raw.columns))  # fmt: skip
 
 
 def in_identity(
-    raw: Raw, how: Preprocessing, standardized: str, gaps: str, condition: Tensor | None
+    raw: Raw, how: Preprocessing, standardized: str, gaps: str, *given: Tensor | None
 ) -> str:
     """What was done to the data on their way from the files, in words."""
     blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
-    conditions = "" if condition is None else in_words(condition)
+    known = [each for each in given if each is not None]
+    conditions = in_words(*known) if known else ""
+    if how.labelled is not None:
+        conditions = f"{how.labelled} training data labelled; {conditions}"
     words = (raw.preprocessing, standardized, gaps, blocks, conditions)
     return "; ".join(filter(None, words)) or "none"
 
@@ -247,23 +259,6 @@ def check_standardize(how: Preprocessing) -> None:
             f"standardize {how.standardize}: expected binarization none, got {how.binarization}; "
             "data are standardized or made binary, not both"
         )
-
-
-def gaps_in_words(missing: int, empty: int, rows: int, values: int, how: Preprocessing) -> str:
-    """How many values are missing, in words; an error if rows are empty, or it must not be."""
-    if not missing:
-        return ""
-    if how.binarization != "none":
-        raise DataError(
-            f"binarization {how.binarization}: expected no missing values, got {missing:,}; make "
-            "the values binary first, and choose binarization none"
-        )
-    if empty:
-        raise DataError(
-            f"x: expected a value in each row, got none in {empty} of {rows} rows; remove these "
-            "rows"
-        )
-    return f"{missing:,} of {values:,} values missing"
 
 
 def _read(x: AnyArray, labels: AnyArray | None, name: str, missing: Missing) -> Split:

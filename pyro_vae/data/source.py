@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
-from pyro_vae.core.bounds import Seed
+from pyro_vae.core.bounds import Seed, Size
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.missing import Missing
 from pyro_vae.data.binarization import Binarization
@@ -51,6 +51,8 @@ class Source(Declarable, home="pyro_vae.data"):
             standard deviation, both of the training data; ``none`` leaves the values as they are.
         split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
             first train, the next validate, the last test.
+        labelled: How many training data keep their labels, as equally of each class as there are;
+            the others' are missing, for a model that is ``semi_supervised``. None keeps all.
     """
 
     test: Share = 0.2
@@ -65,11 +67,13 @@ class Source(Declarable, home="pyro_vae.data"):
         seed: Seed = 0,
         standardize: Standardize = "none",
         split: SplitBy = "shuffled",
+        labelled: Size | None = None,
     ) -> None:
         self.binarization = binarization
         self.validation = validation
         self.seed = seed
         self.standardize = standardize
+        self.labelled = labelled
         self.split: str = split  # EMNIST's own names its files
 
     def __repr__(self) -> str:
@@ -94,6 +98,7 @@ class Source(Declarable, home="pyro_vae.data"):
         how = Preprocessing(
             self.validation, self.test, self.binarization, self.seed, self.standardize,
             missing=missing, split="blocks" if self.split == "blocks" else "shuffled",
+            labelled=self.labelled,
         )  # fmt: skip
         raw = replace(raw, name=raw.name or self.kind)
         if self.stream is not None and isinstance(raw.x, Chunks):

@@ -22,7 +22,7 @@ from torch import Tensor
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.files import locked
 from pyro_vae.data.binarization import binarized
-from pyro_vae.data.checks import TOLERANCE, as_event_rows, as_labels, rounded
+from pyro_vae.data.checks import TOLERANCE, as_event_rows, as_labels, gaps_in_words, rounded
 from pyro_vae.data.chunks import Chunks, Moments
 from pyro_vae.data.conditions import as_condition
 from pyro_vae.data.dataset import DataSet, Split
@@ -33,7 +33,6 @@ from pyro_vae.data.prepare import (
     Preprocessing,
     Raw,
     check_standardize,
-    gaps_in_words,
     in_identity,
 )
 from pyro_vae.data.splits import split_rows
@@ -65,6 +64,11 @@ def streamed(raw: Raw, how: Preprocessing, folder: Path) -> DataSet:
     """
     assert isinstance(raw.x, Chunks)
     check_standardize(how)
+    if how.labelled is not None:
+        raise DataError(
+            f"labelled {how.labelled}: expected data in memory, got data that stream; give a "
+            "condition with -1 where a label is missing, or leave data.stream out"
+        )
     size = raw.x.shape[0]
     if size == 0 or len(raw.x.shape) < 2 or 0 in raw.x.shape:
         raise DataError(
@@ -199,7 +203,9 @@ class _Survey:
 
     def end(self, how: Preprocessing) -> str:
         """The values that are missing, in words, if that is allowed."""
-        return gaps_in_words(self.missing, self.empty, self.shape[0], prod(self.shape), how)
+        return gaps_in_words(
+            self.missing, self.empty, self.shape[0], prod(self.shape), how.binarization
+        )
 
     @property
     def sha256(self) -> str:

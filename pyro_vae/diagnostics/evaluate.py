@@ -61,6 +61,9 @@ def evaluate(
 ) -> Scores:
     """Score a model on a split of a data set, in evaluation mode, on the model's device.
 
+    A model with condition ``semi_supervised`` sees no labels: its scores are of log p(x), and
+    the accuracy alone reads them. Units and reconstructions are given the most probable class.
+
     Always: the ELBO and its terms, the squared error of the reconstruction, the active units and
     the KL of each dimension. On request: -log p(x), by importance sampling from q(z|x), or by
     annealing from the prior, which needs no guide.
@@ -111,16 +114,22 @@ def evaluate(
     check_counts(vae.likelihood, against)
     if how is not None or sandwich is not False:
         check_real_codes(vae, "Annealing")
+        if vae.with_missing().sums_out:
+            raise IncompatibleComponents(
+                "Annealing: expected a model that sums out no classes, got one with condition "
+                "semi_supervised; ask for nll, or anneal given classes: vae.given(classes)"
+            )
     data = data_for(vae, data)
     available = getattr(data, split)
     scored, conditions = chosen(available, split, data_count, seed)
-    vae = vae.given(conditions)
+    vae = vae.given(conditions).with_missing()
     weight = next(vae.parameters(), scored)
     x = scored.to(weight.device, weight.dtype)
     with pyro.validation_enabled(True):  # what a guide does not know is refused, and is not NaN
         terms = elbo_terms_of_data(vae, x, kl=kl, particles=particles, seed=seed)
-    units = latent_units(vae, x, seed=seed)
-    error = _squared_error(vae, x)
+    probable = vae.most_probable(x)
+    units = latent_units(probable, x, seed=seed)
+    error = _squared_error(probable, x)
     options: Any = {"seed": seed, "show_progress": show_progress, "processes": processes}
     estimates: dict[str, EvidenceEstimate] = {}
     if nll is not False:
@@ -147,8 +156,10 @@ def evaluate(
                     estimator="mean of p(x|z) at q's centre, a dimension"),
         units, split, len(x), len(available), particles, seed, data.identity,
         digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
-        between, column_terms(vae, x, particles=particles, seed=seed), bits,
-        perplexities(vae, x, terms.elbo, seed),
+        between, *(({}, bits, {}) if vae.sums_out else
+                   (column_terms(vae, x, particles=particles, seed=seed), bits,
+                    perplexities(vae, x, terms.elbo, seed))),
+        _accuracy(vae, x, conditions),
     )  # fmt: skip
 
 
@@ -188,6 +199,16 @@ def chosen(split: Data, name: str, count: int | None, seed: int) -> tuple[Tensor
         return split.x, split.condition
     index = torch.arange(count) * len(split) // count  # a test set may be sorted by label
     return split.batch(index, torch.Generator().manual_seed(seed)), split.conditions(index)
+
+
+def _accuracy(vae: VAE, x: Tensor, classes: Tensor | None) -> Estimate | None:
+    """The share of known classes that are the most probable, where the model sums them out."""
+    if not vae.sums_out or classes is None:
+        return None
+    known = (classes >= 0).to(x.device)
+    right = vae.classify(x)[known].argmax(1) == classes.to(x.device)[known]
+    unit = "share of the data whose class is known"
+    return Estimate.of(right.double(), unit=unit, estimator="most probable class of q(y|x)")
 
 
 def _squared_error(vae: VAE, x: Tensor) -> Tensor:

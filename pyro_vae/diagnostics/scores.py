@@ -46,6 +46,7 @@ class Scores(ShownAsTable):
         bits_per_spike: Over independent Poisson counts; None unless requested.
         perplexity: Per word, of documents with a multinomial likelihood: the ``bound`` of the
             ELBO, and ``completion``, of half a document's words given the other half.
+        accuracy: Of the classes that q(y|x) finds most probable; None unless they are summed out.
     """
 
     elbo: Estimate
@@ -67,6 +68,7 @@ class Scores(ShownAsTable):
     columns: dict[str, Estimate] = field(default_factory=dict)
     bits_per_spike: Estimate | None = None
     perplexity: dict[str, Estimate] = field(default_factory=dict)
+    accuracy: Estimate | None = None
     omitted = ("terms", "estimates")
     derived = ("estimator", "nll", "ais", "effective_sample_sizes")
 
@@ -129,6 +131,8 @@ class Scores(ShownAsTable):
         if self.bits_per_spike is not None:
             rows["bits per spike (no nats)"] = self.bits_per_spike
         rows |= {f"perplexity per word, {name}": it for name, it in self.perplexity.items()}
+        if self.accuracy is not None:
+            rows["accuracy (no nats)"] = self.accuracy
         rows["squared error (no nats)"] = self.reconstruction
         rows["active units"] = (str(self.units), self.units.rule)
         return estimate_table("Scores, in nats per datum", rows, f"{self.data}.")

@@ -33,8 +33,8 @@ class LinearGaussian:
     missing value: the results are then those of what is seen of the datum.
 
     Args:
-        prior_loc: m, ``(M,)``.
-        prior_scale: s, ``(M,)``.
+        prior_loc: m, ``(M,)``; or ``(N, M)``, one for each datum's condition.
+        prior_scale: s, likewise.
         weight: W, ``(D, M)``.
         bias: b, ``(D,)``; or ``(N, D)``, one for each datum's condition.
         scale: sigma, ``(D,)``.
@@ -52,7 +52,7 @@ class LinearGaussian:
 
     def log_evidence(self, x: Tensor) -> Tensor:
         r"""log p(x) = log N(x | W m + b, W diag(s^2) W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
-        if x.isnan().any():
+        if x.isnan().any() or self.prior_scale.dim() > 1:
             return self._log_evidence_of_seen(x)
         mean = self.weight @ self.prior_loc + self.bias
         loadings = self.weight * self.prior_scale
@@ -68,8 +68,10 @@ class LinearGaussian:
         """By the M x M matrices I + L' L, where L are the loadings in units of the noise."""
         x = x.reshape(len(x), -1)
         seen = (~x.isnan()).to(self.scale)
-        centered = (x - self.weight @ self.prior_loc - self.bias).nan_to_num(0.0) / self.scale
-        loadings = seen.unsqueeze(-1) * (self.weight * self.prior_scale / self.scale.unsqueeze(-1))
+        mean = self.prior_loc @ self.weight.mT + self.bias
+        centered = (x - mean).nan_to_num(0.0) / self.scale
+        scaled = self.weight * self.prior_scale.unsqueeze(-2) / self.scale.unsqueeze(-1)
+        loadings = seen.unsqueeze(-1) * scaled  # (N, D, M)
         inner = loadings.mT @ loadings + torch.eye(loadings.shape[-1]).to(loadings)  # (N, M, M)
         factor = torch.linalg.cholesky(inner)
         projected = loadings.mT @ centered.unsqueeze(-1)
@@ -84,7 +86,7 @@ class LinearGaussian:
         if x.isnan().any():
             whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, M)
             residual = residual.nan_to_num(0.0)
-        precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
+        precision = whitened.mT @ whitened + self.prior_scale.square().reciprocal().diag_embed()
         fitted = (residual.unsqueeze(-2) @ whitened).squeeze(-2)
         natural = fitted + self.prior_loc / self.prior_scale.square()  # (N, M)
         covariance = torch.linalg.inv(precision)
@@ -113,15 +115,13 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
     It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
-    diagonal normal prior, which does not depend on a condition.
+    diagonal normal prior, which may depend on a condition.
     """
     prior = diagonal_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
         return None
     loc, scale = prior
-    if loc.dim() > 1:
-        return None
-    codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
+    codes = torch.cat([loc.new_zeros(1, vae.latent_dim), torch.eye(vae.latent_dim).to(loc)])
     each = codes if not vae.batch else codes.unsqueeze(1).expand(-1, *vae.batch, -1)
     noise = vae.decode(each)
     if vae.likelihood.scale == "heteroscedastic" or not isinstance(noise, Independent):

@@ -30,7 +30,8 @@ def importance_sampling(
               \quad z_k \sim q(z \mid x)
 
     It is too small in expectation and rises to log p(x) with K. Trust its Monte Carlo error only
-    where the effective sample size is well above 1. The draws depend on ``seed`` alone; the
+    where the effective sample size is well above 1. Where classes are summed out, a weight is a
+    sum over all of them. The draws depend on ``seed`` alone; the
     global generators keep their state.
 
     Args:
@@ -58,7 +59,8 @@ def importance_sampling(
     at_least(2, samples=samples)
     x = vae._data(x)
     with evaluating(vae), pyro.validation_enabled(False):
-        data, codes = chunk_sizes(vae, x, samples)
+        data, codes = chunk_sizes(vae.each_class(), x, samples)
+        codes = max(codes // len(vae.log_p), 1) if vae.sums_out else codes
         _, share, first = share_of_chunks(len(x), data, processes)
         total, done = torch.zeros((), dtype=torch.float64, device=x.device), 0
         shown = show_progress and first
@@ -66,7 +68,7 @@ def importance_sampling(
 
             def estimate(model: VAE, batch: Tensor, start: int) -> LogMean:
                 nonlocal total, done
-                q, mean = model.encode(batch), LogMean()
+                q, mean = model.each_class().encode(batch), LogMean()
                 for drawn in range(0, samples, codes):
                     count = min(codes, samples - drawn)
                     mean.add(log_weights(model, batch, q, count))
@@ -81,6 +83,7 @@ def importance_sampling(
 
 def log_weights(vae: VAE, x: Tensor, q: TorchDistribution, count: int) -> Tensor:
     """Log-weights log p(x|z) + log p(z) - log q(z) of ``count`` draws z ~ q, ``(count, N)``."""
-    z = q.rsample(torch.Size([count]))
-    log_joint: Tensor = vae.decode(z, x).log_prob(x) + vae.prior().log_prob(z)
-    return log_joint - q.log_prob(z)
+    z, given = q.rsample(torch.Size([count])), vae.each_class()
+    log_joint: Tensor = given.decode(z, x).log_prob(x) + given.prior().log_prob(z)
+    log_w = log_joint - q.log_prob(z)
+    return (log_w + vae.log_p.to(log_w)).logsumexp(1) if vae.sums_out else log_w

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.core.modes import evaluating
+from pyro_vae.core.modes import device_of, evaluating
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.plots.latent import class_colors, plane
 from pyro_vae.plots.mosaic import as_pixels
@@ -62,6 +63,7 @@ def codes_map(vae: VAE, data: DataSet) -> dict[str, str]:
     if vae.latent_dim < 2:
         raise DataError("The map of the codes: expected a code of 2 dimensions or more, got 1")
     split = data.splits[scored_split(vae, data)]
+    split = replace(split, condition=vae.completed(split.x.to(device_of(vae)), split.condition))
     rows = torch.linspace(0, len(split) - 1, min(MOST, len(split))).long()
     x = split.batch(rows, torch.Generator().manual_seed(0))
     with evaluating(vae):

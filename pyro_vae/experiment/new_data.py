@@ -19,7 +19,7 @@ __all__ = ["read_new_data"]
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".npy": "array", ".npz": "array"}
 OF_TRAINING = {"label": None, "labels": None, "condition": None, "test_path": None,
-               "empty": "refuse", "stream": None}  # fmt: skip
+               "labelled": None, "empty": "refuse", "stream": None}  # fmt: skip
 
 
 def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,7 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     """
     vae, limits = result.vae, data.identity.value_range
     split = data.splits[scored_split(vae, data)]
+    split = replace(split, condition=vae.completed(split.x.to(device_of(vae)), split.condition))
     found = {"elbo": result.figure()} if result.history else {}
     spread = torch.linspace(0, len(split) - 1, min(20, len(split))).long()  # may be sorted
     x = _batch(vae, split, spread)

@@ -255,7 +255,8 @@ def audit_of(
         seed: Seed of every draw.
     """
     given, x = scored_data(vae, data, count, seed)
-    return audit_elbo(given, x, particles=particles, loss=objective.pyro_loss(), seed=seed)
+    loss = objective.loss_for(vae.condition)
+    return audit_elbo(given, x, particles=particles, loss=loss, seed=seed)
 
 
 def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> tuple[VAE, Tensor]:
@@ -263,7 +264,7 @@ def scored_data(vae: VAE, data: DataSet, count: int, seed: int) -> tuple[VAE, Te
     split = data.splits[scored_split(vae, data)]
     index = torch.linspace(0, len(split) - 1, min(count, len(split))).long()
     x = split.batch(index, torch.Generator().manual_seed(seed))
-    return vae.given(split.conditions(index)), x
+    return vae.given(split.conditions(index)).with_missing(), x
 
 
 def _metrics(result: FitResult, scores: Scores, audit: ELBOAudit | None) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class ConditionedNetwork(Conditioned):
     network's ``input: log1p`` is of both.
 
     Shapes:
-        maps ``(*batch, N, *input_shape)`` to ``(*batch, N, *output_shape)``, given N conditions.
+        maps ``(*batch, N, *input_shape)`` to ``(*batch, N, *output_shape)``, given N conditions;
+        conditions with further dimensions before N, or 1 in its place, broadcast with the batch.
 
     Args:
         part: The network's declaration, or a ready module, from the joined input.
@@ -71,16 +72,18 @@ class ConditionedNetwork(Conditioned):
         """
         c = self.known(x)
         batch = x.shape[: x.dim() - len(self.input_shape)]
-        if not batch or batch[-1] != len(c):
+        each = c.shape[: c.dim() - len(self.condition.shape)]
+        if not batch or (len(each) == 1 and batch[-1] != len(c)):
             raise DataError(
                 f"condition: expected one for each of {batch[-1] if batch else 'the'} data, got "
                 f"{len(c)}"
             )
         embedded = self.condition(c).to(x.dtype) * self.input_unit
-        rest = self.joined_shape[1:]
+        batch, rest = torch.broadcast_shapes(batch, each), self.joined_shape[1:]
         shape = (*batch, self.condition.size, *rest)
-        embedded = embedded.reshape(len(c), -1, *(1 for _ in rest)).expand(shape)
-        joined = x.reshape(*batch, *self.joined_shape)
+        embedded = embedded.reshape(*each, -1, *(1 for _ in rest)).expand(shape)
+        joined = x.reshape(*x.shape[: x.dim() - len(self.input_shape)], *self.joined_shape)
+        joined = joined.expand(*batch, *self.joined_shape)
         y: Tensor = self.network(torch.cat([joined, embedded], -len(self.joined_shape)))
         return y
 

@@ -70,6 +70,15 @@ class EncoderInput(BatchedNetwork):
                 f"is seen: data.standardize: zscore"
             )
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(*batch, *event_shape)`` to ``(*batch, *output_shape)``.
+
+        With conditions that have further dimensions, ``(N, *event_shape)`` gets those too.
+        """
+        if isinstance(self.network, ConditionedNetwork) and x.dim() == len(self.input_shape) + 1:
+            return self.transform(x)
+        return super().forward(x)
+
     def initialize(self, x: Tensor, unit: Tensor | float) -> None:
         """Take the data's unit."""
         if isinstance(self.network, Network | ConditionedNetwork):

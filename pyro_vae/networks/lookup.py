@@ -17,8 +17,9 @@ from pyro_vae.core.network import BatchedNetwork
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.networks.conditioned import network_given
 from pyro_vae.networks.encoder_input import EncoderInput
+from pyro_vae.networks.module_network import network_for
 
-__all__ = ["Lookup", "encoder_for", "keys_of"]
+__all__ = ["Lookup", "classifier_for", "encoder_for", "keys_of"]
 
 GOLDEN, FIRST, SECOND = (
     value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -230,3 +231,24 @@ def encoder_for(
         f"a module of type {type(declared).__name__}, which would get no use; leave it out, or "
         f"give a name"
     )
+
+
+def classifier_for(
+    condition: Any, likelihood: Likelihood, posterior: Posterior, missing: str
+) -> nn.Module | None:
+    """The classifier of a condition that may be missing, which sees x as an encoder does.
+
+    Raises:
+        IncompatibleComponents: if the posterior is not amortized.
+    """
+    if condition is None or not condition.latent:
+        return None
+    if not posterior.amortized:
+        raise IncompatibleComponents(
+            f"condition: {condition.kind} needs q(z|x, y) for every class y: expected an "
+            f"amortized posterior, got {posterior.kind}; choose another, such as diagonal_normal"
+        )
+    part, shape = condition.classifier, (condition.size,)
+    if missing != "none" or type(likelihood).features is not Likelihood.features:
+        return EncoderInput(part, likelihood, shape, masked=missing != "none")
+    return network_for(part, likelihood.event_shape, shape)

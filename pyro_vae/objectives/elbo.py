@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from pyro_vae.core.bounds import Particles
 from pyro_vae.core.errors import DeclarationError
 from pyro_vae.objectives.beta_elbo import TraceBeta_ELBO
+from pyro_vae.objectives.enumerated_elbo import TraceEnum_ELBO
 from pyro_vae.objectives.estimators import Estimator, refuse
 from pyro_vae.objectives.objective import Objective
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO, TraceExactKL_ELBO
@@ -90,10 +91,28 @@ class ELBO(Objective):
                 "The objective",
             )
 
+    @property
+    def _plain(self) -> bool:
+        weighted = self.beta != 1 or self.warm_up or self.free_bits
+        return not weighted and self.estimator == "pathwise"
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_particles": self.particles,
+            "vectorize_particles": self.particles > 1,
+            "max_plate_nesting": 1,
+        }
+
+    def enumerated_loss(self) -> Trace_ELBO:
+        """Pyro's TraceEnum_ELBO with its terms."""
+        if not self._plain:
+            return super().enumerated_loss()
+        return TraceEnum_ELBO(kl=self.kl, **self._options)
+
     def pyro_loss(self) -> Trace_ELBO:
         """Pyro's Trace_ELBO, or the loss with an exact or a weighted KL."""
-        plain = self.beta == 1 and not self.warm_up and not self.free_bits
-        if not plain or self.estimator != "pathwise":
+        if not self._plain:
             return TraceBeta_ELBO(
                 kl=self.kl,
                 beta=self.beta,
@@ -102,14 +121,9 @@ class ELBO(Objective):
                 num_particles=self.particles,
                 estimator=self.estimator,
             )
-        options = {
-            "num_particles": self.particles,
-            "vectorize_particles": self.particles > 1,
-            "max_plate_nesting": 1,
-        }
         if self.kl == "sampled":
-            return Trace_ELBO(**options)
-        return TraceExactKL_ELBO(kl=self.kl, **options)
+            return Trace_ELBO(**self._options)
+        return TraceExactKL_ELBO(kl=self.kl, **self._options)
 
     def check(self, epochs: int) -> None:
         """Refuse a warm-up longer than the run.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 
 __all__ = ["Objective"]
@@ -26,6 +28,28 @@ class Objective(Declarable, home="pyro_vae.objectives"):
     @abstractmethod
     def pyro_loss(self) -> Trace_ELBO:
         """A new Pyro loss for ``SVI(model, guide, optim, loss)``."""
+
+    def loss_for(self, condition: Condition | None) -> Trace_ELBO:
+        """The loss of a model with this condition, which may be summed out.
+
+        Raises:
+            IncompatibleComponents: if the objective cannot sum it out.
+        """
+        if condition is None or not condition.latent:
+            return self.pyro_loss()
+        return self.enumerated_loss()
+
+    def enumerated_loss(self) -> Trace_ELBO:
+        """The loss of a program whose classes are summed out; by default there is none.
+
+        Raises:
+            IncompatibleComponents: if there is none.
+        """
+        raise IncompatibleComponents(
+            "condition: semi_supervised needs the ELBO, whose classes are summed out exactly: "
+            "expected objective elbo with beta 1, no warm_up, no free_bits and estimator "
+            f"pathwise, got {self.declaration}"
+        )
 
     def check(self, epochs: int) -> None:
         """Refuse a run of so many epochs, if the objective cannot use it.

@@ -44,6 +44,9 @@ def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> T
 
     The draws are those that Pyro's ``Trace_ELBO`` makes from the same seed.
 
+    Where classes are summed out, each term is an expectation under q(y|x), and the KL has that of
+    the classes too: KL(q(y|x) || p(y)).
+
     Args:
         vae: The model.
         x: Data, ``(N, *event_shape)``.
@@ -59,12 +62,25 @@ def elbo_terms(vae: VAE, x: Tensor, *, kl: KL = "auto", particles: int = 1) -> T
         >>> elbo_terms(vae, torch.zeros(3, 4)).elbo.shape
         torch.Size([3])
     """
+    if vae.sums_out:
+        return _summed_out(vae, vae._data(x), kl, particles)
     q, p = vae.encode(x), vae.prior()
     method = kl_method(q, p, kl)
     z = q.expand(torch.Size([particles, *q.batch_shape])).rsample()  # (K, N, M)
     log_likelihood = vae.decode(z, x).log_prob(x).mean(0)  # (N,)
     divergence = kl_exact(q, p) if method == "exact" else kl_sampled(q, p, z).mean(0)
     return Terms(log_likelihood, divergence, method)
+
+
+def _summed_out(vae: VAE, x: Tensor, kl: KL, particles: int) -> Terms:
+    """The terms as expectations under q(y|x)."""
+    each = elbo_terms(vae.each_class(), x, kl=kl, particles=particles)  # (K, N)
+    log_q = vae.log_q(x).mT
+    weight = log_q.exp()
+    label = torch.where(weight > 0, log_q - vae.log_p.to(log_q), 0.0)
+    return Terms(
+        (weight * each.log_likelihood).sum(0), (weight * (each.kl + label)).sum(0), each.kl_method
+    )
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from pyro_vae.core.condition import Conditioned
+from pyro_vae.core.condition import Condition, Conditioned, bound
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -18,13 +18,15 @@ from pyro_vae.core.prior import Prior
 __all__ = ["Vamp"]
 
 
-class Vamp(Prior):
+class Vamp(Prior, Conditioned):
     r"""Equal mixture of the posteriors of learned pseudo-inputs, through the guide's encoder.
 
     .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
 
     The pseudo-inputs u_k begin uniform in [0, 1], and at training data when ``fit`` begins. They
-    are the prior's only parameters: the encoder and the posterior are the guide's own.
+    are the prior's only parameters: the encoder and the posterior are the guide's own. With a
+    condition it is the mixture of q(z|u_k, c_k), whose conditions c_k stay those of the data at
+    which the pseudo-inputs begin.
 
     Shapes:
         ``forward()`` has batch_shape ``()`` and event_shape ``(latent_dim,)``;
@@ -36,9 +38,10 @@ class Vamp(Prior):
         encoder: The guide's encoder.
         posterior: The guide's posterior, an amortized one.
         pseudo_inputs: Number K of pseudo-inputs, at least 1.
+        embedding: The model's condition; None if it has none.
 
     Raises:
-        IncompatibleComponents: if the guide is not amortized, or depends on a condition.
+        IncompatibleComponents: if the guide is not amortized, or its condition may be missing.
 
     References:
         | VAE with a VampPrior (Tomczak and Welling, 2018)
@@ -52,6 +55,7 @@ class Vamp(Prior):
     """
 
     initialized: Tensor
+    conditions: Tensor
     guide: tuple[nn.Module, Posterior]
 
     def __init__(
@@ -61,6 +65,7 @@ class Vamp(Prior):
         encoder: nn.Module,
         posterior: Posterior,
         pseudo_inputs: PositiveInt = 500,
+        embedding: Condition | None = None,
     ) -> None:
         super().__init__()
         if not posterior.amortized:
@@ -69,13 +74,15 @@ class Vamp(Prior):
                 f"posterior, got {posterior.kind}, which knows only the training data; choose "
                 f"another prior, such as gaussian_mixture"
             )
-        if any(isinstance(module, Conditioned) for module in encoder.modules()):
+        if embedding is not None and embedding.latent:
             raise IncompatibleComponents(
-                "vamp is made of q(z|u) at pseudo-inputs u, which have no condition: expected an "
-                "encoder of x alone, got one of x and the condition; choose another prior, such "
-                "as conditional"
+                "vamp is made of q(z|u, c) at pseudo-inputs u with conditions c: expected a "
+                f"condition that is known for all data, got {embedding.kind}; choose another "
+                "prior, such as conditional"
             )
         self.pseudo_inputs = nn.Parameter(torch.rand(pseudo_inputs, *event_shape))
+        if embedding is not None:
+            self.register_buffer("conditions", torch.zeros(pseudo_inputs, *embedding.shape))
         self.register_buffer("initialized", torch.zeros((), dtype=torch.bool))
         self.__dict__["guide"] = (encoder, posterior)  # the guide's: not parameters of this module
 
@@ -87,11 +94,15 @@ class Vamp(Prior):
         wanted = len(self.pseudo_inputs)
         rows = torch.cat([torch.randperm(len(x)) for _ in range(-(-wanted // len(x)))])[:wanted]
         self.pseudo_inputs.copy_(x[rows.to(x.device)] / self._unit)
+        if "conditions" in self._buffers:
+            c = self.known(x)
+            self.conditions.copy_(c[rows.to(c.device)])
         self.initialized.fill_(True)
 
     def forward(self) -> TorchDistribution:
         """The mixture of q(z|u_k) with equal weights."""
         encoder, posterior = self.guide
+        encoder = bound(encoder, self._buffers.get("conditions"))
         weights = dist.Categorical(logits=self.pseudo_inputs.new_zeros(len(self.pseudo_inputs)))
         return dist.MixtureSameFamily(weights, posterior(encoder(self._unit * self.pseudo_inputs)))
 

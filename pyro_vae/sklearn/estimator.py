@@ -9,35 +9,33 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-import safetensors.torch
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    DensityMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.distributions import constraints
 
 from pyro_vae.core.errors import at_least
 from pyro_vae.core.missing import Gaps
-from pyro_vae.core.modes import device_of, isolated_copy, seeded
+from pyro_vae.core.modes import device_of, seeded
 from pyro_vae.core.parts import FAMILIES, Declaration
 from pyro_vae.data.prepare import as_dataset
-from pyro_vae.data.standardization import log_scale
-from pyro_vae.data.support import check_values
 from pyro_vae.diagnostics.new_data import embed
-from pyro_vae.evidence.estimate import LogMean
-from pyro_vae.evidence.importance import log_weights
-from pyro_vae.experiment.rebuild import load_weights
-from pyro_vae.networks.lookup import keys_of
 from pyro_vae.objectives.objective import Objective
-from pyro_vae.sklearn.rows import Numbers, as_events, completed, flat, seed_from, valid
+from pyro_vae.sklearn.pickled import PickledModel
+from pyro_vae.sklearn.rows import (
+    Numbers,
+    as_conditions,
+    as_events,
+    completed,
+    flat,
+    model_of,
+    scores_of,
+    seed_from,
+    valid,
+)
 from pyro_vae.training.fit import AGAIN, fit
 from pyro_vae.training.schedules.schedule import Schedule
-from pyro_vae.training.settings import resolve_device
 from pyro_vae.training.stepper import StepMethod
 from pyro_vae.vae import VAE
 
@@ -48,7 +46,7 @@ class VAEEstimator(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     DensityMixin,  # type: ignore[misc]
-    BaseEstimator,  # type: ignore[misc]
+    PickledModel,
 ):
     """A VAE that scikit-learn fits, clones, pickles and puts into a ``Pipeline``.
 
@@ -65,6 +63,8 @@ class VAEEstimator(
         event_shape: Shape of one datum for networks that need one, such as ``(1, 8, 8)`` for
             ``conv``; None for ``(features,)``.
         missing: ``zero_and_mask`` takes NaN for a missing value, as :class:`~pyro_vae.VAE` does.
+        condition: What each datum is given, as :class:`~pyro_vae.VAE` takes it: each method then
+            takes ``condition=``, numbers ``(N,)`` or ``(N, k)``, which metadata routing passes on.
         standardize: Whether the model sees z-scores of what it is fitted to; None if its
             likelihood is for all real numbers. Results are in the data's own units.
         objective: What training maximizes, as ``fit`` takes it; so are the four that follow.
@@ -106,6 +106,7 @@ class VAEEstimator(
         encoder: Declaration = "mlp",
         event_shape: tuple[int, ...] | None = None,
         missing: Gaps = "none",
+        condition: Declaration | None = None,
         standardize: bool | None = None,
         objective: str | Mapping[str, Any] | Objective = "elbo",
         epochs: int = 100,
@@ -128,6 +129,7 @@ class VAEEstimator(
         self.encoder = encoder
         self.event_shape = event_shape
         self.missing = missing
+        self.condition = condition
         self.standardize = standardize
         self.objective = objective
         self.epochs = epochs
@@ -142,16 +144,20 @@ class VAEEstimator(
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, condition: Any = None) -> Self:
         """Train a new model on data ``(N, features)``, at least two; ``y`` is ignored.
 
         Raises:
             ValueError: if ``X`` is not such an array.
             PyroVAEError: if an argument, or the model for these data, is not valid.
         """
-        return self._trained_on(X, self.epochs, new=True)
+        return self._trained_on(X, condition, self.epochs, new=True)
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def fit_transform(self, X: Any, y: Any = None, condition: Any = None) -> Any:
+        """:meth:`fit`, and then :meth:`transform` of the same data."""
+        return self.fit(X, y, condition).transform(X, condition)
+
+    def partial_fit(self, X: Any, y: Any = None, condition: Any = None) -> Self:
         """One more epoch, on these data; the first call builds the model, as :meth:`fit` does.
 
         The z-scores stay those of the first call's data. Adam's moments and the schedule start
@@ -160,18 +166,18 @@ class VAEEstimator(
         with warnings.catch_warnings():
             for known in (AGAIN[:40], "Expected columns"):  # of a few data, which say little
                 warnings.filterwarnings("ignore", known)
-            return self._trained_on(X, 1, new=not hasattr(self, "vae_"))
+            return self._trained_on(X, condition, 1, new=not hasattr(self, "vae_"))
 
-    def transform(self, X: Any) -> Numbers:
+    def transform(self, X: Any, condition: Any = None) -> Numbers:
         """The posterior means ``(N, M)``, or :func:`~pyro_vae.embed`'s point estimates.
 
         They are computed in float64, so that a datum's code is the same in any batch.
         """
         X = self._checked(X)
-        with isolated_copy(self.vae_, torch.float64, 0) as vae:
+        with model_of(self, condition, X.shape[0]) as vae:
             return np.asarray(embed(vae, as_events(X, vae)), dtype=np.float64)
 
-    def inverse_transform(self, X: Any) -> Numbers:
+    def inverse_transform(self, X: Any, condition: Any = None) -> Numbers:
         """The means of p(x|z) for codes ``(N, M)``: data ``(N, features)`` in their own units."""
         check_is_fitted(self)
         z = check_array(X, dtype=np.float64, estimator=self)
@@ -179,18 +185,18 @@ class VAEEstimator(
             raise ValueError(
                 f"X: expected codes of {self.vae_.latent_dim} numbers, got {z.shape[1]}"
             )
-        with isolated_copy(self.vae_, torch.float64, 0) as vae:
+        with model_of(self, condition, len(z)) as vae:
             return flat(vae.inverse(vae.decode(torch.as_tensor(z, device=device_of(vae))).mean))
 
-    def sample(self, n_samples: int = 1) -> Numbers:
+    def sample(self, n_samples: int = 1, condition: Any = None) -> Numbers:
         """New data ``(n_samples, features)``: z ~ p(z), x ~ p(x|z), in their own units."""
         check_is_fitted(self)
         at_least(1, n_samples=n_samples)
         seed = seed_from(check_random_state(self.random_state))
-        with isolated_copy(self.vae_, torch.float64, seed) as vae:
+        with model_of(self, condition, n_samples, seed) as vae:
             return flat(vae.generate(n_samples, sample=True))
 
-    def score_samples(self, X: Any) -> Numbers:
+    def score_samples(self, X: Any, condition: Any = None) -> Numbers:
         """The evidence of each datum, log p(x) in nats ``(N,)``, of what is seen in its own units.
 
         By ``nll`` importance samples for each datum: too small in expectation, and the less so
@@ -199,24 +205,16 @@ class VAEEstimator(
         """
         X = self._checked(X)
         at_least(2, nll=self.nll)
-        scores, scales = [], []
-        with isolated_copy(self.vae_, torch.float64, 0, validate=False) as vae:
-            for start in range(0, X.shape[0], 1000):
-                x = vae.transform(as_events(X[start : start + 1000], vae))
-                check_values(vae.likelihood, x)
-                scales.append(log_scale(self.vae_.standardization, x))
-                for row, key in zip(x.split(1), keys_of(x).tolist(), strict=True):
-                    torch.manual_seed(key)
-                    mean = LogMean()
-                    mean.add(log_weights(vae, row, vae.encode(row), self.nll))
-                    scores.append(mean.value.item())
-        return np.array(scores) - torch.cat(scales).numpy()
+        with model_of(self, condition, X.shape[0], validate=False) as vae:
+            return scores_of(vae, X, self.nll)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, condition: Any = None, sample_weight: Any = None
+    ) -> float:
         """The mean of log p(x) in nats per datum, which a search maximizes; ``y`` is ignored."""
-        return float(self.score_samples(X).mean())
+        return float(np.average(self.score_samples(X, condition), weights=sample_weight))
 
-    def impute(self, X: Any, samples: int = 1000) -> Numbers:
+    def impute(self, X: Any, samples: int = 1000, condition: Any = None) -> Numbers:
         """``X`` with each missing value replaced by its conditional mean, in its own units.
 
         By ``samples`` importance samples for each datum with a gap, at least 2, that depend on its
@@ -224,7 +222,8 @@ class VAEEstimator(
         """
         X = self._checked(X)
         at_least(2, samples=samples)
-        return completed(self.vae_, X, samples)
+        c = as_conditions(self, condition, X.shape[0])
+        return completed(self.vae_.given(c), X, samples)
 
     @property
     def _n_features_out(self) -> int:
@@ -236,33 +235,12 @@ class VAEEstimator(
         tags.input_tags.allow_nan = self.missing != "none"
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if vae := state.pop("vae_", None):
-            weights = {k: v.detach().cpu().clone() for k, v in vae.state_dict().items()}
-            declaration = copy.deepcopy(vae.declaration)  # a module in it without Pyro's weakrefs
-            state["_saved"] = declaration, safetensors.torch.save(weights), vae.standardization
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        saved = state.pop("_saved", None)
-        super().__setstate__(state)
-        if saved is not None:
-            declaration, weights, standardization = saved
-            with seeded(0, torch.device("cpu")):
-                vae = VAE(**declaration)
-            load_weights(vae, safetensors.torch.load(weights))
-            vae.standardization, vae._trained = standardization, True
-            where = resolve_device("cpu" if self.device == "cpu" else "auto")
-            self.vae_ = vae.to(where).eval()
-
     def _checked(self, X: Any) -> Any:
         """Data for a fitted model, by scikit-learn's checks."""
         check_is_fitted(self)
         return valid(self, X, reset=False)
 
-    def _trained_on(self, X: Any, epochs: int, *, new: bool) -> Self:
+    def _trained_on(self, X: Any, condition: Any, epochs: int, *, new: bool) -> Self:
         if new:
             X = valid(self, X, ensure_min_samples=2)
             self._random = check_random_state(self.random_state)
@@ -273,9 +251,15 @@ class VAEEstimator(
         else:
             X = self._checked(X)
             vae, how = self.vae_, self.vae_.standardization or "none"
+        c = as_conditions(self, condition, X.shape[0])
         held_out = 0 if self.patience is None else self.validation_fraction
         data = as_dataset(
-            as_events(X, vae), standardize=how, test=0, validation=held_out, missing=vae.on_missing
+            as_events(X, vae),
+            standardize=how,
+            test=0,
+            validation=held_out,
+            missing=vae.on_missing,
+            condition=c,
         )
         result = fit(
             vae, data, objective=self.objective, epochs=epochs, batch_size=self.batch_size,
@@ -295,4 +279,5 @@ class VAEEstimator(
                 f"got {shape}"
             )
         with seeded(seed, torch.device("cpu")):
-            return VAE(shape, missing=self.missing, **given)
+            condition = copy.deepcopy(self.condition)
+            return VAE(shape, missing=self.missing, condition=condition, **given)

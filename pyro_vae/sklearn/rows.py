@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,25 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from pyro_vae.core.modes import isolated_copy
+from pyro_vae.data.standardization import log_scale
+from pyro_vae.data.support import check_values
+from pyro_vae.evidence.estimate import LogMean
+from pyro_vae.evidence.importance import log_weights
 from pyro_vae.evidence.imputation import impute
 from pyro_vae.networks.lookup import keys_of
 from pyro_vae.vae import VAE
 
-__all__ = ["Numbers", "as_events", "completed", "flat", "seed_from", "valid"]
+__all__ = [
+    "Numbers",
+    "as_conditions",
+    "as_events",
+    "completed",
+    "flat",
+    "model_of",
+    "scores_of",
+    "seed_from",
+    "valid",
+]
 
 Numbers = np.ndarray[Any, Any]
 
@@ -42,6 +58,69 @@ def valid(estimator: Any, X: Any, **how: Any) -> Any:
 def as_events(X: Any, vae: VAE) -> Any:
     """``X`` with the event's shape; as it is where that has one dimension."""
     return X if len(vae.event_shape) == 1 else _dense(X).reshape(-1, *vae.event_shape)
+
+
+def as_conditions(estimator: Any, given: Any, rows: int) -> Any:
+    """Conditions of ``rows`` data as an array, if the estimator was declared with any.
+
+    Raises:
+        ValueError: if there are none, or superfluous ones, or they are no numbers.
+    """
+    if estimator.condition is None:
+        if given is not None:
+            raise ValueError(
+                "condition: expected none, since the estimator was declared without; declare it, "
+                "as VAEEstimator(condition={'kind': 'vector', 'size': 2}), or leave it out"
+            )
+        return None
+    if given is None:
+        raise ValueError(
+            f"condition: expected one for each of the {rows} data, since the estimator was "
+            f"declared with {estimator.condition}, got none; give condition=..., and in a "
+            "Pipeline or a search enable metadata routing and request it: "
+            "estimator.set_fit_request(condition=True).set_transform_request(condition=True)"
+            ".set_score_request(condition=True)"
+        )
+    c = np.asarray(given)
+    if c.dtype.kind not in "biuf":
+        raise ValueError(f"condition: expected numbers, got values of type {c.dtype}; encode them")
+    if not c.ndim or len(c) != rows:
+        raise ValueError(
+            f"condition: expected one for each of the {rows} data, got shape {c.shape}"
+        )
+    return c
+
+
+@contextmanager
+def model_of(
+    estimator: Any, condition: Any, rows: int, seed: int = 0, *, validate: bool = True
+) -> Iterator[VAE]:
+    """A copy of an estimator's model in float64, given the conditions of so many data."""
+    c = as_conditions(estimator, condition, rows)
+    with isolated_copy(estimator.vae_, torch.float64, seed, validate=validate) as vae:
+        yield vae.given(c)
+
+
+def scores_of(vae: VAE, X: Any, nll: int) -> Numbers:
+    """log p(x) of each datum of ``X`` in its own units, by draws that depend on the datum alone.
+
+    Args:
+        vae: The model, in evaluation mode, given the data's conditions if it takes any.
+        X: An array or a sparse matrix, ``(N, features)``.
+        nll: Importance samples for each datum.
+    """  # noqa: D403
+    scores, scales = [], []
+    for start in range(0, X.shape[0], 1000):
+        x = vae.transform(as_events(X[start : start + 1000], vae))
+        check_values(vae.likelihood, x)
+        scales.append(log_scale(vae.standardization, x))
+        for row, key in enumerate(keys_of(x).tolist()):
+            torch.manual_seed(key)
+            mean, datum = LogMean(), x[row : row + 1]
+            given = vae.at(slice(start + row, start + row + 1))
+            mean.add(log_weights(given, datum, given.each_class().encode(datum), nll))
+            scores.append(mean.value.item())
+    return np.array(scores) - torch.cat(scales).numpy()
 
 
 def flat(x: Tensor) -> Numbers:
@@ -78,7 +157,8 @@ def completed(vae: VAE, X: Any, samples: int, generator: Any = None) -> Numbers:
     with isolated_copy(vae, torch.float64, 0) as model:
         for rows, seed in zip(batches, seeds, strict=True):
             x = filled[rows].reshape(-1, *vae.event_shape)
-            found = impute(model, x, draws=draws, samples=samples, seed=seed)
+            given = model.at(torch.as_tensor(rows))
+            found = impute(given, x, draws=draws, samples=samples, seed=seed)
             filled[rows] = (found.draws[0] if draws else found.mean).reshape(len(rows), -1)
     return filled
 

@@ -1,4 +1,4 @@
-"""Which data a model starts from; and which, where its guide has no encoder."""
+"""Which data a model starts from; and what it can train on without an encoder, or labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.vae import VAE
 
-__all__ = ["check_amortization", "scored_split", "starting_data"]
+__all__ = ["check_amortization", "check_classes", "scored_split", "starting_data"]
 
 STARTING = 2**26  # values of the data that a model is initialized from
 
@@ -39,6 +39,27 @@ def check_amortization(vae: VAE, data: DataSet) -> None:
             f"{len(data.validation)} of them, which it could not score; set data.validation to "
             f"0 and leave train.patience out, or use an amortized posterior, such as "
             f"diagonal_normal"
+        )
+
+
+def check_classes(vae: VAE, data: DataSet, processes: int) -> None:
+    """Refuse data without a class to learn from, and processes that would share their sum.
+
+    Raises:
+        IncompatibleComponents: if a model that sums out classes has either.
+    """
+    if not vae.with_missing().sums_out:
+        return
+    classes = data.train.condition
+    if classes is None or not (classes >= 0).any():
+        raise IncompatibleComponents(
+            "condition: expected classes that are known for some training data, got none; a model "
+            "without labels is one without a condition"
+        )
+    if processes > 1:
+        raise IncompatibleComponents(
+            f"condition: semi_supervised trains in one process, got {processes}; start it without "
+            "torchrun"
         )
 
 

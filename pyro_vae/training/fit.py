@@ -22,7 +22,7 @@ from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
 from pyro_vae.data.support import check_support, warn_of_raw_counts
 from pyro_vae.objectives.objective import Objective
-from pyro_vae.training.amortization import check_amortization, starting_data
+from pyro_vae.training.amortization import check_amortization, check_classes, starting_data
 from pyro_vae.training.callbacks import Callback, Callbacks
 from pyro_vae.training.loop import Loop
 from pyro_vae.training.nonfinite import OnNonFinite
@@ -165,6 +165,7 @@ def fit(
     check_precision(settings.precision, where)
     maximized = _objective(objective)
     maximized.check(settings.epochs)
+    maximized.loss_for(vae.condition)
     calls = Callbacks(callbacks, on_epoch, settings.seed, where)
     data = conditioned(load_data(data, vae.standardization, vae.on_missing), vae.condition)
     check_fits(vae, data, settings, processes.size)
@@ -275,6 +276,7 @@ def check_fits(vae: VAE, data: DataSet, settings: TrainSettings, processes: int 
     check_support(vae.likelihood, data, vae.on_missing)
     warn_of_raw_counts(vae.likelihood, vae.encoder, data)
     check_amortization(vae, data)
+    check_classes(vae, data, processes)
     _check_last_batch(vae, _last_batch(data, settings), processes)
     if settings.patience is not None and not len(data.validation):
         raise IncompatibleComponents(

@@ -21,7 +21,6 @@ from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.feed import feed
 from pyro_vae.objectives.kl import kl_per_dimension
 from pyro_vae.objectives.objective import Objective
-from pyro_vae.objectives.pyro_elbos import Trace_ELBO
 from pyro_vae.objectives.terms import elbo_terms_of_data
 from pyro_vae.report.progress import Progress, progress
 from pyro_vae.training.callbacks import Callbacks
@@ -77,7 +76,7 @@ class Loop:
         self.device, self.batch_signals, self.processes = device, batch_signals, processes
         self.start = start  # the state to go back to, until the form of the step is settled
         self.settings = result.settings
-        self.loss: Trace_ELBO = objective.pyro_loss()
+        self.loss = objective.loss_for(self.vae.condition)
         self.data = feed(data.train, device)
         self.size = len(data.train)
         self.validation = data.validation.to(device)
@@ -268,7 +267,7 @@ class Loop:
     def _validate(self) -> dict[str, float]:
         if not len(self.validation):
             return {}
-        vae = self.vae.given(self.validation.condition)
+        vae = self.vae.given(self.validation.condition).with_missing()
         terms = elbo_terms_of_data(vae, self.validation.x, seed=self.settings.seed)
         return {f"validation_{name}": getattr(terms, name).mean().item() for name in TERMS}
 
@@ -277,10 +276,11 @@ class Loop:
         """The KL of each dimension on some validation data; empty where it has no closed form."""
         if not len(self.validation):
             return []
-        vae = self.vae.given(self.validation.condition).at(slice(SHOWN))
-        with evaluating(vae):
-            q = vae.encode(self.validation.x[:SHOWN])
-            kl, _ = kl_per_dimension(q, vae.prior())
+        with evaluating(self.vae):
+            x = self.validation.x[:SHOWN]
+            vae = self.vae.given(self.validation.condition).with_missing()
+            vae = vae.at(slice(SHOWN)).most_probable(x)
+            kl, _ = kl_per_dimension(vae.encode(x), vae.prior())
         return [] if kl is None else kl.mean(0).tolist()
 
     def _keep(self, record: dict[str, float]) -> None:

@@ -233,6 +233,46 @@ def test_every_route_to_the_evidence_agrees(linear, x, c):
     assert ((annealed.log_evidence - exact).abs() < 6 * annealed.stderr + 0.01).all()
 
 
+def test_a_prior_of_the_condition_keeps_the_evidence_exact(linear, x, c):
+    vae = stirred(linear.swap(prior="conditional")).double().eval()
+    given, x = vae.given(c), x.double()
+    exact, prior = linear_gaussian(given), given.prior()
+    ours = exact.log_evidence(x).detach()
+    noise = torch.diag(exact.scale.detach() ** 2)
+    for row in range(6):
+        loadings = (exact.weight * prior.stddev[row]).detach()
+        mean = (exact.weight @ prior.mean[row] + exact.bias[row]).detach()
+        oracle = stats.multivariate_normal(mean, loadings @ loadings.mT + noise)
+        assert np.isclose(ours[row], oracle.logpdf(x[row]), rtol=1e-10)
+    z = exact.posterior(x).sample()
+    joint = given.decode(z).log_prob(x) + prior.log_prob(z)
+    torch.testing.assert_close((joint - exact.posterior(x).log_prob(z)).detach(), ours)
+    audit = audit_elbo(given, x, **QUICK)
+    assert audit.passed, audit
+    assert "evidence" in {check.quantity for check in audit.checks}
+
+
+def test_a_vamp_prior_has_pseudo_inputs_with_conditions(x):
+    vae = conditional(prior={"kind": "vamp", "pseudo_inputs": 6})
+    given = vae.given(C)
+    given.initialize(x)
+    u = vae.prior.pseudo_inputs * vae.encoder.input_unit  # in the encoder's units
+    known = vae.prior.conditions
+    assert sorted(known.tolist()) == sorted(C.tolist())
+    for datum, condition in zip(u, known, strict=True):
+        row = torch.isclose(x, datum, atol=1e-5).all(1).nonzero().item()
+        assert C[row] == condition
+    parts = vae.given(known).encode(u)
+    z = torch.randn(5, 2)
+    want = parts.log_prob(z.unsqueeze(1)).logsumexp(1) - np.log(6)
+    assert torch.allclose(vae.prior().log_prob(z), want, atol=1e-5)
+    audit = audit_elbo(given, x, **QUICK)
+    assert audit.passed, audit
+    other = VAE(**vae.declaration)
+    other.load_state_dict(vae.state_dict())
+    assert torch.equal(other.prior.conditions, known)
+
+
 def test_what_is_missing_is_imputed_given_the_condition(linear, x, c):
     data = x.double().clone()
     data[:, 0] = torch.nan
@@ -403,7 +443,8 @@ def test_a_superfluous_or_missing_condition_is_refused_in_words(x):
         ({"condition": {"kind": "classes", "count": 0}}, DeclarationError, "condition.count"),
         ({"condition": nn.Linear(1, 1)}, DeclarationError, "condition: must be a Condition"),
         ({"prior": "conditional"}, IncompatibleComponents, "expected a model with a condition"),
-        ({"condition": CLASSES, "prior": "vamp"}, IncompatibleComponents, "vamp is made of"),
+        ({"condition": CLASSES | {"kind": "semi_supervised"}, "prior": "vamp"},
+         IncompatibleComponents, "expected a condition that is known for all data"),
         ({"condition": CLASSES, "encoder": {"kind": "mlp", "input": "standardize"}},
          IncompatibleComponents, "encoder.input: must be none or log1p"),
     ],
