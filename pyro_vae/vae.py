@@ -126,7 +126,8 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         """A model of a pandas table, with a likelihood for each column by its type.
 
         Real numbers are gaussian, as z-scores; whole numbers from 0 negative_binomial; booleans
-        bernoulli; text and categories categorical (``vae.declaration["likelihood"]``).
+        bernoulli; text and categories categorical, ordered ones ordinal
+        (``vae.declaration["likelihood"]``).
 
         Args:
             table: A DataFrame; only the types and categories of its columns are used.

@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
-from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
+from pyro_vae.distributions import (
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Multinomial,
+    OrderedLogistic,
+)
 from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.distributions.chain import Chain
 from pyro_vae.distributions.marginal import Marginal
@@ -97,6 +102,28 @@ def categorical(d: torch_dist.Categorical, x: Tensor) -> Tensor:
     """The logit of the category less the logarithm of the sum of their exponentials."""
     chosen = one_hot(x.long(), d.logits.shape[-1])
     return (chosen * d.logits).sum(-1) - d.logits.logsumexp(-1)
+
+
+def beta(d: torch_dist.Beta, x: Tensor) -> Tensor:
+    r""":math:`(a - 1) \log x + (b - 1) \log(1 - x) - \log B(a, b)`."""
+    a, b = d.concentration1, d.concentration0
+    log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+    return (a - 1) * x.log() + (b - 1) * torch.log1p(-x) - log_beta
+
+
+def ordered_logistic(d: OrderedLogistic, x: Tensor) -> Tensor:
+    """log(sigmoid(c_x - mu) - sigmoid(c_{x - 1} - mu)), from the tail where both are small."""
+    whole = torch.nn.functional.pad(d.cutpoints, (1, 1))
+    whole[..., 0], whole[..., -1] = -math.inf, math.inf
+    edges = whole - d.loc.unsqueeze(-1)
+    chosen = one_hot(x.long(), edges.shape[-1] - 1).bool()
+    low, high = (
+        torch.where(chosen, part, 0).sum(-1) for part in (edges[..., :-1], edges[..., 1:])
+    )
+    flipped = low > 0  # sigmoid(b) - sigmoid(a) = sigmoid(-a) - sigmoid(-b)
+    more = logsigmoid(torch.where(flipped, -low, high))
+    less = logsigmoid(torch.where(flipped, -high, low))
+    return more + torch.log1p(-(less - more).exp())
 
 
 def multinomial(d: Multinomial, x: Tensor) -> Tensor:
@@ -209,6 +236,8 @@ DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
     torch_dist.StudentT: student_t,
     torch_dist.Poisson: poisson,
     torch_dist.NegativeBinomial: negative_binomial,
+    torch_dist.Beta: beta,
+    OrderedLogistic: ordered_logistic,  # before its base class
     torch_dist.Categorical: categorical,
     torch_dist.MultivariateNormal: multivariate_normal,
     torch_dist.LowRankMultivariateNormal: multivariate_normal,
