@@ -56,9 +56,9 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         posterior: q(z|x), given the encoder's output.
         encoder: Network from x to the posterior's parameters; ignored by a posterior that is not
             amortized (``per_example``).
-        missing: ``zero_and_mask`` takes NaN in x for a missing value: the likelihood leaves it out
-            (:class:`~pyro_vae.distributions.marginal.Marginal`), and the encoder sees 0 there
-            and channels of which values are seen, so that its input has twice as many.
+        missing: ``zero_and_mask`` or ``set`` takes NaN in x for a missing value: the likelihood
+            leaves it out (:class:`~pyro_vae.distributions.marginal.Marginal`), and what the
+            encoder sees is :class:`~pyro_vae.networks.encoder_input.EncoderInput`'s.
         condition: What each datum is given, as a mapping with ``kind``: the model is then
             p(x|z, c), q(z|x, c), and p(z|c) with the prior ``conditional``. Its networks see it
             beside their input (:class:`~pyro_vae.networks.conditioned.ConditionedNetwork`).
@@ -108,7 +108,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         own = [(c := parts["condition"]) and built(copy.deepcopy(c)) for _ in range(3)]
         self.__dict__["condition"] = own[0]  # the decoder's, registered there
         self.encoder: nn.Module = encoder_for(
-            parts["encoder"], self.likelihood, self.posterior, masked=missing != "none",
+            parts["encoder"], self.likelihood, self.posterior, missing=missing,
             condition=own[1],
         )  # fmt: skip
         known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}

@@ -117,7 +117,8 @@ class Columns(Likelihood):
 def _seen(block: Likelihood, x: Tensor) -> Tensor:
     if isinstance(block, Categorical):
         numbers = torch.arange(block.categories, device=x.device)
-        return (x.unsqueeze(-1) == numbers).to(x).flatten(-2)
+        x = x.unsqueeze(-1)
+        return torch.where(x.isnan(), x, (x == numbers).to(x)).flatten(-2)
     if isinstance(block, Ordinal):
         return x / (block.categories - 1)
     if isinstance(block, OwnUnits):

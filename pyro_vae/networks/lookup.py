@@ -13,6 +13,7 @@ from pyro_vae.core.condition import Condition, Conditioned
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import BatchedNetwork
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.networks.conditioned import network_given
@@ -201,12 +202,12 @@ def encoder_for(
     likelihood: Likelihood,
     posterior: Posterior,
     *,
-    masked: bool = False,
+    missing: Gaps = "none",
     condition: Condition | None = None,
 ) -> nn.Module:
     """The encoder that a posterior needs: the declared one, or a table of free parameters.
 
-    Where values may be missing (``masked``), the declared one sees which are; where the likelihood
+    Where values may be ``missing``, the declared one sees which are; where the likelihood
     has features of its own, it sees those; and with a condition, its embedding too.
 
     Raises:
@@ -215,9 +216,9 @@ def encoder_for(
     """
     event_shape = likelihood.event_shape
     own = type(likelihood).features is not Likelihood.features
-    if posterior.amortized and (masked or own):
+    if posterior.amortized and (missing != "none" or own):
         shape = posterior.parameter_shape
-        return EncoderInput(declared, likelihood, shape, masked=masked, condition=condition)
+        return EncoderInput(declared, likelihood, shape, missing=missing, condition=condition)
     if posterior.amortized:
         return network_given(declared, condition, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):
