@@ -23,6 +23,7 @@ from pyro_vae.distributions.chain import Chain
 from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
+from pyro_vae.distributions.self_masked import SelfMasked
 from pyro_vae.distributions.uniform_sphere import UniformSphere
 from pyro_vae.objectives.structure import describe
 
@@ -181,6 +182,38 @@ def marginal(d: Marginal, x: Tensor) -> Tensor | None:
     return None if entries is None else entries.masked_fill(x.isnan(), 0.0).sum(dims)
 
 
+def self_masked(d: SelfMasked, x: Tensor) -> Tensor | None:
+    """The entries that are seen, times their chance to be, and the chance of each that is not."""
+    filled = d.filled(x)
+    seen = log_density_by_hand(d.base_dist, filled)
+    missing = log_chance(d.base_dist, d.slope, d.intercept)
+    if seen is None or missing is None:
+        return None
+    entries = seen + log_normal_cdf(-d.intercept - d.slope * filled)
+    dims = tuple(range(-len(d.event_shape), 0))
+    return torch.where(x.isnan(), missing, entries).sum(dims)
+
+
+def log_chance(d: Any, slope: Tensor, intercept: Tensor) -> Tensor | None:
+    """The logarithm of the mean of the normal cdf of a linear function of an entry."""
+    if isinstance(d, ByColumn):
+        columns = zip(d.parts, d.layout.split(slope), d.layout.split(intercept), strict=True)
+        found = [log_chance(*column) for column in columns]
+        return d.layout.joined([f for f in found if f is not None])
+    if isinstance(d, Normal):
+        variance = 1 + slope.square() * d.variance
+        return log_normal_cdf((intercept + slope * d.mean) / variance.sqrt())
+    values = d.enumerate_support(expand=False)
+    weighed = d.log_prob(values) + log_normal_cdf(intercept + slope * values)
+    return weighed.logsumexp(0)
+
+
+def log_normal_cdf(t: Tensor) -> Tensor:
+    """By the complementary error function, scaled where it would be 0."""
+    tail = (torch.special.erfcx(-t.clamp(max=0) / math.sqrt(2)) / 2).log() - t.square() / 2
+    return torch.where(t < 0, tail, torch.log1p(-torch.erfc(t.clamp(min=0) / math.sqrt(2)) / 2))
+
+
 def by_column(d: ByColumn, x: Tensor) -> Tensor | None:
     """Each entry by the formula of its column."""
     flat, done = x.flatten(-len(d.layout.shape)), 0
@@ -227,6 +260,7 @@ def power_spherical(d: PowerSpherical, z: Tensor) -> Tensor:
 
 
 DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
+    SelfMasked: self_masked,
     Marginal: marginal,  # before its base class
     ByColumn: by_column,
     Independent: independent,
