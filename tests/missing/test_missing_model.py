@@ -11,6 +11,7 @@ from scipy import integrate, stats
 from pyro_vae import (
     VAE,
     audit_elbo,
+    compare,
     conditional,
     evaluate,
     fit,
@@ -20,7 +21,7 @@ from pyro_vae import (
     predict,
     save,
 )
-from pyro_vae.core.errors import DeclarationError, IncompatibleComponents
+from pyro_vae.core.errors import DeclarationError, IncompatibleComponents, IncompatibleScores
 from pyro_vae.distributions.by_column import ByColumn, Layout
 from pyro_vae.distributions.categorical import Categorical
 from pyro_vae.distributions.extended_skew_normal import ExtendedSkewNormal
@@ -299,6 +300,9 @@ def test_it_trains_is_scored_and_comes_back(tmp_path, missing):
     scores = evaluate(vae, x, nll=20, **QUIET)
     total = sum(found.value for found in scores.columns.values())
     assert total == pytest.approx(scores.log_likelihood.value, rel=1e-5)
+    plain = small(MIXED, missing, None)
+    with pytest.raises(IncompatibleScores, match="with which values are missing"):
+        compare({"one": scores, "other": evaluate(plain, x, nll=20, **QUIET)})
     again = load(save(vae, tmp_path / "model"))
     assert again.declaration == vae.declaration
     assert again.declaration["missing_model"] == MASKING
