@@ -7,6 +7,7 @@ from pyro_vae.compiled import CompiledSVI as CompiledSVI
 from pyro_vae.core.condition import Condition as Condition
 from pyro_vae.core.errors import PyroVAEError as PyroVAEError
 from pyro_vae.core.likelihood import Likelihood as Likelihood
+from pyro_vae.core.missing_model import MissingModel as MissingModel
 from pyro_vae.core.modes import alone as alone
 from pyro_vae.core.network import Network as Network
 from pyro_vae.core.posterior import Posterior as Posterior

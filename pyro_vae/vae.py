@@ -15,6 +15,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.latent_classes import LatentClasses
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.missing import Gaps, seen_mean
+from pyro_vae.core.missing_model import MissingModel
 from pyro_vae.core.modes import alone, evaluating
 from pyro_vae.core.network import Network
 from pyro_vae.core.not_an_estimator import NotAnEstimator
@@ -28,7 +29,7 @@ from pyro_vae.data.model_scale import ModelScale
 from pyro_vae.data.standardization import Standardization, own
 from pyro_vae.data.table_format import TableFormat
 from pyro_vae.distributions.by_column import typical
-from pyro_vae.distributions.marginal import Marginal, entries_of
+from pyro_vae.distributions.marginal import observed, whole
 from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 from pyro_vae.networks.encoder_input import EncoderInput
 from pyro_vae.networks.lookup import Lookup, classifier_for, encoder_for
@@ -56,12 +57,13 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         posterior: q(z|x), given the encoder's output.
         encoder: Network from x to the posterior's parameters; ignored by a posterior that is not
             amortized (``per_example``).
-        missing: ``zero_and_mask`` takes NaN in x for a missing value: the likelihood leaves it out
-            (:class:`~pyro_vae.distributions.marginal.Marginal`), and the encoder sees 0 there
-            and channels of which values are seen, so that its input has twice as many.
+        missing: ``zero_and_mask`` or ``set`` takes NaN in x for a missing value: the likelihood
+            leaves it out (:class:`~pyro_vae.distributions.marginal.Marginal`), and what the
+            encoder sees is :class:`~pyro_vae.networks.encoder_input.EncoderInput`'s.
         condition: What each datum is given, as a mapping with ``kind``: the model is then
             p(x|z, c), q(z|x, c), and p(z|c) with the prior ``conditional``. Its networks see it
             beside their input (:class:`~pyro_vae.networks.conditioned.ConditionedNetwork`).
+        missing_model: Why values are missing (``self_masking``), if not at random.
 
     Raises:
         DeclarationError: with every problem of the declaration at once.
@@ -93,10 +95,11 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         encoder: Declaration = "mlp",
         missing: Gaps = "none",
         condition: Declaration | None = None,
+        missing_model: Declaration | None = None,
     ) -> None:
         given = {"prior": prior, "likelihood": likelihood, "decoder": decoder,
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
-        parts = read_parts(event_shape, latent_dim, given, missing, condition)
+        parts = read_parts(event_shape, latent_dim, given, missing, condition, missing_model)
         super().__init__()
         self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
@@ -108,14 +111,14 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         own = [(c := parts["condition"]) and built(copy.deepcopy(c)) for _ in range(3)]
         self.__dict__["condition"] = own[0]  # the decoder's, registered there
         self.encoder: nn.Module = encoder_for(
-            parts["encoder"], self.likelihood, self.posterior, masked=missing != "none",
-            condition=own[1],
-        )  # fmt: skip
+            parts["encoder"], self.likelihood, self.posterior, missing=missing, condition=own[1]
+        )
         self.classifier = classifier_for(own[0], self.likelihood, self.posterior, missing)
         known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}
         self.prior: Prior = built(parts["prior"], **known)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
+        self.missing_model: MissingModel | None = built(parts["missing_model"], **known)
         self.decoder: nn.Module = network_given(
             parts["decoder"], self.likelihood.decoder_condition(own[0]), decoded,
             self.likelihood.parameter_shape,
@@ -127,7 +130,8 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         """A model of a pandas table, with a likelihood for each column by its type.
 
         Real numbers are gaussian, as z-scores; whole numbers from 0 negative_binomial; booleans
-        bernoulli; text and categories categorical (``vae.declaration["likelihood"]``).
+        bernoulli; text and categories categorical, ordered ones ordinal
+        (``vae.declaration["likelihood"]``).
 
         Args:
             table: A DataFrame; only the types and categories of its columns are used.
@@ -186,6 +190,8 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         for network in (self.encoder, self.classifier):
             if isinstance(network, Network | EncoderInput | ConditionedNetwork):
                 network.initialize(x, self.likelihood.data_unit)
+        if self.missing_model is not None:
+            self.missing_model.initialize(x)
         if self.missing != "none":
             x = torch.where(x.isnan(), seen_mean(x, 0), x)
         self.prior.initialize(x)
@@ -204,11 +210,7 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         return q
 
     def point_estimate(self, x: AnyArray) -> Tensor:
-        """A single code for each datum, ``(N, M)``: usually the mean of q(z|x).
-
-        A flow's is the image of its base's mean, and a distribution on the sphere has its mode
-        (:meth:`~pyro_vae.core.posterior.Posterior.point_estimate`).
-        """
+        """A code for each datum: :meth:`~pyro_vae.core.posterior.Posterior.point_estimate`."""
         return self.posterior.point_estimate(self.encode(x))
 
     def decode(self, z: Tensor, x: Tensor | None = None) -> TorchDistribution:
@@ -221,9 +223,7 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
 
     def _observed(self, z: Tensor, x: Tensor | None) -> TorchDistribution:
         p: TorchDistribution = self.likelihood(self.decoder(z[..., self.code]), x)
-        if self.missing == "none":
-            return p
-        return Marginal(entries_of(p, f"missing: {self.missing}"), len(self.event_shape))
+        return observed(p, self.missing, self.missing_model)
 
     @torch.no_grad()
     def reconstruct(self, x: AnyArray, condition: Any = None) -> Any:
@@ -258,7 +258,7 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         with evaluating(self):
             vae = self._for_new(condition, size)
             p = vae.decode(codes_of(vae.prior(), size))
-            drawn: Tensor = p.sample() if sample else typical(p)
+            drawn: Tensor = whole(p).sample() if sample else typical(p)
             return drawn if standardized else own(drawn, self.standardization)
 
     def table(self) -> Table:
@@ -280,8 +280,8 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         """
         parts = {name: declaration_of(getattr(self, name)) for name in FAMILIES}
         return {"event_shape": self.event_shape, "latent_dim": self.latent_dim, **parts,
-                "missing": self.missing,
-                "condition": declaration_of(self.condition)}  # fmt: skip
+                "missing": self.missing, "condition": declaration_of(self.condition),
+                "missing_model": declaration_of(self.missing_model)}  # fmt: skip
 
     def swap(self, **changes: Any) -> Self:
         """A new VAE with some of its declaration changed; nothing is shared with this one.

@@ -10,6 +10,7 @@ import torch
 
 from pyro_vae.core.condition import Condition
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing_model import MissingModel
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -62,7 +63,16 @@ def with_a_gpu(request, monkeypatch):
 @pytest.fixture
 def registries():
     """Kinds that a test defines are forgotten after it."""
-    families = (Prior, Likelihood, Posterior, Network, Objective, Schedule, Condition)
+    families = (
+        Prior,
+        Likelihood,
+        Posterior,
+        Network,
+        Objective,
+        Schedule,
+        Condition,
+        MissingModel,
+    )
     known = {family: family.kinds() for family in families}
     yield
     for family, kinds in known.items():

@@ -16,11 +16,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 
 def kinds():
-    from pyro_vae import Condition, Source
+    from pyro_vae import Condition, MissingModel, Source
     from pyro_vae.objectives.objective import Objective
     from pyro_vae.training.schedules.schedule import Schedule
 
-    families = (*FAMILIES, Source, Objective, Schedule, Condition)
+    families = (*FAMILIES, Source, Objective, Schedule, Condition, MissingModel)
     return [cls for family in families for cls in family.kinds().values()]
 
 

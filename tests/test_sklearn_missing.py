@@ -229,7 +229,7 @@ def test_what_is_refused(table):
             call(table)
     with pytest.raises(ValueError, match="infinity"):
         estimator().fit(table.fillna(np.inf))
-    with pytest.raises(PyroVAEError, match="missing: must be none or zero_and_mask"):
+    with pytest.raises(PyroVAEError, match="missing: must be none, zero_and_mask or set"):
         estimator(missing="zero").fit(table)
     with pytest.raises(PyroVAEError, match="estimator: expected a VAEEstimator or None"):
         VAEImputer(LogisticRegression()).fit(table)

@@ -34,6 +34,8 @@ VARIANTS = {
     "multinomial": [{"offset": "data_mean"}],
     "student_t": [{"df": 4.0, "scale": 0.5}],
     "categorical": [{"categories": 4}],
+    "beta": [{"precision": 3.0, "offset": "data_mean"}, {"precision": "heteroscedastic"}],
+    "ordinal": [{"categories": 4}],
     "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
     "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
     "per_example": [{"min_scale": 0.1, "max_scale": 2.0}],

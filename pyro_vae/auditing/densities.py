@@ -12,12 +12,18 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import logsigmoid, one_hot, softplus
 
-from pyro_vae.distributions import ContinuousBernoulli, DiscretizedLogistic, Multinomial
+from pyro_vae.distributions import (
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Multinomial,
+    OrderedLogistic,
+)
 from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.distributions.chain import Chain
 from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.distributions.normal_mixture import NormalMixture
 from pyro_vae.distributions.power_spherical import PowerSpherical
+from pyro_vae.distributions.self_masked import SelfMasked
 from pyro_vae.distributions.uniform_sphere import UniformSphere
 from pyro_vae.objectives.structure import describe
 
@@ -99,6 +105,28 @@ def categorical(d: torch_dist.Categorical, x: Tensor) -> Tensor:
     return (chosen * d.logits).sum(-1) - d.logits.logsumexp(-1)
 
 
+def beta(d: torch_dist.Beta, x: Tensor) -> Tensor:
+    r""":math:`(a - 1) \log x + (b - 1) \log(1 - x) - \log B(a, b)`."""
+    a, b = d.concentration1, d.concentration0
+    log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+    return (a - 1) * x.log() + (b - 1) * torch.log1p(-x) - log_beta
+
+
+def ordered_logistic(d: OrderedLogistic, x: Tensor) -> Tensor:
+    """log(sigmoid(c_x - mu) - sigmoid(c_{x - 1} - mu)), from the tail where both are small."""
+    whole = torch.nn.functional.pad(d.cutpoints, (1, 1))
+    whole[..., 0], whole[..., -1] = -math.inf, math.inf
+    edges = whole - d.loc.unsqueeze(-1)
+    chosen = one_hot(x.long(), edges.shape[-1] - 1).bool()
+    low, high = (
+        torch.where(chosen, part, 0).sum(-1) for part in (edges[..., :-1], edges[..., 1:])
+    )
+    flipped = low > 0  # sigmoid(b) - sigmoid(a) = sigmoid(-a) - sigmoid(-b)
+    more = logsigmoid(torch.where(flipped, -low, high))
+    less = logsigmoid(torch.where(flipped, -high, low))
+    return more + torch.log1p(-(less - more).exp())
+
+
 def multinomial(d: Multinomial, x: Tensor) -> Tensor:
     r""":math:`\log n! + \sum_d (x_d \log\pi_d - \log x_d!)`, and -infinity for another total."""
     dims = tuple(range(-len(d.event_shape), 0))
@@ -154,6 +182,38 @@ def marginal(d: Marginal, x: Tensor) -> Tensor | None:
     return None if entries is None else entries.masked_fill(x.isnan(), 0.0).sum(dims)
 
 
+def self_masked(d: SelfMasked, x: Tensor) -> Tensor | None:
+    """The entries that are seen, times their chance to be, and the chance of each that is not."""
+    filled = d.filled(x)
+    seen = log_density_by_hand(d.base_dist, filled)
+    missing = log_chance(d.base_dist, d.slope, d.intercept)
+    if seen is None or missing is None:
+        return None
+    entries = seen + log_normal_cdf(-d.intercept - d.slope * filled)
+    dims = tuple(range(-len(d.event_shape), 0))
+    return torch.where(x.isnan(), missing, entries).sum(dims)
+
+
+def log_chance(d: Any, slope: Tensor, intercept: Tensor) -> Tensor | None:
+    """The logarithm of the mean of the normal cdf of a linear function of an entry."""
+    if isinstance(d, ByColumn):
+        columns = zip(d.parts, d.layout.split(slope), d.layout.split(intercept), strict=True)
+        found = [log_chance(*column) for column in columns]
+        return d.layout.joined([f for f in found if f is not None])
+    if isinstance(d, Normal):
+        variance = 1 + slope.square() * d.variance
+        return log_normal_cdf((intercept + slope * d.mean) / variance.sqrt())
+    values = d.enumerate_support(expand=False)
+    weighed = d.log_prob(values) + log_normal_cdf(intercept + slope * values)
+    return weighed.logsumexp(0)
+
+
+def log_normal_cdf(t: Tensor) -> Tensor:
+    """By the complementary error function, scaled where it would be 0."""
+    tail = (torch.special.erfcx(-t.clamp(max=0) / math.sqrt(2)) / 2).log() - t.square() / 2
+    return torch.where(t < 0, tail, torch.log1p(-torch.erfc(t.clamp(min=0) / math.sqrt(2)) / 2))
+
+
 def by_column(d: ByColumn, x: Tensor) -> Tensor | None:
     """Each entry by the formula of its column."""
     flat, done = x.flatten(-len(d.layout.shape)), 0
@@ -200,6 +260,7 @@ def power_spherical(d: PowerSpherical, z: Tensor) -> Tensor:
 
 
 DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
+    SelfMasked: self_masked,
     Marginal: marginal,  # before its base class
     ByColumn: by_column,
     Independent: independent,
@@ -209,6 +270,8 @@ DENSITIES: dict[type, Callable[[Any, Tensor], Tensor | None]] = {
     torch_dist.StudentT: student_t,
     torch_dist.Poisson: poisson,
     torch_dist.NegativeBinomial: negative_binomial,
+    torch_dist.Beta: beta,
+    OrderedLogistic: ordered_logistic,  # before its base class
     torch_dist.Categorical: categorical,
     torch_dist.MultivariateNormal: multivariate_normal,
     torch_dist.LowRankMultivariateNormal: multivariate_normal,

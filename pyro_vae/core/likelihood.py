@@ -76,7 +76,7 @@ class Likelihood(nn.Module, Declarable, home="pyro_vae.likelihoods"):
     def features(self, x: Tensor) -> Tensor:
         """What an encoder sees of data, ``(N, *event_shape)`` to ``(N, *feature_shape)``.
 
-        Where a value is missing (NaN), NaN or 0.
+        Where a value is missing (NaN), NaN.
         """
         return x
 

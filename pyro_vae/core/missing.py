@@ -9,8 +9,8 @@ from torch import Tensor
 
 __all__ = ["REMEDY", "Gaps", "Missing", "seen_mean"]
 
-Gaps = Literal["none", "zero_and_mask"]
-"""What a model does with NaN: nothing, or it is a missing value."""
+Gaps = Literal["none", "zero_and_mask", "set"]
+"""What a model does with NaN: nothing, or it is a missing value, with one of two encoders."""
 
 Missing = Literal["refuse", "keep"]
 """What reading does with NaN: an error, or a missing value."""

@@ -15,6 +15,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import listed, nearest, shown
 from pyro_vae.core.missing import Gaps
+from pyro_vae.core.missing_model import MissingModel
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -33,12 +34,17 @@ FAMILIES: dict[str, Any] = {
 }
 
 
+FURTHER: dict[str, Any] = {"condition": Condition, "missing_model": MissingModel}
+"""What a model may have besides."""
+
+
 def read_parts(
     event_shape: tuple[int, ...],
     latent_dim: int,
     given: dict[str, Declaration],
     missing: str = "none",
     condition: Declaration | None = None,
+    missing_model: Declaration | None = None,
 ) -> dict[str, Any]:
     """Check the whole declaration, and raise all problems at once."""
     problems: list[str] = []
@@ -60,11 +66,16 @@ def read_parts(
             for name, wanted in needing.items()
             if wanted
         ]
-    parts: dict[str, Any] = {"condition": None}
-    if condition is not None:
-        given = given | {"condition": condition}
+    if missing_model is not None and missing not in known[1:]:
+        problems.append(
+            f"missing_model: needs a model that knows missing values, missing: zero_and_mask or "
+            f"set, got missing: {shown(missing)}"
+        )
+    further = {"condition": condition, "missing_model": missing_model}
+    parts: dict[str, Any] = dict.fromkeys(further)
+    given = given | {name: part for name, part in further.items() if part is not None}
     for name, value in given.items():
-        family = FAMILIES.get(name, Condition)
+        family = (FAMILIES | FURTHER)[name]
         if isinstance(value, nn.Module):
             parts[name] = value
             strange = family is not Network or isinstance(value, Declarable)

@@ -40,7 +40,8 @@ class Column:
     def likelihood(self) -> Any:
         """The declaration of the likelihood that suits it."""
         if self.labels:
-            return {"kind": "categorical", "categories": len(self.labels)}
+            kind = "ordinal" if self.ordered else "categorical"
+            return {"kind": kind, "categories": len(self.labels)}
         return {"kind": "gaussian", "scale": "per_dimension"} if self.scaled else self.kind
 
 

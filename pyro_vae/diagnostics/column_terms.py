@@ -37,9 +37,8 @@ def column_terms(
         for model, batch in vae.split(x, batch_size):
             q = model.encode(batch)
             p = model.decode(q.expand(torch.Size([particles, len(batch)])).rsample(), batch)
-            filled = p.filled(batch) if isinstance(p, Marginal) else batch
-            entries = p.base_dist.log_prob(filled).mean(0)
-            found.append(entries.masked_fill(batch.isnan(), 0.0).flatten(1))
+            entries = p.entries if isinstance(p, Marginal) else p.base_dist.log_prob
+            found.append(entries(batch).mean(0).flatten(1))
     table = vae.standardization.table if vae.standardization is not None else None
     count = found[0].shape[1]
     names = range(count) if table is None else [column.name for column in table.columns]

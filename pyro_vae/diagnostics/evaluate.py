@@ -142,7 +142,8 @@ def evaluate(
     if sandwich is not False:
         count = SIMULATED if sandwich is True else sandwich
         between = bidirectional_monte_carlo(vae, count, how=how, **options)
-    discrete = vae.likelihood.support.is_discrete
+    measure = "probability" if vae.likelihood.support.is_discrete else "density"
+    measure += "" if vae.missing_model is None else ", with which values are missing,"
     drawn = f"{particles} particle{'' if particles == 1 else 's'}, seed {seed}"
     kl_estimator = terms.kl_method if terms.kl_method == "exact" else f"sampled, {drawn}"
     log_p = [(e.log_evidence, e.estimator) for e in estimates.values()]
@@ -155,7 +156,7 @@ def evaluate(
         Estimate.of(error, unit="squared error per dimension",
                     estimator="mean of p(x|z) at q's centre, a dimension"),
         units, split, len(x), len(available), particles, seed, data.identity,
-        digest([scored.cpu()]), "probability" if discrete else "density", terms, estimates,
+        digest([scored.cpu()]), measure, terms, estimates,
         between, *(({}, bits, {}) if vae.sums_out else
                    (column_terms(vae, x, particles=particles, seed=seed), bits,
                     perplexities(vae, x, terms.elbo, seed))),

@@ -37,7 +37,8 @@ class Scores(ShownAsTable):
         seed: Seed of the draws.
         identity: The identity of the data.
         sha256: First 12 hexadecimal digits of the digest of the values scored.
-        measure: ``probability`` for a likelihood of discrete data, ``density`` for any other.
+        measure: ``probability`` for a likelihood of discrete data, ``density`` for any other;
+            with a missing model, of which values are missing too.
         terms: The ELBO and its terms for each datum.
         estimates: log p(x) for each datum, by estimator.
         sandwich: Bounds on the error of annealing, on data simulated from the model.

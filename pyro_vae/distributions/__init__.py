@@ -12,3 +12,4 @@ from pyro_vae.distributions.discretized_logistic import (
 )
 from pyro_vae.distributions.levels import Levels as Levels
 from pyro_vae.distributions.multinomial import Multinomial as Multinomial
+from pyro_vae.distributions.ordered_logistic import OrderedLogistic as OrderedLogistic

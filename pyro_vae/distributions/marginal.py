@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyro.distributions as dist
@@ -12,7 +13,7 @@ from torch.distributions.utils import _sum_rightmost
 
 from pyro_vae.core.errors import IncompatibleComponents
 
-__all__ = ["Marginal", "entries_of", "inside"]
+__all__ = ["Marginal", "entries_of", "inside", "observed", "whole"]
 
 
 class Marginal(dist.Independent):
@@ -43,10 +44,18 @@ class Marginal(dist.Independent):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log-density of what is not NaN, in nats."""
-        entries = self.base_dist.log_prob(self.filled(value))
-        seen = torch.where(value.isnan(), 0.0, entries)
-        total: Tensor = _sum_rightmost(seen, self.reinterpreted_batch_ndims)
+        total: Tensor = _sum_rightmost(self.entries(value), self.reinterpreted_batch_ndims)
         return total
+
+    def entries(self, value: Tensor) -> Tensor:
+        """The log-density of each entry; 0 where it is missing."""
+        entries = self.base_dist.log_prob(self.filled(value))
+        return torch.where(value.isnan(), 0.0, entries)
+
+    @property
+    def absent(self) -> Any:
+        """The distribution of each entry, given that it is missing."""
+        return self.base_dist
 
 
 def entries_of(d: Any, purpose: str) -> Any:
@@ -62,6 +71,28 @@ def entries_of(d: Any, purpose: str) -> Any:
             f"{type(base).__name__}, a joint distribution of its event; choose another likelihood"
         )
     return base
+
+
+def observed(d: Any, missing: str, model: Callable[[Marginal], Any] | None = None) -> Any:
+    """What is seen of an event of this distribution: all of it, if ``missing`` is none.
+
+    Args:
+        d: p(x|z).
+        missing: As :class:`~pyro_vae.VAE` takes it.
+        model: Makes p(x_S, S|z) of p(x_S|z).
+
+    Raises:
+        IncompatibleComponents: if the entries depend on each other.
+    """
+    if missing == "none":
+        return d
+    seen = Marginal(entries_of(d, f"missing: {missing}"), len(d.event_shape))
+    return seen if model is None else model(seen)
+
+
+def whole(d: Any) -> Any:
+    """The distribution of complete events."""
+    return d.base_dist.to_event(len(d.event_shape)) if isinstance(d, Marginal) else d
 
 
 def inside(d: Any) -> Tensor | float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError, IncompatibleComponents, at_least
-from pyro_vae.core.modes import isolated_copy
+from pyro_vae.core.modes import evaluating, isolated_copy
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.evidence.estimate import error_of_mean
 from pyro_vae.evidence.exact import linear_gaussian
@@ -61,8 +61,9 @@ def conditional(
     It is exact for a linear decoder with a Gaussian likelihood and a diagonal normal prior. For
     any other model both terms are estimated by importance samples from q(z | x_A, x_B) and from
     q(z | x_B), with independent draws, so that each has the proposal that it needs. A value of x
-    that is missing (NaN) belongs to neither part. The density is of x as the model sees it:
-    z-scores, if it was trained on such.
+    that is missing (NaN) belongs to neither part. With a missing model x_A is what is missing, and
+    that is given too: log p(x_A | x_B, S = B). The density is of x as the model sees it: z-scores,
+    if it was trained on such.
 
     Args:
         vae: The model; its encoder must know missing values, unless the answer is exact.
@@ -100,12 +101,24 @@ def conditional(
     whole = importance_sampling(vae, data, seed=seed, **options)
     seen = importance_sampling(vae, part, seed=(seed + 1) % 2**32, **options)
     return ConditionalEstimate(
-        whole.log_evidence - seen.log_evidence,
+        whole.log_evidence - seen.log_evidence + _log_odds(vae, data, part),
         (whole.stderr.square() + seen.stderr.square()).sqrt(),
         torch.minimum(whole.effective, seen.effective),
         samples,
         f"importance sampling of log p(x_A, x_B) and log p(x_B), K = {samples:,}, seed {seed}",
     )
+
+
+@torch.no_grad()
+def _log_odds(vae: VAE, x: Tensor, part: Tensor) -> Tensor | float:
+    """What makes of the probability that x_A was seen the one that it is missing, ``(N,)``."""
+    if vae.missing_model is None:
+        return 0.0
+    with evaluating(vae):
+        z = x.new_zeros(len(x), vae.latent_dim)  # on which the odds do not depend
+        odds = vae.decode(z).log_odds(x)
+    hidden = part.isnan() & ~x.isnan()
+    return torch.where(hidden, odds, 0.0).flatten(1).sum(1).double().cpu()
 
 
 def check_encodes_gaps(vae: VAE) -> None:

@@ -115,8 +115,10 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
     It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
-    diagonal normal prior, which may depend on a condition.
+    diagonal normal prior, which may depend on a condition; and no missing model.
     """
+    if vae.missing_model is not None:
+        return None
     prior = diagonal_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
         return None

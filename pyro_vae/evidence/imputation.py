@@ -12,14 +12,14 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from pyro_vae.core.errors import DataError, NonFiniteLoss, at_least
+from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLoss, at_least
 from pyro_vae.core.messages import shown
 from pyro_vae.core.modes import evaluating, seeded
 from pyro_vae.data.checks import AnyArray
 from pyro_vae.data.standardization import own
 from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.distributions.categorical import Categorical
-from pyro_vae.distributions.marginal import entries_of
+from pyro_vae.distributions.marginal import Marginal
 from pyro_vae.evidence.chunks import BUDGET, elements_per_code
 from pyro_vae.evidence.conditional import check_encodes_gaps
 from pyro_vae.evidence.exact import linear_gaussian
@@ -149,6 +149,11 @@ def predict(
     """
     if not isinstance(x, Tensor):  # whose own check would ask to remove these data
         check_encodes_gaps(vae)
+    if vae.missing_model is not None:
+        raise IncompatibleComponents(
+            "predict: expected a model without a missing_model, for which hidden positions would "
+            "be missing because of their values; impute what is missing, or train one without"
+        )
     gaps: Any = x.toarray() if hasattr(x, "toarray") else x
     mask = _hidden(hidden, vae.event_shape, list(getattr(x, "columns", ())))
     if isinstance(gaps, Tensor):
@@ -200,7 +205,8 @@ def _sampled(vae: VAE, x: Tensor, draws: int, samples: int) -> tuple[Tensor, ...
         )
     share = log_weights.softmax(0)  # (K, N)
     weight = share.reshape(*share.shape, *(1 for _ in vae.event_shape))
-    base = entries_of(p, "impute")
+    assert isinstance(p, Marginal)  # as check_encodes_gaps has it
+    base = p.absent
     if isinstance(base, ByColumn):
         pieces = zip(base.parts, base.layout.split(weight.expand(p.mean.shape)), strict=True)
         found = [_moments(part, share_of_part) for part, share_of_part in pieces]
@@ -261,7 +267,7 @@ def _drawn(vae: VAE, x: Tensor, codes: Callable[[int], Tensor], draws: int) -> T
     if not draws:
         return x.new_empty(0, *x.shape)
     p: TorchDistribution = vae.decode(codes(draws), x)
-    drawn: Tensor = p.sample()
+    drawn: Tensor = (p.absent if isinstance(p, Marginal) else p).sample()
     return drawn
 
 

@@ -10,7 +10,7 @@ import torch
 
 from pyro_vae.core.errors import CheckpointError, DeclarationError
 from pyro_vae.core.modes import alone
-from pyro_vae.core.parts import FAMILIES
+from pyro_vae.core.parts import FAMILIES, FURTHER
 from pyro_vae.experiment.card import CARD, model_card
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.hashed_folder import CONFIG, DECLARATION
@@ -75,7 +75,7 @@ def declared(vae: VAE) -> dict[str, Any]:
             "latent_dim": vae.latent_dim,
             **{name: parts[name] for name in ("prior", "likelihood", "decoder")},
             "missing": vae.missing,
-            **({} if vae.condition is None else {"condition": declaration["condition"]}),
+            **{name: declaration[name] for name in FURTHER if declaration[name] is not None},
         },
         "guide": {name: parts[name] for name in ("posterior", "encoder")},
     }

@@ -15,6 +15,7 @@ from pyro_vae.core.errors import DeclarationError
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.core.messages import readable
 from pyro_vae.core.missing import Gaps
+from pyro_vae.core.missing_model import MissingModel
 from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.core.prior import Prior
@@ -36,6 +37,7 @@ FAMILIES: dict[str, type[Any]] = {
     "posterior": Posterior,
     "network": Network,
     "condition": Condition,
+    "missing_model": MissingModel,
     "objective": Objective,
     "schedule": Schedule,
 }
@@ -62,6 +64,7 @@ class Experiment:
         event_shape: Shape of one datum; None until the data are loaded.
         missing: What the model does with NaN.
         condition: What each datum is given; None for a model without.
+        missing_model: Why values are missing; None for a model without.
         seeds: How many trainings there shall be, from ``train.seed`` on.
 
     Example:
@@ -78,6 +81,7 @@ class Experiment:
     event_shape: tuple[int, ...] | None = None
     missing: Gaps = "none"
     condition: Declared | None = None
+    missing_model: Declared | None = None
     seeds: int = 1
 
     @classmethod
@@ -114,6 +118,7 @@ class Experiment:
             event_shape=None if model.event_shape is None else tuple(model.event_shape),
             missing=model.missing,
             condition=model.condition and parsed(Condition, model.condition),
+            missing_model=model.missing_model and parsed(MissingModel, model.missing_model),
             seeds=read.seeds,
         )
 
@@ -123,7 +128,8 @@ class Experiment:
         parts = {name: part.mapping for name, part in self.components.items()}
         shape = {} if self.event_shape is None else {"event_shape": list(self.event_shape)}
         model_parts = ("prior", "likelihood", "decoder")
-        given = {} if self.condition is None else {"condition": self.condition.mapping}
+        further = {"condition": self.condition, "missing_model": self.missing_model}
+        given = {name: part.mapping for name, part in further.items() if part is not None}
         return {
             "data": self.data.mapping,
             "model": {**shape, "latent_dim": self.latent_dim,
@@ -162,10 +168,9 @@ class Experiment:
         if self.event_shape is None:
             raise DeclarationError("model.event_shape: is missing; expected: shape of one datum")
         parts = {name: part.mapping for name, part in self.components.items()}
-        condition = None if self.condition is None else self.condition.mapping
-        return VAE(
-            self.event_shape, self.latent_dim, **parts, missing=self.missing, condition=condition
-        )
+        further = {"condition": self.condition, "missing_model": self.missing_model}
+        parts |= {name: part.mapping for name, part in further.items() if part is not None}
+        return VAE(self.event_shape, self.latent_dim, **parts, missing=self.missing)
 
 
 def experiment_schema() -> type[Section]:
@@ -196,6 +201,10 @@ def experiment_schema() -> type[Section]:
         condition=(
             family_type(Condition) | None,
             Field(None, description="What each datum is given: p(x|z, c), q(z|x, c)."),
+        ),
+        missing_model=(
+            family_type(MissingModel) | None,
+            Field(None, description="Why values are missing, if not at random."),
         ),
     )
     guide = create_model(

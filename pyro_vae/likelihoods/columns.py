@@ -16,6 +16,7 @@ from pyro_vae.core.messages import shown
 from pyro_vae.distributions.by_column import ByColumn, ByColumnSupport, Layout
 from pyro_vae.distributions.marginal import entries_of
 from pyro_vae.likelihoods.categorical import Categorical
+from pyro_vae.likelihoods.ordinal import Ordinal
 from pyro_vae.likelihoods.own_units import OwnUnits
 
 __all__ = ["Columns"]
@@ -30,8 +31,8 @@ class Columns(Likelihood):
     all that no other key names: ``{"0-3": "gaussian", "4,6": "poisson", "*": "bernoulli"}``.
     Columns of one key share what their likelihood learns, but for ``per_dimension``.
 
-    An encoder sees each category as zeros and a one, the logarithm of 1 + a count, and any other
-    value in its likelihood's unit.
+    An encoder sees each category as zeros and a one, an ordered one as its place from 0 to 1, the
+    logarithm of 1 + a count, and any other value in its likelihood's unit.
 
     Shapes:
         maps ``(*, P)``, the parameters of all columns, to batch_shape ``(*,)`` and event_shape
@@ -116,7 +117,10 @@ class Columns(Likelihood):
 def _seen(block: Likelihood, x: Tensor) -> Tensor:
     if isinstance(block, Categorical):
         numbers = torch.arange(block.categories, device=x.device)
-        return (x.unsqueeze(-1) == numbers).to(x).flatten(-2)
+        x = x.unsqueeze(-1)
+        return torch.where(x.isnan(), x, (x == numbers).to(x)).flatten(-2)
+    if isinstance(block, Ordinal):
+        return x / (block.categories - 1)
     if isinstance(block, OwnUnits):
         return x.log1p() if block.support.is_discrete else x / getattr(block, "unit", 1.0)
     return x

@@ -11,18 +11,62 @@ from torch import Tensor, nn
 from pyro_vae.core.condition import Condition
 from pyro_vae.core.errors import IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import BatchedNetwork, Network
 from pyro_vae.core.parts import declaration_of
 from pyro_vae.networks.conditioned import ConditionedNetwork, network_given
 
-__all__ = ["EncoderInput"]
+__all__ = ["EncoderInput", "SetOfEntries"]
+
+SIZE = 128
+
+
+class SetOfEntries(nn.Module):
+    r"""The entries that are seen, as a set: a sum over them, whatever their order and number.
+
+    .. math:: h_k(x) = \frac{1}{\sqrt{D}} \sum_{d\ \text{seen}} \mathrm{relu}(a_{dk} x_d + b_{dk})
+
+    with (a_d, b_d) the learned embedding of entry d, and D the number of all entries.
+
+    Shapes:
+        maps ``(N, *event)``, NaN where a value is missing, to ``(N, 128)``.
+
+    Args:
+        entries: Their number D.
+
+    References:
+        | EDDI: efficient dynamic discovery of high-value information with partial VAE
+        | (Ma et al., 2019) https://arxiv.org/abs/1809.11142
+        | Deep sets (Zaheer et al., 2017) https://arxiv.org/abs/1703.06114
+
+    Example:
+        >>> SetOfEntries(3)(torch.tensor([[0.5, float("nan"), 1.0]])).shape
+        torch.Size([1, 128])
+    """
+
+    unit: Tensor
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.randn(entries, SIZE))
+        self.intercept = nn.Parameter(torch.randn(entries, SIZE))
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum, over what is not NaN."""
+        x = x.flatten(1).unsqueeze(-1)
+        seen = ~x.isnan()
+        each = (torch.where(seen, x, 0.0) / self.unit * self.slope + self.intercept).relu()
+        return (each * seen).sum(1) / math.sqrt(len(self.slope))
 
 
 class EncoderInput(BatchedNetwork):
     """An encoder of the likelihood's features of x; of 0 where a value is missing (NaN).
 
-    With ``masked``, the network within sees more channels (the first dimension of its input)
-    after the values: 1 where a value is seen, and 0 where it is missing.
+    With ``missing: zero_and_mask``, the network within sees more channels (the first dimension of
+    its input) after the values: 1 where a value is seen, and 0 where it is missing. With
+    ``missing: set`` it sees 128 numbers, the sum over the entries that are seen
+    (:class:`SetOfEntries`).
 
     Shapes:
         maps ``(*, *event_shape)`` to ``(*, *output_shape)``.
@@ -31,7 +75,7 @@ class EncoderInput(BatchedNetwork):
         part: The network's declaration, or a ready module.
         likelihood: Its ``features`` are the values that the network sees.
         output_shape: Shape of one output.
-        masked: Whether values may be missing.
+        missing: As :class:`~pyro_vae.VAE` takes it.
         condition: What the network sees besides, if there is a condition.
 
     References:
@@ -40,7 +84,9 @@ class EncoderInput(BatchedNetwork):
 
     Example:
         >>> from pyro_vae.likelihoods import Gaussian
-        >>> encoder = EncoderInput(nn.Linear(6, 4), Gaussian((3,)), (2, 2), masked=True)
+        >>> encoder = EncoderInput(
+        ...     nn.Linear(6, 4), Gaussian((3,)), (2, 2), missing="zero_and_mask"
+        ... )
         >>> encoder(torch.tensor([[0.5, float("nan"), 1.0]])).shape
         torch.Size([1, 2, 2])
     """
@@ -51,23 +97,26 @@ class EncoderInput(BatchedNetwork):
         likelihood: Likelihood,
         output_shape: tuple[int, ...],
         *,
-        masked: bool,
+        missing: Gaps,
         condition: Condition | None = None,
     ) -> None:
         super().__init__(likelihood.event_shape, output_shape)
         self.likelihood: Likelihood
         self.__dict__["likelihood"] = likelihood  # the model's: no parameters of this module
         shape = likelihood.feature_shape
-        self.masked, self.flat = masked, len(shape) == 1
+        self.masked, self.flat = missing == "zero_and_mask", len(shape) == 1
+        self.entries = SetOfEntries(math.prod(shape)) if missing == "set" else None
         channels = math.prod(self.input_shape) if self.flat else self.input_shape[0]
-        within = (shape[0] + channels * masked, *shape[1:])
+        within = (shape[0] + channels * self.masked, *shape[1:])
+        within = (SIZE,) if self.entries else within
         self.network: nn.Module = network_given(part, condition, within, output_shape)
         declared = self.network.input if isinstance(self.network, Network) else "none"
-        if declared not in ("none", "log1p"):
+        known = ("none",) if self.entries else ("none", "log1p")
+        if declared not in known:
             raise IncompatibleComponents(
-                f"encoder.input: must be none or log1p where values may be missing, or where "
-                f"columns have likelihoods of their own, got {declared!r}; for z-scores of what "
-                f"is seen: data.standardize: zscore"
+                f"encoder.input: must be {' or '.join(known)} where values may be missing "
+                f"(missing: {missing}), or where columns have likelihoods of their own, got "
+                f"{declared!r}; for z-scores of what is seen: data.standardize: zscore"
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,11 +130,16 @@ class EncoderInput(BatchedNetwork):
 
     def initialize(self, x: Tensor, unit: Tensor | float) -> None:
         """Take the data's unit."""
-        if isinstance(self.network, Network | ConditionedNetwork):
+        if self.entries:
+            self.entries.unit.fill_(unit)
+        elif isinstance(self.network, Network | ConditionedNetwork):
             self.network.initialize(x, unit)
 
     def transform(self, x: Tensor) -> Tensor:
         """The network's output for the values and what is seen of them."""
+        if self.entries:
+            pooled: Tensor = self.network(self.entries(self.likelihood.features(x)))
+            return pooled
         values = self.likelihood.features(x).nan_to_num(0.0)
         if self.masked:
             seen = (~x.isnan()).to(x) * getattr(self.network, "input_unit", 1.0)
@@ -96,6 +150,8 @@ class EncoderInput(BatchedNetwork):
     @property
     def input_unit(self) -> Tensor:
         """By which the network divides the values; the mask stays 0 or 1."""
+        if self.entries:
+            return self.entries.unit
         unit: Tensor = self.network.input_unit  # type: ignore[assignment]
         return unit
 

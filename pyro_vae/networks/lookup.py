@@ -13,6 +13,7 @@ from pyro_vae.core.condition import Condition, Conditioned
 from pyro_vae.core.declaration import Declared
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.likelihood import Likelihood
+from pyro_vae.core.missing import Gaps
 from pyro_vae.core.network import BatchedNetwork
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.networks.conditioned import network_given
@@ -202,12 +203,12 @@ def encoder_for(
     likelihood: Likelihood,
     posterior: Posterior,
     *,
-    masked: bool = False,
+    missing: Gaps = "none",
     condition: Condition | None = None,
 ) -> nn.Module:
     """The encoder that a posterior needs: the declared one, or a table of free parameters.
 
-    Where values may be missing (``masked``), the declared one sees which are; where the likelihood
+    Where values may be ``missing``, the declared one sees which are; where the likelihood
     has features of its own, it sees those; and with a condition, its embedding too.
 
     Raises:
@@ -216,9 +217,9 @@ def encoder_for(
     """
     event_shape = likelihood.event_shape
     own = type(likelihood).features is not Likelihood.features
-    if posterior.amortized and (masked or own):
+    if posterior.amortized and (missing != "none" or own):
         shape = posterior.parameter_shape
-        return EncoderInput(declared, likelihood, shape, masked=masked, condition=condition)
+        return EncoderInput(declared, likelihood, shape, missing=missing, condition=condition)
     if posterior.amortized:
         return network_given(declared, condition, event_shape, posterior.parameter_shape)
     if isinstance(declared, Declared):
@@ -234,7 +235,7 @@ def encoder_for(
 
 
 def classifier_for(
-    condition: Any, likelihood: Likelihood, posterior: Posterior, missing: str
+    condition: Any, likelihood: Likelihood, posterior: Posterior, missing: Gaps
 ) -> nn.Module | None:
     """The classifier of a condition that may be missing, which sees x as an encoder does.
 
@@ -250,5 +251,5 @@ def classifier_for(
         )
     part, shape = condition.classifier, (condition.size,)
     if missing != "none" or type(likelihood).features is not Likelihood.features:
-        return EncoderInput(part, likelihood, shape, masked=missing != "none")
+        return EncoderInput(part, likelihood, shape, missing=missing)
     return network_for(part, likelihood.event_shape, shape)

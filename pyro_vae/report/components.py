@@ -23,6 +23,8 @@ def component_table(model: Any) -> Table:
     sizes = f"x of shape {model.event_shape}, z of size {model.latent_dim}"
     gaps = "" if model.missing == "none" else f", missing values: {model.missing}"
     depends = "" if model.condition is None else f", condition: {model.condition.declaration}"
+    why = declaration_of(model.missing_model)
+    depends += "" if why is None else f", missing model: {why}"
     title = f"{type(model).__name__}: {sizes}{gaps}{depends}, {_count(model):,} parameters"
     table = Table(title, ["component", "kind", "arguments", "parameters"])
     for name in FAMILIES:

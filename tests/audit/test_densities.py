@@ -44,6 +44,18 @@ CASES = {
         torch.arange(3).double(),
         lambda x: np.log(np.exp([A, B, 0]) / np.exp([A, B, 0]).sum())[x.astype(int)],
     ),
+    "beta": (
+        dist.Beta(tensor(A), tensor(B)),
+        torch.linspace(0.001, 0.999, 9).double(),
+        stats.beta(A, B).logpdf,
+    ),
+    "ordered_logistic": (
+        own.OrderedLogistic(tensor(A), tensor([-B, 0.1, 2.0])),
+        torch.arange(4).double(),
+        lambda x: np.log(
+            np.diff(stats.logistic.cdf([-np.inf, -B, 0.1, 2.0, np.inf], A))[x.astype(int)]
+        ),
+    ),
     "multinomial": (
         own.Multinomial(tensor(5.0), tensor([A, B, 0.0])),
         tensor([[5.0, 0.0, 0.0], [1.0, 2.0, 2.0], [0.0, 4.0, 1.0], [1.0, 1.0, 1.0]]),

@@ -9,6 +9,7 @@ from torch.distributions import constraints
 from pyro_vae.core.likelihood import Likelihood
 from pyro_vae.distributions import Levels
 from pyro_vae.distributions.flow import Flow
+from pyro_vae.likelihoods.beta import Between
 from tests.components.common import distribution, parameters_of
 from tests.variants import Z_CRIT
 
@@ -21,7 +22,7 @@ def grid(component):
     if support.is_discrete:
         points = values(support).double()
         return points, torch.ones_like(points)
-    if support is constraints.unit_interval:
+    if support is constraints.unit_interval or isinstance(support, Between):
         edges = torch.linspace(0, 1, 240_001, dtype=torch.double)
         return (edges[1:] + edges[:-1]) / 2, edges.diff()
     t = torch.linspace(-30, 30, 240_001, dtype=torch.double)

@@ -8,14 +8,18 @@ import pytest
 import torch
 from scipy import special, stats
 
+from pyro_vae import fit
 from pyro_vae.core.errors import IncompatibleComponents
+from pyro_vae.distributions import OrderedLogistic
 from pyro_vae.likelihoods import (
+    Beta,
     Categorical,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Laplace,
     Multinomial,
     NegativeBinomial,
+    Ordinal,
     Poisson,
     StudentT,
 )
@@ -103,6 +107,73 @@ def test_continuous_bernoulli(size):
     mean = stats.truncexpon.mean(a, scale=1 / a)
     if size > 1e-3:
         assert np.allclose(d.mean, np.where(logits > 0, 1 - mean, mean), atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", [0.5, 30.0, "learned", "per_dimension", "heteroscedastic"])
+def test_beta(precision):
+    likelihood = stirred(Beta(EVENT, precision).double())
+    parameters, x = double(7, *likelihood.parameter_shape), torch.rand(7, *EVENT).double()
+    raw = parameters
+    if precision == "heteroscedastic":
+        raw, phi = parameters[:, 0], scale_of(parameters[:, 1] + math.log(10))
+    elif isinstance(precision, str):
+        phi = scale_of(10 * likelihood.raw_precision.mean(0))
+    else:
+        phi = precision
+    m = special.expit((raw / (1 + (raw / 15) ** 2).sqrt()).numpy())
+    d = likelihood(parameters)
+    assert agree(d.log_prob(x), stats.beta.logpdf(x, m * phi, (1 - m) * phi), 2)
+    assert np.allclose(d.variance.detach(), m * (1 - m) / (1 + phi))
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_a_proportion_of_0_or_1_is_refused_with_the_remedy(end):
+    x = torch.full((20, 3), 0.5)
+    x[4, 1] = end
+    with pytest.raises(IncompatibleComponents, match=r"above 0 and below 1.*\n.*\n.*continuous_b"):
+        fit(small_vae(likelihood="beta"), x, epochs=1, show_progress=False)
+
+
+def test_a_beta_begins_at_the_mean_of_the_data():
+    x = torch.rand(500, 3) * torch.tensor([0.1, 0.9, 0.5])
+    likelihood = Beta((3,), offset="data_mean")
+    likelihood.initialize(x)
+    torch.testing.assert_close(likelihood(torch.zeros(3)).mean, x.mean(0), rtol=0.1, atol=0)
+
+
+def test_ordinal():
+    likelihood = stirred(Ordinal(EVENT, categories=5).double())
+    raw, x = 3 * double(7, *EVENT), torch.randint(0, 5, (7, *EVENT)).double()
+    loc = (raw / (1 + (raw / 30) ** 2).sqrt()).numpy()
+    cuts = likelihood.cutpoints.detach().numpy()
+    assert (np.diff(cuts, axis=-1) > 0).all()
+    below = special.expit(cuts - loc[..., None])  # P(x <= k)
+    ends = np.zeros((7, *EVENT, 1))
+    mass = np.diff(np.concatenate([ends, below, ends + 1], -1), axis=-1)
+    expected = np.take_along_axis(np.log(mass), x.long().numpy()[..., None], -1)[..., 0]
+    assert np.allclose(likelihood(raw).log_prob(x).detach(), expected.sum((1, 2)), rtol=1e-9)
+    assert np.allclose(likelihood(raw).base_dist.probs.detach(), mass, atol=1e-12)
+
+
+def test_an_ordinal_begins_near_the_shares_of_the_data_and_keeps_them():
+    shares = torch.tensor([0.6, 0.1, 0.25, 0.05])
+    x = torch.multinomial(shares, 4000, replacement=True).float().unsqueeze(1)
+    x[::7] = math.nan
+    likelihood = Ordinal((1,), categories=4)
+    likelihood.initialize(x)
+    found = likelihood(torch.zeros(1)).base_dist.probs[0].detach()
+    torch.testing.assert_close(found, shares, rtol=0, atol=0.05)
+    likelihood.initialize(3 - x)
+    assert torch.equal(likelihood(torch.zeros(1)).base_dist.probs[0], found)
+
+
+def test_an_ordinal_in_the_tails_has_its_gradient():
+    """Where the difference of the two sigmoids is 0 in double precision."""
+    loc = torch.tensor(-50.0, dtype=torch.double, requires_grad=True)
+    log = OrderedLogistic(loc, torch.tensor([-1.0, 1.0]).double()).log_prob(torch.tensor(1.0))
+    log.backward()
+    assert log.item() == pytest.approx(-49 + math.log1p(-math.exp(-2)))
+    assert loc.grad.item() == pytest.approx(1)
 
 
 def test_categorical():

@@ -10,6 +10,7 @@ from pyro_vae.distributions import (
     DiscretizedLogistic,
     Levels,
     Multinomial,
+    OrderedLogistic,
 )
 from tests.variants import Z_CRIT
 
@@ -20,12 +21,14 @@ MAKE = {
     "multinomial": lambda: Multinomial(
         torch.tensor([1.0, 0.0, 5.0, 9.0]), torch.randn(4, 2, 3), 2
     ),
+    "ordered_logistic": lambda: OrderedLogistic(torch.randn(4), torch.tensor([-1.0, 0.5])),
 }
 OUTSIDE = {
     "categorical": 3.0,
     "continuous_bernoulli": 1.5,
     "discretized_logistic": 0.3,
     "multinomial": -1.0,
+    "ordered_logistic": 3.0,
 }
 
 

@@ -13,7 +13,16 @@ from pyro_vae import VAE, as_dataset, audit_elbo, evaluate, fit, impute, load, s
 from pyro_vae.core.errors import DataError, DeclarationError, IncompatibleComponents
 from pyro_vae.data.table_format import TableFormat
 from pyro_vae.distributions.categorical import Categorical as CategoricalDistribution
-from pyro_vae.likelihoods import Bernoulli, Categorical, Columns, Gaussian, Poisson, StudentT
+from pyro_vae.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Columns,
+    Gaussian,
+    Ordinal,
+    Poisson,
+    StudentT,
+)
 from tests.missing.common import GAPS, with_gaps
 from tests.small_models import NET
 from tests.variants import stirred
@@ -26,6 +35,8 @@ MIXED = {
         "1": "bernoulli",
         "2": {"kind": "categorical", "categories": 3},
         "4-5": "poisson",
+        "7": "beta",
+        "8": {"kind": "ordinal", "categories": 4},
         "*": {"kind": "student_t", "scale": "heteroscedastic"},
     },
 }
@@ -34,7 +45,7 @@ MIXED = {
 def mixed(**parts):
     torch.manual_seed(0)
     parts = {"decoder": NET, "encoder": NET} | parts
-    return stirred(VAE((7,), 2, likelihood=MIXED, **parts))
+    return stirred(VAE((9,), 2, likelihood=MIXED, **parts))
 
 
 @pytest.fixture
@@ -65,8 +76,9 @@ def test_the_sum_over_columns_is_that_of_the_single_likelihoods():
     x, z = vae.generate(20, sample=True), torch.randn(20, 2).double()
     parameters = vae.decoder(z)
     singles = [Gaussian((2,)), Bernoulli((1,)), Categorical((1,), categories=3), Poisson((2,)),
+               Beta((1,)), Ordinal((1,), categories=4),
                StudentT((1,), scale="heteroscedastic")]  # fmt: skip
-    places = [[0, 3], [1], [2], [4, 5], [6]]
+    places = [[0, 3], [1], [2], [4, 5], [7], [8], [6]]
     total, at = torch.zeros(20).double(), 0
     for block, single, columns in zip(vae.likelihood.blocks, singles, places, strict=True):
         single.double().load_state_dict(block.state_dict())
@@ -128,6 +140,12 @@ def test_an_encoder_sees_categories_as_a_one_and_counts_as_logarithms():
     assert vae.encoder.network.input_shape == (10,)
 
 
+def test_an_encoder_sees_an_ordered_category_as_its_place():
+    columns = {"0": {"kind": "ordinal", "categories": 5}, "1": "beta"}
+    seen = Columns((2,), columns=columns).features(torch.tensor([[3.0, 0.2], [math.nan, 0.7]]))
+    torch.testing.assert_close(seen, torch.tensor([[0.75, 0.2], [math.nan, 0.7]]), equal_nan=True)
+
+
 def test_columns_of_an_event_of_several_dimensions_are_counted_flattened():
     table = {"0-2": "bernoulli", "3-5": {"kind": "gaussian", "scale": 0.1}}
     x = Columns((2, 3), columns=table)(torch.randn(4, 6)).sample()
@@ -170,9 +188,10 @@ def test_a_table_is_declared_by_its_types(frame):
     columns = VAE.for_table(frame).declaration["likelihood"]["columns"]
     assert columns == {
         "0,5": {"kind": "gaussian", "scale": "per_dimension"},
-        "1,4": {"kind": "categorical", "categories": 3},
+        "1": {"kind": "ordinal", "categories": 3},
         "2": "negative_binomial",
         "3": "bernoulli",
+        "4": {"kind": "categorical", "categories": 3},
     }
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pyro_vae.experiment.declaration import Experiment
 from tests.commands import SMALL, command
@@ -17,9 +18,10 @@ def written(folder):
     return path
 
 
-def test_a_declaration_keeps_what_is_missing():
-    mapping = Experiment.read({"model": {"missing": "zero_and_mask"}}).mapping
-    assert mapping["model"]["missing"] == "zero_and_mask"
+@pytest.mark.parametrize("missing", ["zero_and_mask", "set"])
+def test_a_declaration_keeps_what_is_missing(missing):
+    mapping = Experiment.read({"model": {"missing": missing}}).mapping
+    assert mapping["model"]["missing"] == missing
     assert Experiment.read(mapping).mapping == mapping
     assert Experiment.read({}).mapping["model"]["missing"] == "none"
 
