@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from pyro_vae.core.errors import DataError
@@ -21,6 +21,7 @@ from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, SplitBy, split_rows
 from pyro_vae.data.standardization import Standardization, Standardize
 from pyro_vae.data.streams import stream
+from pyro_vae.data.windows import check_windows, windows
 
 __all__ = ["Preprocessing", "Raw", "as_dataset", "prepare"]
 
@@ -63,6 +64,7 @@ class Preprocessing:
         fitted: The training data's own, where that was settled before.
         missing: Whether a value that is missing (NaN) is refused or kept.
         split: Whether the rows are split at random or in blocks, in their order.
+        window: How many successive rows a datum is; None for one row, without a time.
     """
 
     validation: Share = 0.1
@@ -73,6 +75,7 @@ class Preprocessing:
     fitted: Standardization | None = None
     missing: Missing = "refuse"
     split: SplitBy = "shuffled"
+    window: PositiveInt | None = None
 
 
 def as_dataset(
@@ -88,6 +91,7 @@ def as_dataset(
     name: str = "array",
     missing: Missing = "refuse",
     split: SplitBy = "shuffled",
+    window: int | None = None,
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -111,6 +115,9 @@ def as_dataset(
             which a model with ``missing: zero_and_mask`` knows; ``refuse`` is an error.
         split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
             first train, the next validate, the last test.
+        window: Number of successive rows that a datum is, ``(columns, window)``, of a series split
+            in blocks: every window of the first block to train on, and windows side by side in
+            the others, which leave out what fills none at the end.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -122,7 +129,7 @@ def as_dataset(
     """
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed,
-        "missing": missing, "split": split,
+        "missing": missing, "split": split, "window": window,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -169,6 +176,10 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
+    if how.window is not None:
+        check_windows(
+            whole, how.split, how.standardize if how.fitted is None else "that of a model"
+        )
     standardization, words = _standardization(whole.x[train], how)
 
     def settled(split: Split, name: str) -> Split:
@@ -188,6 +199,13 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         name: _fixed(settled(split, f"{name} x"), how, f"{name} x")
         for name, split in official.items()
     }
+    windowed = ""
+    if how.window is not None:
+        splits = {
+            name: windows(split, how.window, name, 1 if name == "train" else how.window)
+            for name, split in splits.items()
+        }
+        windowed = f"windows of {how.window} rows, side by side but to train on"
     blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
     conditions = "" if whole.condition is None else in_words(whole.condition)
     identity = Identity(
@@ -197,11 +215,13 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         seed=how.seed,
         value_range=(min(x.min().item() for x in known), max(x.max().item() for x in known)),
         binarization=how.binarization,
-        preprocessing="; ".join(filter(None, (raw.preprocessing, words, gaps, blocks, conditions)))
+        preprocessing="; ".join(
+            filter(None, (raw.preprocessing, words, gaps, blocks, windowed, conditions))
+        )
         or "none",
     )
     return DataSet(**splits, identity=identity, standardization=standardization,
-                   columns=tuple(raw.columns))  # fmt: skip
+                   columns=() if windowed else tuple(raw.columns))  # fmt: skip
 
 
 def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization | None, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 
+from pydantic import PositiveInt
+
 from pyro_vae.core.bounds import Seed
 from pyro_vae.core.declarable import Declarable
 from pyro_vae.core.missing import Missing
@@ -46,6 +48,8 @@ class Source(Declarable, home="pyro_vae.data"):
             standard deviation, both of the training data; ``none`` leaves the values as they are.
         split: ``shuffled``, or ``blocks`` in the order of the rows, as for a time series: the
             first train, the next validate, the last test.
+        window: Number of successive rows that a datum is, ``(columns, window)``, of a series with
+            ``split: blocks``: every window to train on, and side by side in the other blocks.
     """
 
     test: Share = 0.2
@@ -59,11 +63,13 @@ class Source(Declarable, home="pyro_vae.data"):
         seed: Seed = 0,
         standardize: Standardize = "none",
         split: SplitBy = "shuffled",
+        window: PositiveInt | None = None,
     ) -> None:
         self.binarization = binarization
         self.validation = validation
         self.seed = seed
         self.standardize = standardize
+        self.window = window
         self.split: str = split  # EMNIST's own names its files
 
     def __repr__(self) -> str:
@@ -88,5 +94,6 @@ class Source(Declarable, home="pyro_vae.data"):
         how = Preprocessing(
             self.validation, self.test, self.binarization, self.seed, self.standardize,
             missing=missing, split="blocks" if self.split == "blocks" else "shuffled",
+            window=self.window,
         )  # fmt: skip
         return prepare(replace(raw, name=raw.name or self.kind), how)

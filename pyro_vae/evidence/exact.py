@@ -14,7 +14,8 @@ from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.conditioned import ConditionedNetwork
 from pyro_vae.networks.linear import Linear
 from pyro_vae.networks.module_network import ModuleNetwork
-from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
+from pyro_vae.networks.temporal_conv import TemporalConv
+from pyro_vae.objectives.structure import log_det, rooted_normal
 from pyro_vae.vae import VAE
 
 __all__ = ["LinearGaussian", "linear_gaussian"]
@@ -24,9 +25,9 @@ LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    r"""Probabilistic PCA with a diagonal prior and diagonal noise.
+    r"""A linear map of normal codes, with diagonal noise: probabilistic PCA, and over time GPFA.
 
-    .. math:: p(z) = N(z \mid m, \mathrm{diag}(s^2)), \quad
+    .. math:: p(z) = N(z \mid m, A A'), \quad
               p(x \mid z) = N(x \mid W z + b, \mathrm{diag}(\sigma^2))
 
     Data are flattened to ``(N, D)``; every result is in nats, one value for each datum. NaN is a
@@ -34,7 +35,7 @@ class LinearGaussian:
 
     Args:
         prior_loc: m, ``(M,)``.
-        prior_scale: s, ``(M,)``.
+        prior_root: A, ``(M, R)``, any root of the prior's covariance.
         weight: W, ``(D, M)``.
         bias: b, ``(D,)``; or ``(N, D)``, one for each datum's condition.
         scale: sigma, ``(D,)``.
@@ -45,18 +46,17 @@ class LinearGaussian:
     """
 
     prior_loc: Tensor
-    prior_scale: Tensor
+    prior_root: Tensor
     weight: Tensor
     bias: Tensor
     scale: Tensor
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        r"""log p(x) = log N(x | W m + b, W diag(s^2) W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
+        r"""log p(x) = log N(x | W m + b, W A A' W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
         if x.isnan().any():
             return self._log_evidence_of_seen(x)
         mean = self.weight @ self.prior_loc + self.bias
-        loadings = self.weight * self.prior_scale
-        covariance = loadings @ loadings.mT + torch.diag(self.scale.square())
+        covariance = self.loadings @ self.loadings.mT + torch.diag(self.scale.square())
         factor = torch.linalg.cholesky(covariance)
         white = torch.linalg.solve_triangular(
             factor, (x.reshape(len(x), -1) - mean).mT, upper=False
@@ -69,7 +69,7 @@ class LinearGaussian:
         x = x.reshape(len(x), -1)
         seen = (~x.isnan()).to(self.scale)
         centered = (x - self.weight @ self.prior_loc - self.bias).nan_to_num(0.0) / self.scale
-        loadings = seen.unsqueeze(-1) * (self.weight * self.prior_scale / self.scale.unsqueeze(-1))
+        loadings = seen.unsqueeze(-1) * (self.loadings / self.scale.unsqueeze(-1))
         inner = loadings.mT @ loadings + torch.eye(loadings.shape[-1]).to(loadings)  # (N, M, M)
         factor = torch.linalg.cholesky(inner)
         projected = loadings.mT @ centered.unsqueeze(-1)
@@ -77,19 +77,25 @@ class LinearGaussian:
         constant = (seen * (LOG_2PI + 2 * self.scale.log())).sum(-1) + 2 * log_det(factor)
         return -0.5 * (centered.square().sum(-1) - white.square().sum(-1) + constant)
 
+    @property
+    def loadings(self) -> Tensor:
+        """W A, ``(D, R)``: of standard normal codes."""
+        return self.weight @ self.prior_root
+
     def posterior(self, x: Tensor) -> dist.MultivariateNormal:
         """p(z|x), exactly: batch_shape ``(N,)``, event_shape ``(M,)``."""
-        whitened = self.weight / self.scale.unsqueeze(-1)  # (D, M)
-        residual = (x.reshape(len(x), -1) - self.bias) / self.scale
+        whitened = self.loadings / self.scale.unsqueeze(-1)  # (D, R)
+        mean = self.weight @ self.prior_loc + self.bias
+        residual = (x.reshape(len(x), -1) - mean) / self.scale
         if x.isnan().any():
-            whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, M)
+            whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, R)
             residual = residual.nan_to_num(0.0)
-        precision = whitened.mT @ whitened + torch.diag(self.prior_scale.square().reciprocal())
-        fitted = (residual.unsqueeze(-2) @ whitened).squeeze(-2)
-        natural = fitted + self.prior_loc / self.prior_scale.square()  # (N, M)
-        covariance = torch.linalg.inv(precision)
-        loc = (natural.unsqueeze(-2) @ covariance).squeeze(-2)
-        return dist.MultivariateNormal(loc, covariance_matrix=covariance)
+        precision = whitened.mT @ whitened + torch.eye(whitened.shape[-1]).to(whitened)
+        fitted = (residual.unsqueeze(-2) @ whitened).squeeze(-2)  # (N, R)
+        inverse = torch.linalg.inv(precision)
+        loc = (fitted.unsqueeze(-2) @ inverse).squeeze(-2) @ self.prior_root.mT + self.prior_loc
+        covariance = self.prior_root @ inverse @ self.prior_root.mT
+        return dist.MultivariateNormal(loc, covariance_matrix=(covariance + covariance.mT) / 2)
 
     def expected_log_likelihood(self, x: Tensor, q: dist.TorchDistribution) -> Tensor | None:
         r"""E_q[log p(x|z)] for a normal q, ``(N,)``; None for any other q.
@@ -113,12 +119,12 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
     It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
-    diagonal normal prior, which does not depend on a condition.
+    normal prior, which does not depend on a condition.
     """
-    prior = diagonal_normal(vae.prior())
+    prior = rooted_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
         return None
-    loc, scale = prior
+    loc, root, _ = prior
     if loc.dim() > 1:
         return None
     codes = torch.cat([torch.zeros_like(loc).unsqueeze(0), torch.diag(torch.ones_like(loc))])
@@ -133,10 +139,12 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     outputs, scales = (v.reshape(len(codes), -1, size) for v in (base.loc, base.scale))
     weight = (outputs[1:, 0] - outputs[0, 0]).mT
     bias = outputs[0] if vae.batch else outputs[0, 0]  # one for each condition, or one for all
-    return LinearGaussian(loc, scale, weight, bias, scales[0, 0])
+    return LinearGaussian(loc, root, weight, bias, scales[0, 0])
 
 
 def _is_affine(decoder: nn.Module) -> bool:
     inner = decoder.network if isinstance(decoder, ConditionedNetwork) else decoder
     inner = inner.module if isinstance(inner, ModuleNetwork) else inner
+    if isinstance(inner, TemporalConv):
+        return inner.affine and inner.input == "none"
     return type(inner) in (Linear, nn.Linear)
