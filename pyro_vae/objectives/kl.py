@@ -90,7 +90,7 @@ def diagonal_full(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
     eye = torch.eye(loc.shape[-1]).to(prior_factor)
     inverse = torch.linalg.solve_triangular(prior_factor, eye, upper=False)
     spread = inverse.square().sum(-2) * scale.square()
-    moved = (inverse @ (loc - prior_loc).unsqueeze(-1)).squeeze(-1)
+    moved = ((loc - prior_loc).unsqueeze(-2) @ inverse.mT).squeeze(-2)
     quadratic = (spread + moved.square()).sum(-1) - loc.shape[-1]
     return 0.5 * quadratic + log_det(prior_factor) - scale.log().sum(-1)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import pyro.distributions as dist
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from pyro_vae.distributions.bounds import learned_scale, raw_scale
 
 __all__ = ["GaussianProcess"]
 
+LOW, HIGH = 0.25, 1000.0  # of lengthscales; below, neighbours are as good as independent
 NOISE = 1e-3  # share of the squared exponential kernel that is independent noise
 
 
@@ -43,8 +45,8 @@ class GaussianProcess(Prior):
         latent_dim: Size M of the latent code, a multiple of the number of times T.
         event_shape: Shape of one datum, time last.
         kernel: exponential or squared_exponential.
-        lengthscale: Initial lengthscale of every function, in time steps; each is learned, within
-            a factor of 1,000.
+        lengthscale: Initial lengthscale of every function, in time steps. Each is learned, and
+            smoothly bounded to [0.25, 1000].
 
     Raises:
         IncompatibleComponents: if M is no multiple of T.
@@ -68,7 +70,7 @@ class GaussianProcess(Prior):
         latent_dim: PositiveInt,
         event_shape: tuple[int, ...],
         kernel: Literal["exponential", "squared_exponential"] = "exponential",
-        lengthscale: PositiveFloat = 2.0,
+        lengthscale: Annotated[float, Field(gt=LOW, lt=HIGH)] = 2.0,
     ) -> None:
         super().__init__()
         times = event_shape[-1] if len(event_shape) > 1 else latent_dim
@@ -78,14 +80,17 @@ class GaussianProcess(Prior):
                 f"data of shape {tuple(event_shape)}, a value of each function at each time, got "
                 f"{latent_dim}; for d functions: latent_dim: d * {times}"
             )
-        self.kernel, self.lengthscale = kernel, lengthscale
-        self.raw_scale = raw_scale((latent_dim // times,))
+        self.kernel = kernel
+        place = math.log(lengthscale**2 / LOW / HIGH) / math.log(HIGH / LOW)  # in (-1, 1)
+        raw = place / math.sqrt(1 - place**2) * math.log(HIGH / LOW) / 2
+        first = math.sqrt(LOW * HIGH) * math.exp(raw)
+        self.raw_scale = raw_scale((latent_dim // times,), first)
         self.register_buffer("gaps", torch.arange(times).float(), persistent=False)
 
     @property
     def lengthscales(self) -> Tensor:
         """Lengthscale of each function, ``(d,)``, in time steps."""
-        return self.lengthscale * learned_scale(self.raw_scale)
+        return learned_scale(self.raw_scale, LOW, HIGH)
 
     def forward(self) -> TorchDistribution:
         """N(0, K), K with a block for each function."""

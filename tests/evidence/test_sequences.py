@@ -7,7 +7,7 @@ from scipy import stats
 
 from pyro_vae import VAE, PyroVAEError, audit_elbo, predict
 from pyro_vae.evidence.exact import linear_gaussian
-from pyro_vae.priors.gaussian_process import NOISE
+from pyro_vae.priors.gaussian_process import NOISE, GaussianProcess
 from tests.variants import stirred
 
 NEURONS, TIMES, FUNCTIONS = 4, 6, 2
@@ -93,6 +93,16 @@ def test_the_posterior_is_the_joint_over_the_evidence(prior):
     joint = model.prior().log_prob(z) + model.decode(z).log_prob(x)
     posterior = linear.posterior(x).log_prob(z) + linear.log_evidence(x)
     torch.testing.assert_close(posterior, joint, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_lengthscales_begin_where_declared_and_stay_bounded(kernel):
+    prior = GaussianProcess(6, (2, 6), kernel, 1.7)
+    assert prior.lengthscales.item() == pytest.approx(1.7, rel=1e-5)
+    for raw, bound in ((-1e9, 0.25), (1e9, 1000.0)):
+        torch.nn.init.constant_(prior.raw_scale, raw)
+        assert prior.lengthscales.item() == pytest.approx(bound, rel=1e-5)
+        assert prior().log_prob(torch.ones(6)).isfinite()
 
 
 def test_wide_convolutions_without_hidden_channels_are_linear_too_and_others_are_not():
