@@ -39,12 +39,14 @@ VARIANTS = {
     "discretized_logistic": [{"levels": 5, "scale": "heteroscedastic"}],
     "diagonal_normal": [{"min_scale": 0.1, "max_scale": 2.0}],
     "per_example": [{"min_scale": 0.1, "max_scale": 2.0}],
+    "gaussian_process": [{"kernel": "squared_exponential", "lengthscale": 0.7}],
     "vamp": [{"pseudo_inputs": 3}],
     "linear": [{"bias": False}],
     "topic_decoder": [{"batch_norm": False, "dropout": 0.5}],
     "gated_mlp": [{"hidden": []}, {"init": "kaiming_normal"}],
     "conv": [{"channels": [3, 2, 4, 2], "activation": "elu"}],
     "resnet": [{"channels": [3], "blocks": 1}],
+    "temporal_conv": [{"channels": [3, 4], "width": 5}, {"channels": [], "width": 1}],
     "mlp": [
         {"hidden": []},
         {"hidden": [5, 4], "activation": "tanh", "init": "xavier_uniform"},
@@ -56,6 +58,7 @@ SHORT = {
     "vamp": {"pseudo_inputs": 3},
 }
 PICTURES = ("conv", "resnet")  # networks that need a picture on one side
+SEQUENCES = ("temporal_conv", "gaussian_process")  # components of data whose last axis is time
 NET = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
 
 
@@ -92,6 +95,8 @@ def build(family, declaration, **known):
     guide = {"encoder": Moments(latent_dim), "posterior": DiagonalNormal(latent_dim)}
     if declaration["kind"] in PICTURES:
         sizes["input_shape"] = (2, 5, 6)
+    if declaration["kind"] in SEQUENCES:
+        sizes |= {"input_shape": (3, 4), "event_shape": (3, latent_dim)}
     return parse(family, declaration, "component").build(**(sizes | guide | known))
 
 

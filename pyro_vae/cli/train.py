@@ -22,7 +22,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="[FILE] [PATH=VALUE ...]",
-            help="A YAML file or a preset (digits, mnist, documents), and overrides.",
+            help="A YAML file or a preset (digits, mnist, vision, documents, neuroscience), "
+            "and overrides.",
         ),
     ] = None,
     out: Annotated[

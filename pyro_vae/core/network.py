@@ -125,6 +125,11 @@ class Network(BatchedNetwork, Declarable, home="pyro_vae.networks"):
                 f"one number is always the same; choose another"
             )
 
+    @classmethod
+    def joins(cls, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of an input to which a condition is joined, along the first dimension."""
+        return (math.prod(input_shape),)
+
     @torch.no_grad()
     def initialize(self, x: Tensor, unit: Tensor | float) -> None:
         """Take the data's unit, and fit ``input`` to training data ``(N, *input_shape)``, once."""

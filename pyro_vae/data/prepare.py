@@ -20,20 +20,17 @@ from pyro_vae.data.conditions import as_condition, few_labels, in_words, taken_o
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import Identity, digest
 from pyro_vae.data.splits import Share, SplitBy, split_rows
-from pyro_vae.data.standardization import Standardization, Standardize
+from pyro_vae.data.standardization import ZSCORES, Standardization, Standardize, check_standardize
 from pyro_vae.data.streams import stream
+from pyro_vae.data.windows import check_windows, windows
 
 __all__ = [
-    "ZSCORES",
     "Preprocessing",
     "Raw",
     "as_dataset",
-    "check_standardize",
     "in_identity",
     "prepare",
 ]
-
-ZSCORES = "z-scores by the training data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +73,7 @@ class Preprocessing:
         split: Whether the rows are split at random or in blocks, in their order.
         labelled: How many training data keep their labels, as conditions; None leaves labels as
             they are.
+        window: How many successive rows a datum is; None for one row, without a time.
     """
 
     validation: Share = 0.1
@@ -87,6 +85,7 @@ class Preprocessing:
     missing: Missing = "refuse"
     split: SplitBy = "shuffled"
     labelled: PositiveInt | None = None
+    window: PositiveInt | None = None
 
 
 def as_dataset(
@@ -103,6 +102,7 @@ def as_dataset(
     missing: Missing = "refuse",
     split: SplitBy = "shuffled",
     labelled: int | None = None,
+    window: int | None = None,
 ) -> DataSet:
     """A data set from an array of one's own, on the device where the array lives.
 
@@ -128,6 +128,9 @@ def as_dataset(
             first train, the next validate, the last test.
         labelled: How many training data keep their labels, as equally of each class as there are;
             the others' are missing, for a model that is ``semi_supervised``. None keeps all.
+        window: Number of successive rows that a datum is, ``(columns, window)``, of a series split
+            in blocks: every window of the first block to train on, and windows side by side in
+            the others, which leave out what fills none at the end.
 
     Raises:
         DataError: if the array is unfit, with the rows and the reason.
@@ -139,7 +142,7 @@ def as_dataset(
     """
     given: dict[str, Any] = {
         "validation": validation, "test": test, "binarization": binarization, "seed": seed,
-        "missing": missing, "split": split, "labelled": labelled,
+        "missing": missing, "split": split, "labelled": labelled, "window": window,
     }  # fmt: skip
     fitted = standardize if isinstance(standardize, Standardization) else None
     if fitted is None:
@@ -191,6 +194,10 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
+    if how.window is not None:
+        check_windows(
+            whole, how.split, how.standardize if how.fitted is None else "that of a model"
+        )
     standardization, words = _standardization(whole.x[train], how)
 
     def settled(split: Split, name: str) -> Split:
@@ -214,6 +221,11 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     if how.labelled is not None:
         splits = few_labels(splits, how.labelled, stream(how.seed, "labelled"))
         conditions = [split.condition for split in splits.values()]
+    if how.window is not None:
+        splits = {
+            name: windows(split, how.window, name, 1 if name == "train" else how.window)
+            for name, split in splits.items()
+        }
     identity = Identity(
         name=raw.name,
         sha256=digest(sources),
@@ -224,7 +236,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         preprocessing=in_identity(raw, how, words, gaps, *conditions),
     )
     return DataSet(**splits, identity=identity, standardization=standardization,
-                   columns=tuple(raw.columns))  # fmt: skip
+                   columns=tuple(raw.columns) if how.window is None else ())  # fmt: skip
 
 
 def in_identity(
@@ -232,6 +244,8 @@ def in_identity(
 ) -> str:
     """What was done to the data on their way from the files, in words."""
     blocks = "split in blocks, in the order of the rows" if how.split == "blocks" else ""
+    if how.window is not None:
+        blocks += f"; windows of {how.window} rows, side by side but to train on"
     known = [each for each in given if each is not None]
     conditions = in_words(*known) if known else ""
     if how.labelled is not None:
@@ -248,17 +262,8 @@ def _standardization(train: Tensor, how: Preprocessing) -> tuple[Standardization
         return how.fitted, "z-scores by the model's training data"
     if how.standardize == "none":
         return None, ""
-    check_standardize(how)
+    check_standardize(how.standardize, how.binarization)
     return Standardization.of(train), ZSCORES
-
-
-def check_standardize(how: Preprocessing) -> None:
-    """Refuse data that shall be both standardized and made binary."""
-    if how.standardize != "none" and how.binarization != "none":
-        raise DataError(
-            f"standardize {how.standardize}: expected binarization none, got {how.binarization}; "
-            "data are standardized or made binary, not both"
-        )
 
 
 def _read(x: AnyArray, labels: AnyArray | None, name: str, missing: Missing) -> Split:

@@ -53,6 +53,8 @@ class Source(Declarable, home="pyro_vae.data"):
             first train, the next validate, the last test.
         labelled: How many training data keep their labels, as equally of each class as there are;
             the others' are missing, for a model that is ``semi_supervised``. None keeps all.
+        window: Number of successive rows that a datum is, ``(columns, window)``, of a series with
+            ``split: blocks``: every window to train on, and side by side in the other blocks.
     """
 
     test: Share = 0.2
@@ -68,12 +70,14 @@ class Source(Declarable, home="pyro_vae.data"):
         standardize: Standardize = "none",
         split: SplitBy = "shuffled",
         labelled: Size | None = None,
+        window: Size | None = None,
     ) -> None:
         self.binarization = binarization
         self.validation = validation
         self.seed = seed
         self.standardize = standardize
         self.labelled = labelled
+        self.window = window
         self.split: str = split  # EMNIST's own names its files
 
     def __repr__(self) -> str:
@@ -99,6 +103,7 @@ class Source(Declarable, home="pyro_vae.data"):
             self.validation, self.test, self.binarization, self.seed, self.standardize,
             missing=missing, split="blocks" if self.split == "blocks" else "shuffled",
             labelled=self.labelled,
+            window=self.window,
         )  # fmt: skip
         raw = replace(raw, name=raw.name or self.kind)
         if self.stream is not None and isinstance(raw.x, Chunks):

@@ -13,8 +13,17 @@ from pyro_vae.core.missing import Missing, seen_mean
 from pyro_vae.data.checks import AnyArray, as_event_rows, deviation, fits_float32
 from pyro_vae.data.table_format import TableFormat
 
-__all__ = ["Standardization", "Standardize", "log_scale", "own", "transformed"]
+__all__ = [
+    "ZSCORES",
+    "Standardization",
+    "Standardize",
+    "check_standardize",
+    "log_scale",
+    "own",
+    "transformed",
+]
 
+ZSCORES = "z-scores by the training data"
 Standardize = Literal["none", "zscore"]
 """``zscore``: each position of the event minus its mean, over its standard deviation (both of the
 training split, which divides by N); where the training data do not vary, the mean is taken off
@@ -170,3 +179,12 @@ def log_scale(how: Standardization | None, x: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=torch.float64)
     logs = how.scale.double().log().cpu()
     return logs.sum() - torch.where(x.isnan().cpu(), logs, 0.0).flatten(1).sum(1)
+
+
+def check_standardize(standardize: Standardize, binarization: str) -> None:
+    """Refuse data that shall be both standardized and made binary."""
+    if standardize != "none" and binarization != "none":
+        raise DataError(
+            f"standardize {standardize}: expected binarization none, got {binarization}; "
+            "data are standardized or made binary, not both"
+        )

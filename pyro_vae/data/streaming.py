@@ -28,15 +28,9 @@ from pyro_vae.data.conditions import as_condition
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.data.identity import DIGITS, Identity
 from pyro_vae.data.memory import BYTES
-from pyro_vae.data.prepare import (
-    ZSCORES,
-    Preprocessing,
-    Raw,
-    check_standardize,
-    in_identity,
-)
+from pyro_vae.data.prepare import Preprocessing, Raw, in_identity
 from pyro_vae.data.splits import split_rows
-from pyro_vae.data.standardization import Standardization
+from pyro_vae.data.standardization import ZSCORES, Standardization, check_standardize
 from pyro_vae.data.streams import stream
 
 __all__ = ["streamed"]
@@ -63,12 +57,13 @@ def streamed(raw: Raw, how: Preprocessing, folder: Path) -> DataSet:
         DataError: if the data are unfit, or the disk has no room for them.
     """
     assert isinstance(raw.x, Chunks)
-    check_standardize(how)
-    if how.labelled is not None:
-        raise DataError(
-            f"labelled {how.labelled}: expected data in memory, got data that stream; give a "
-            "condition with -1 where a label is missing, or leave data.stream out"
-        )
+    check_standardize(how.standardize, how.binarization)
+    for name in ("labelled", "window"):
+        if getattr(how, name) is not None:
+            raise DataError(
+                f"{name} {getattr(how, name)}: expected data in memory, got data that stream; "
+                "leave data.stream out"
+            )
     size = raw.x.shape[0]
     if size == 0 or len(raw.x.shape) < 2 or 0 in raw.x.shape:
         raise DataError(

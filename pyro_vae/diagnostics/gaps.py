@@ -227,7 +227,7 @@ def _method(vae: VAE, evidence: Evidence) -> Evidence:
     if evidence == "exact" and not linear:
         raise IncompatibleComponents(
             "evidence: exact: expected a linear-Gaussian model (a linear decoder, a Gaussian "
-            "likelihood, a diagonal normal prior), got another; choose quadrature, ais or "
+            "likelihood, a normal prior), got another; choose quadrature, ais or "
             "importance"
         )
     if evidence != "auto":

@@ -57,14 +57,14 @@ def raw_scale(shape: tuple[int, ...], scale: float = 1.0) -> nn.Parameter:
     return nn.Parameter(torch.full((1 if shape else PARTS, *shape), math.log(scale) / SPEED))
 
 
-def learned_scale(raw: Tensor) -> Tensor:
+def learned_scale(raw: Tensor, low: float = MIN_SCALE, high: float = MAX_SCALE) -> Tensor:
     """A scale whose logarithm is ten times the mean of its parts, ``(parts, *shape)``.
 
     Adam moves every weight by about its learning rate a step; a scale often has much farther to
     go, and so its logarithm moves ten times as fast. Under SGD that factor counts twice, and the
     gradient of a lone scale sums over all dimensions; a hundred parts make up for it.
     """
-    return bounded_scale(SPEED * raw.mean(0))
+    return bounded_scale(SPEED * raw.mean(0), low, high)
 
 
 def bounded(raw: Tensor, limit: float = 10.0) -> Tensor:

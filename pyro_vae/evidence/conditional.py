@@ -58,7 +58,7 @@ def conditional(
 
     .. math:: \log p(x_A \mid x_B) = \log p(x_A, x_B) - \log p(x_B)
 
-    It is exact for a linear decoder with a Gaussian likelihood and a diagonal normal prior. For
+    It is exact for a linear decoder with a Gaussian likelihood and a normal prior. For
     any other model both terms are estimated by importance samples from q(z | x_A, x_B) and from
     q(z | x_B), with independent draws, so that each has the proposal that it needs. A value of x
     that is missing (NaN) belongs to neither part. With a missing model x_A is what is missing, and

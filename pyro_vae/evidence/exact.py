@@ -14,7 +14,8 @@ from pyro_vae.likelihoods.gaussian import Gaussian
 from pyro_vae.networks.conditioned import ConditionedNetwork
 from pyro_vae.networks.linear import Linear
 from pyro_vae.networks.module_network import ModuleNetwork
-from pyro_vae.objectives.structure import diagonal_normal, log_det, rooted_normal
+from pyro_vae.networks.temporal_conv import TemporalConv
+from pyro_vae.objectives.structure import log_det, rooted_normal
 from pyro_vae.vae import VAE
 
 __all__ = ["LinearGaussian", "linear_gaussian"]
@@ -24,9 +25,9 @@ LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    r"""Probabilistic PCA with a diagonal prior and diagonal noise.
+    r"""A linear map of normal codes, with diagonal noise: probabilistic PCA, and over time GPFA.
 
-    .. math:: p(z) = N(z \mid m, \mathrm{diag}(s^2)), \quad
+    .. math:: p(z) = N(z \mid m, A A'), \quad
               p(x \mid z) = N(x \mid W z + b, \mathrm{diag}(\sigma^2))
 
     Data are flattened to ``(N, D)``; every result is in nats, one value for each datum. NaN is a
@@ -34,7 +35,7 @@ class LinearGaussian:
 
     Args:
         prior_loc: m, ``(M,)``; or ``(N, M)``, one for each datum's condition.
-        prior_scale: s, likewise.
+        prior_root: A, ``(M, R)``, any root of the prior's covariance; or ``(N, M, R)``.
         weight: W, ``(D, M)``.
         bias: b, ``(D,)``; or ``(N, D)``, one for each datum's condition.
         scale: sigma, ``(D,)``.
@@ -45,21 +46,19 @@ class LinearGaussian:
     """
 
     prior_loc: Tensor
-    prior_scale: Tensor
+    prior_root: Tensor
     weight: Tensor
     bias: Tensor
     scale: Tensor
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        r"""log p(x) = log N(x | W m + b, W diag(s^2) W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
-        if x.isnan().any() or self.prior_scale.dim() > 1:
+        r"""log p(x) = log N(x | W m + b, W A A' W' + diag(sigma^2)), ``(N,)``."""  # noqa: D403
+        if x.isnan().any() or self.prior_root.dim() > 2:
             return self._log_evidence_of_seen(x)
-        mean = self.weight @ self.prior_loc + self.bias
-        loadings = self.weight * self.prior_scale
-        covariance = loadings @ loadings.mT + torch.diag(self.scale.square())
+        covariance = self.loadings @ self.loadings.mT + torch.diag(self.scale.square())
         factor = torch.linalg.cholesky(covariance)
         white = torch.linalg.solve_triangular(
-            factor, (x.reshape(len(x), -1) - mean).mT, upper=False
+            factor, (x.reshape(len(x), -1) - self.mean).mT, upper=False
         )
         log_det = 2 * factor.diagonal().log().sum()
         return -0.5 * (white.square().sum(0) + log_det + len(self.scale) * LOG_2PI)
@@ -68,10 +67,8 @@ class LinearGaussian:
         """By the M x M matrices I + L' L, where L are the loadings in units of the noise."""
         x = x.reshape(len(x), -1)
         seen = (~x.isnan()).to(self.scale)
-        mean = self.prior_loc @ self.weight.mT + self.bias
-        centered = (x - mean).nan_to_num(0.0) / self.scale
-        scaled = self.weight * self.prior_scale.unsqueeze(-2) / self.scale.unsqueeze(-1)
-        loadings = seen.unsqueeze(-1) * scaled  # (N, D, M)
+        centered = (x - self.mean).nan_to_num(0.0) / self.scale
+        loadings = seen.unsqueeze(-1) * (self.loadings / self.scale.unsqueeze(-1))  # (N, D, R)
         inner = loadings.mT @ loadings + torch.eye(loadings.shape[-1]).to(loadings)  # (N, M, M)
         factor = torch.linalg.cholesky(inner)
         projected = loadings.mT @ centered.unsqueeze(-1)
@@ -79,19 +76,29 @@ class LinearGaussian:
         constant = (seen * (LOG_2PI + 2 * self.scale.log())).sum(-1) + 2 * log_det(factor)
         return -0.5 * (centered.square().sum(-1) - white.square().sum(-1) + constant)
 
+    @property
+    def mean(self) -> Tensor:
+        """W m + b, ``(D,)`` or ``(N, D)``."""
+        return self.prior_loc @ self.weight.mT + self.bias
+
+    @property
+    def loadings(self) -> Tensor:
+        """W A, ``(D, R)`` or ``(N, D, R)``: of standard normal codes."""
+        return self.weight @ self.prior_root
+
     def posterior(self, x: Tensor) -> dist.MultivariateNormal:
         """p(z|x), exactly: batch_shape ``(N,)``, event_shape ``(M,)``."""
-        whitened = self.weight / self.scale.unsqueeze(-1)  # (D, M)
-        residual = (x.reshape(len(x), -1) - self.bias) / self.scale
+        whitened = self.loadings / self.scale.unsqueeze(-1)  # (D, R)
+        residual = (x.reshape(len(x), -1) - self.mean) / self.scale
         if x.isnan().any():
-            whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, M)
+            whitened = (~residual.isnan()).to(whitened).unsqueeze(-1) * whitened  # (N, D, R)
             residual = residual.nan_to_num(0.0)
-        precision = whitened.mT @ whitened + self.prior_scale.square().reciprocal().diag_embed()
-        fitted = (residual.unsqueeze(-2) @ whitened).squeeze(-2)
-        natural = fitted + self.prior_loc / self.prior_scale.square()  # (N, M)
-        covariance = torch.linalg.inv(precision)
-        loc = (natural.unsqueeze(-2) @ covariance).squeeze(-2)
-        return dist.MultivariateNormal(loc, covariance_matrix=covariance)
+        precision = whitened.mT @ whitened + torch.eye(whitened.shape[-1]).to(whitened)
+        fitted = residual.unsqueeze(-2) @ whitened  # (N, 1, R)
+        inverse = torch.linalg.inv(precision)
+        loc = (fitted @ inverse @ self.prior_root.mT).squeeze(-2) + self.prior_loc
+        covariance = self.prior_root @ inverse @ self.prior_root.mT
+        return dist.MultivariateNormal(loc, covariance_matrix=(covariance + covariance.mT) / 2)
 
     def expected_log_likelihood(self, x: Tensor, q: dist.TorchDistribution) -> Tensor | None:
         r"""E_q[log p(x|z)] for a normal q, ``(N,)``; None for any other q.
@@ -115,14 +122,14 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     """The linear-Gaussian form of a model in evaluation mode, if it has one.
 
     It needs a linear decoder, a Gaussian likelihood whose scale does not depend on z, and a
-    diagonal normal prior, which may depend on a condition; and no missing model.
+    normal prior, which may depend on a condition; and no missing model.
     """
     if vae.missing_model is not None:
         return None
-    prior = diagonal_normal(vae.prior())
+    prior = rooted_normal(vae.prior())
     if prior is None or not _is_affine(vae.decoder) or type(vae.likelihood) is not Gaussian:
         return None
-    loc, scale = prior
+    loc, root, _ = prior
     codes = torch.cat([loc.new_zeros(1, vae.latent_dim), torch.eye(vae.latent_dim).to(loc)])
     each = codes if not vae.batch else codes.unsqueeze(1).expand(-1, *vae.batch, -1)
     noise = vae.decode(each)
@@ -135,10 +142,12 @@ def linear_gaussian(vae: VAE) -> LinearGaussian | None:
     outputs, scales = (v.reshape(len(codes), -1, size) for v in (base.loc, base.scale))
     weight = (outputs[1:, 0] - outputs[0, 0]).mT
     bias = outputs[0] if vae.batch else outputs[0, 0]  # one for each condition, or one for all
-    return LinearGaussian(loc, scale, weight, bias, scales[0, 0])
+    return LinearGaussian(loc, root, weight, bias, scales[0, 0])
 
 
 def _is_affine(decoder: nn.Module) -> bool:
     inner = decoder.network if isinstance(decoder, ConditionedNetwork) else decoder
     inner = inner.module if isinstance(inner, ModuleNetwork) else inner
+    if isinstance(inner, TemporalConv):
+        return inner.affine and inner.input == "none"
     return type(inner) in (Linear, nn.Linear)

@@ -61,7 +61,7 @@ def impute(
               \bar w_k \propto \frac{p(x_S \mid z_k) \, p(z_k)}{q(z_k \mid x_S)}
 
     Multiple imputations draw z anew in proportion to the weights, and x_M from p(x | z). For a
-    linear decoder with a Gaussian likelihood and a diagonal normal prior all of it is exact.
+    linear decoder with a Gaussian likelihood and a normal prior all of it is exact.
 
     Args:
         vae: The model, trained with ``missing: zero_and_mask`` unless the answer is exact.

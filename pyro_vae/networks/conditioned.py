@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.core.network import Network
 from pyro_vae.core.parts import declaration_of
 from pyro_vae.networks.module_network import network_for
-from pyro_vae.networks.picture_network import PictureNetwork
 
 __all__ = ["ConditionedNetwork", "network_given"]
 
@@ -22,9 +20,9 @@ __all__ = ["ConditionedNetwork", "network_given"]
 class ConditionedNetwork(Conditioned):
     """A network whose input is joined with the embedding of each datum's condition.
 
-    A picture network, and a module of the user's on pictures, sees it as constant channels after
-    those of its input; any other network as numbers after its input, which is flattened. The
-    network's ``input: log1p`` is of both.
+    A network of pictures or over time, and a module of the user's on pictures, sees it as constant
+    channels after those of its input; any other network as numbers after its input, which is
+    flattened. The network's ``input: log1p`` is of both.
 
     Shapes:
         maps ``(*batch, N, *input_shape)`` to ``(*batch, N, *output_shape)``, given N conditions;
@@ -53,8 +51,9 @@ class ConditionedNetwork(Conditioned):
     ) -> None:
         super().__init__()
         self.input_shape, self.condition = tuple(input_shape), condition
-        flat = isinstance(part, Declared) and not issubclass(part.cls, PictureNetwork)
-        self.joined_shape = (math.prod(input_shape),) if flat else self.input_shape
+        self.joined_shape = self.input_shape
+        if isinstance(part, Declared) and issubclass(part.cls, Network):
+            self.joined_shape = part.cls.joins(self.input_shape, tuple(output_shape))
         first, *rest = self.joined_shape
         self.network: nn.Module = network_for(part, (first + condition.size, *rest), output_shape)
         declared = getattr(self.network, "input", "none")

@@ -66,6 +66,11 @@ class PictureNetwork(Network):
             self.widths = [(after, before) for before, after in reversed(pairs)]
             self.affine = nn.Linear(math.prod(self.input_shape), inner)
 
+    @classmethod
+    def joins(cls, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The picture, or the code, as it is."""
+        return tuple(input_shape)
+
     @abstractmethod
     def level(self, before: int, after: int) -> nn.Module:
         """Maps pictures of ``before`` channels to pictures of ``after``.

@@ -78,6 +78,23 @@ def normal_full(q: tuple[Tensor, Tensor, Tensor], p: tuple[Tensor, Tensor]) -> T
     return 0.5 * quadratic + log_det(prior_factor) - root_log_det
 
 
+def diagonal_full(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
+    r"""KL from a diagonal normal, (loc, scale), to one with a full covariance, (loc, L L').
+
+    .. math:: \frac12 \left( \sum_m (\Sigma_p^{-1})_{mm} \sigma_m^2 + \|L^{-1}(\mu_q - \mu_p)\|^2
+              - M \right) + \log|L| - \sum_m \log\sigma_m
+
+    As :func:`normal_full`, whose root is then diagonal; L is inverted once for all data.
+    """
+    (loc, scale), (prior_loc, prior_factor) = q, p
+    eye = torch.eye(loc.shape[-1]).to(prior_factor)
+    inverse = torch.linalg.solve_triangular(prior_factor, eye, upper=False)
+    spread = inverse.square().sum(-2) * scale.square()
+    moved = ((loc - prior_loc).unsqueeze(-2) @ inverse.mT).squeeze(-2)
+    quadratic = (spread + moved.square()).sum(-1) - loc.shape[-1]
+    return 0.5 * quadratic + log_det(prior_factor) - scale.log().sum(-1)
+
+
 def laplace_laplace(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
     r"""KL between Laplace distributions of independent dimensions, each as (loc, scale).
 
@@ -116,6 +133,7 @@ ClosedForm = Callable[[Any, Any], Tensor]
 CLOSED_FORMS: list[tuple[Reader, Reader, ClosedForm]] = [
     (diagonal_normal, diagonal_normal, normal_normal),
     (rooted_normal, diagonal_normal, normal_diagonal),
+    (diagonal_normal, full_normal, diagonal_full),
     (rooted_normal, full_normal, normal_full),
     (diagonal_laplace, diagonal_laplace, laplace_laplace),
     (power_spherical, uniform_sphere, power_spherical_uniform),

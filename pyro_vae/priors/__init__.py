@@ -4,6 +4,7 @@ from pyro_vae.priors.conditional import Conditional as Conditional
 from pyro_vae.priors.diagonal_normal import DiagonalNormal as DiagonalNormal
 from pyro_vae.priors.dirichlet import Dirichlet as Dirichlet
 from pyro_vae.priors.gaussian_mixture import GaussianMixture as GaussianMixture
+from pyro_vae.priors.gaussian_process import GaussianProcess as GaussianProcess
 from pyro_vae.priors.hierarchical import Hierarchical as Hierarchical
 from pyro_vae.priors.laplace import Laplace as Laplace
 from pyro_vae.priors.maf import MAF as MAF

@@ -13,7 +13,7 @@ from pyro_vae import VAE
 from pyro_vae.compiled import CompiledSVI, backends
 from pyro_vae.core.network import Network
 from pyro_vae.objectives.elbo import ELBO
-from tests.variants import COVERING, PICTURES, small_vae, stirred, variants
+from tests.variants import COVERING, small_vae, stirred, variants
 
 
 def each_once():
@@ -72,7 +72,9 @@ def assert_same_steps(make, count, nudge=0.0):
 
 
 def of_network(declared):
-    shape = (2, 5, 6) if declared["kind"] in PICTURES else (4,)
+    shape = {"conv": (2, 5, 6), "resnet": (2, 5, 6), "temporal_conv": (3, 2)}.get(
+        declared["kind"], (4,)
+    )
     return VAE(shape, 2, encoder=declared, decoder=declared)
 
 

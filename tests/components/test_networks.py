@@ -5,9 +5,9 @@ import torch
 
 from pyro_vae.core.errors import DeclarationError, IncompatibleComponents
 from pyro_vae.core.network import Network
-from tests.variants import PICTURES, build, small_vae
+from tests.variants import PICTURES, SEQUENCES, build, small_vae
 
-SHAPES = {"encoder": ((1, 8, 8), (2, 3)), "decoder": ((3,), (1, 8, 8))}
+SHAPES = {"encoder": ((1, 8, 8), (2, 8)), "decoder": ((8,), (1, 8, 8))}
 
 
 @pytest.fixture(params=SHAPES)
@@ -22,7 +22,7 @@ def test_batch_dimensions_go_through(network, batch):
     y = network(x)
     assert y.shape == (*batch, *network.output_shape)
     one_by_one = [network(row) for row in x.reshape(-1, *network.input_shape)]
-    assert torch.allclose(y.reshape(-1, *network.output_shape), torch.stack(one_by_one), atol=1e-6)
+    assert torch.allclose(y.reshape(-1, *network.output_shape), torch.stack(one_by_one), atol=1e-5)
 
 
 def test_gradient_reaches_every_parameter_and_the_input(network):
@@ -47,7 +47,9 @@ def test_inputs_of_another_shape_are_refused(network):
         network(torch.zeros(2, *network.input_shape[:-1], 5))
 
 
-@pytest.mark.parametrize("kind", sorted(set(Network.kinds()) - {*PICTURES, "module_network"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(Network.kinds()) - {*PICTURES, *SEQUENCES, "module_network"})
+)
 def test_scalars_are_data_too(kind):
     network = build(Network, {"kind": kind}, input_shape=(), output_shape=())
     assert network(torch.randn(4)).shape == (4,)

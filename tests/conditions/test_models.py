@@ -19,7 +19,7 @@ from pyro_vae.core.network import Network
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.evidence.exact import linear_gaussian
 from tests.small_models import stirred
-from tests.variants import PICTURES, small_vae
+from tests.variants import PICTURES, SEQUENCES, small_vae
 
 CLASSES = {"kind": "classes", "count": 3}
 C = torch.tensor([0, 1, 2, 2, 1, 1])
@@ -60,7 +60,7 @@ def test_every_posterior_depends_on_the_condition(kind, x):
 
 @pytest.mark.parametrize("kind", sorted(set(Network.kinds()) - {"module_network"}))
 def test_every_network_sees_the_condition(kind):
-    shape = (2, 8, 8) if kind in PICTURES else (3,)
+    shape = (2, 8, 8) if kind in PICTURES else (3, 2) if kind in SEQUENCES else (3,)
     usual = {"condition": {"kind": "vector", "size": 2}, "event_shape": shape}
     data, c = torch.randint(1, 5, (4, *shape)).float(), torch.randn(4, 2)
     for part in ("encoder", "decoder"):

@@ -47,10 +47,10 @@ class Oracle:
 
     def __init__(self, vae):
         exact = linear_gaussian(vae)
-        w, s = (t.detach().numpy() for t in (exact.weight, exact.prior_scale))
+        w, s = (t.detach().numpy() for t in (exact.weight, exact.prior_root))
         self.mean = w @ exact.prior_loc.detach().numpy() + exact.bias.detach().numpy()
         noise = exact.scale.expand(len(w)).detach().numpy()
-        self.covariance = (w * s) @ (w * s).T + np.diag(noise**2)
+        self.covariance = w @ s @ s.T @ w.T + np.diag(noise**2)
 
     def log_prob(self, row):
         seen = ~np.isnan(row)
