@@ -113,6 +113,7 @@ class VAE(ConditionalModule, ModelScale, NotAnEstimator, Pretrained):
         )  # fmt: skip
         known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}
         self.prior: Prior = built(parts["prior"], **known)
+        self.posterior.share(self.prior)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
         self.decoder: nn.Module = network_given(
