@@ -71,15 +71,16 @@ class ConditionedNetwork(Conditioned):
         """
         c = self.known(x)
         batch = x.shape[: x.dim() - len(self.input_shape)]
-        if not batch or batch[-1] != len(c):
+        count = c.shape[0]  # len would fix it when the network is traced
+        if not batch or batch[-1] != count:
             raise DataError(
                 f"condition: expected one for each of {batch[-1] if batch else 'the'} data, got "
-                f"{len(c)}"
+                f"{count}"
             )
         embedded = self.condition(c).to(x.dtype) * self.input_unit
         rest = self.joined_shape[1:]
         shape = (*batch, self.condition.size, *rest)
-        embedded = embedded.reshape(len(c), -1, *(1 for _ in rest)).expand(shape)
+        embedded = embedded.reshape(count, -1, *(1 for _ in rest)).expand(shape)
         joined = x.reshape(*batch, *self.joined_shape)
         y: Tensor = self.network(torch.cat([joined, embedded], -len(self.joined_shape)))
         return y
