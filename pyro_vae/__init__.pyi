@@ -34,6 +34,8 @@ from pyro_vae.diagnostics.mcmc import compare_with_mcmc as compare_with_mcmc
 from pyro_vae.diagnostics.new_data import embed as embed
 from pyro_vae.diagnostics.new_data import score_samples as score_samples
 from pyro_vae.diagnostics.replicates import Replicates as Replicates
+from pyro_vae.diagnostics.sample_quality import SampleQuality as SampleQuality
+from pyro_vae.diagnostics.sample_quality import sample_quality as sample_quality
 from pyro_vae.diagnostics.scores import Scores as Scores
 from pyro_vae.diagnostics.spikes import bits_per_spike as bits_per_spike
 from pyro_vae.diagnostics.topics import Topics as Topics

@@ -116,6 +116,7 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
         self.classifier = classifier_for(own[0], self.likelihood, self.posterior, missing)
         known |= {"encoder": self.encoder, "posterior": self.posterior, "embedding": own[2]}
         self.prior: Prior = built(parts["prior"], **known)
+        self.posterior.share(self.prior)
         self.code = slice(self.prior.decoded_dim)  # the part of z that is decoded
         decoded = (len(range(latent_dim)[self.code]),)
         self.missing_model: MissingModel | None = built(parts["missing_model"], **known)

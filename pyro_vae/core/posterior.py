@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from pyro_vae.core.declarable import Declarable
+from pyro_vae.core.prior import Prior
 
 __all__ = ["Posterior"]
 
@@ -36,6 +37,12 @@ class Posterior(nn.Module, Declarable, home="pyro_vae.posteriors"):
     """
 
     amortized: ClassVar[bool] = True
+
+    def share(self, prior: Prior) -> None:
+        """Take what belongs to the prior too; a model calls it once, when both are built.
+
+        By default a posterior takes nothing.
+        """
 
     @property
     @abstractmethod

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import pyro.distributions as dist
 import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Size, Tensor
 
-__all__ = ["Chain"]
+from pyro_vae.core.errors import DeclarationError
+from pyro_vae.distributions.bounds import bounded_scale
+
+__all__ = ["Chain", "layer_sizes", "normal_of"]
 
 
 class Chain(TorchDistribution):
@@ -80,3 +84,61 @@ class Chain(TorchDistribution):
         sizes = [self.root.event_shape[0], self.size]
         parts = value.split(sizes if self.root_first else sizes[::-1], -1)
         return (parts[0], parts[1]) if self.root_first else (parts[1], parts[0])
+
+
+def normal_of(parameters: Tensor) -> TorchDistribution:
+    """Independent normals from means and raw scales, ``(*, 2 M)``."""
+    loc, raw_scale = parameters.chunk(2, -1)
+    return dist.Normal(loc, bounded_scale(raw_scale)).to_event(1)
+
+
+def layer_sizes(
+    kind: str, latent_dim: int, layers: int | Sequence[int], top: int | None
+) -> list[int]:
+    """Sizes of the stochastic layers z_1, ..., z_L of a code of size M.
+
+    Args:
+        kind: The kind that messages name.
+        latent_dim: Size M of the code.
+        layers: Number L of layers, or their sizes, which sum to M.
+        top: Size of z_L; the others share the rest. By default all have the same, and the
+            remainder of M / L goes to the first.
+
+    Raises:
+        DeclarationError: if a layer would have no size, or the sizes do not sum to M.
+
+    Example:
+        >>> layer_sizes("hierarchical", 8, 3, None), layer_sizes("hierarchical", 8, 3, top=2)
+        ([3, 3, 2], [3, 3, 2])
+    """
+    if not isinstance(layers, int):
+        if top is not None:
+            raise DeclarationError(
+                f"{kind}.top: must be left out where layers has the sizes, got {top}"
+            )
+        if sum(layers) != latent_dim:
+            raise DeclarationError(
+                f"{kind}.layers: must sum to latent_dim ({latent_dim}), got {list(layers)}, "
+                f"which sum to {sum(layers)}"
+            )
+        return list(layers)
+    if layers > latent_dim:
+        raise DeclarationError(
+            f"{kind}.layers: must be <= latent_dim ({latent_dim}), so that each layer has a size, "
+            f"got {layers}"
+        )
+    if top is None:
+        return _shared(latent_dim, layers)
+    rest = latent_dim - top
+    if layers == 1 or rest < layers - 1:
+        most = latent_dim - layers + 1
+        expected = f"<= {most}" if layers > 1 else "left out where there is one layer"
+        raise DeclarationError(
+            f"{kind}.top: must be {expected}, so that each of {layers} layers of a code of "
+            f"{latent_dim} has a size, got {top}"
+        )
+    return [*_shared(rest, layers - 1), top]
+
+
+def _shared(total: int, parts: int) -> list[int]:
+    return [total // parts + (part < total % parts) for part in range(parts)]

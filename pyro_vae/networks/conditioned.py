@@ -72,10 +72,11 @@ class ConditionedNetwork(Conditioned):
         c = self.known(x)
         batch = x.shape[: x.dim() - len(self.input_shape)]
         each = c.shape[: c.dim() - len(self.condition.shape)]
-        if not batch or (len(each) == 1 and batch[-1] != len(c)):
+        count = c.shape[0]  # len would fix it when the network is traced
+        if not batch or (len(each) == 1 and batch[-1] != count):
             raise DataError(
                 f"condition: expected one for each of {batch[-1] if batch else 'the'} data, got "
-                f"{len(c)}"
+                f"{count}"
             )
         embedded = self.condition(c).to(x.dtype) * self.input_unit
         batch, rest = torch.broadcast_shapes(batch, each), self.joined_shape[1:]

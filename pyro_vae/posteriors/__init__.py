@@ -5,6 +5,7 @@ from pyro_vae.posteriors.gaussian_mixture import GaussianMixture as GaussianMixt
 from pyro_vae.posteriors.hierarchical import Hierarchical as Hierarchical
 from pyro_vae.posteriors.householder import Householder as Householder
 from pyro_vae.posteriors.iaf import IAF as IAF
+from pyro_vae.posteriors.ladder import Ladder as Ladder
 from pyro_vae.posteriors.laplace import Laplace as Laplace
 from pyro_vae.posteriors.low_rank_normal import LowRankNormal as LowRankNormal
 from pyro_vae.posteriors.multivariate_normal import MultivariateNormal as MultivariateNormal

@@ -1,37 +1,42 @@
-"""Two stochastic layers: the posterior's half."""
+"""Stochastic layers, each given the one below: the posterior's half."""
 
 from __future__ import annotations
 
-import pyro.distributions as dist
-from pydantic import PositiveInt
-from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Annotated
 
-from pyro_vae.core.errors import DeclarationError
+import pyro.distributions as dist
+from pydantic import Field, PositiveInt
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
 from pyro_vae.core.posterior import Posterior
 from pyro_vae.distributions.bounds import bounded_scale
-from pyro_vae.distributions.chain import Chain
+from pyro_vae.distributions.chain import Chain, layer_sizes, normal_of
 from pyro_vae.networks.layers import Init, init_weights, perceptron
 
 __all__ = ["Hierarchical"]
 
 
 class Hierarchical(Posterior):
-    r"""Two stochastic layers: the first is normal given x, the second is normal given the first.
+    r"""Stochastic layers, bottom up: the first is normal given x, each other given the last.
 
-    .. math:: q(z \mid x) = q(z_1 \mid x) \, q(z_2 \mid z_1)
+    .. math:: q(z \mid x) = q(z_1 \mid x) \prod_{l > 1} q(z_l \mid z_{l-1})
 
-    The code is z = (z_1, z_2), as in the prior of the same name; with another prior it is a
+    The code is z = (z_1, ..., z_L), as in the prior of the same name; with another prior it is a
     posterior whose last dimensions depend on its first.
 
     Shapes:
-        maps ``(*, 2, latent_dim - top)`` to batch_shape ``(*,)`` and event_shape
+        maps ``(*, 2, size of z_1)`` to batch_shape ``(*,)`` and event_shape
         ``(latent_dim,)``; ``log_prob`` is in nats.
 
     Args:
-        latent_dim: Size M of the latent code, both layers together, at least 2.
-        top: Size of z_2; half of the code, rounded down, by default.
-        hidden: Width of the two hidden layers from z_1 to z_2.
+        latent_dim: Size M of the latent code, all layers together.
+        layers: Number L of layers, or the size of each from z_1 to z_L, as the prior has them.
+        top: Size of z_L, if ``layers`` is a number; equal shares, rounded down, by default.
+        hidden: Width of the two hidden layers from each layer to the next.
         init: What their weights begin with: pytorch, xavier_uniform or kaiming_normal.
 
     References:
@@ -47,31 +52,30 @@ class Hierarchical(Posterior):
     def __init__(
         self,
         latent_dim: PositiveInt,
+        layers: PositiveInt | Annotated[Sequence[PositiveInt], Field(min_length=1)] = 2,
         top: PositiveInt | None = None,
         hidden: PositiveInt = 100,
         init: Init = "pytorch",
     ) -> None:
         super().__init__()
-        self.top = max(1, latent_dim // 2) if top is None else top
-        if self.top >= latent_dim:
-            raise DeclarationError(
-                f"hierarchical.top: must be < latent_dim ({latent_dim}), so that z_1 has a size, "
-                f"got {self.top}"
-            )
-        self.bottom = latent_dim - self.top
-        self.network = perceptron(self.bottom, hidden, 2 * self.top)
-        init_weights(self.network, init)
+        self.sizes = layer_sizes("hierarchical", latent_dim, layers, top)
+        self.networks = nn.ModuleList(
+            perceptron(below, hidden, 2 * above) for below, above in pairwise(self.sizes)
+        )
+        init_weights(self.networks, init)
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
-        """Means and raw scales of z_1, ``(2, latent_dim - top)``."""
-        return (2, self.bottom)
+        """Means and raw scales of z_1."""
+        return (2, self.sizes[0])
 
     def forward(self, parameters: Tensor) -> TorchDistribution:
-        """q(z_1|x) q(z_2|z_1) from ``(*, 2, latent_dim - top)``."""
+        """q(z_1|x) q(z_2|z_1) ... from ``(*, 2, size of z_1)``."""
         loc, raw_scale = parameters.unbind(-2)
-        return Chain(dist.Normal(loc, bounded_scale(raw_scale)).to_event(1), self._above, self.top)
+        q: TorchDistribution = dist.Normal(loc, bounded_scale(raw_scale)).to_event(1)
+        for layer in range(len(self.networks)):
+            q = Chain(q, partial(self._above, layer), self.sizes[layer + 1])
+        return q
 
-    def _above(self, bottom: Tensor) -> TorchDistribution:
-        loc, raw_scale = self.network(bottom).chunk(2, -1)
-        return dist.Normal(loc, bounded_scale(raw_scale)).to_event(1)
+    def _above(self, layer: int, below: Tensor) -> TorchDistribution:
+        return normal_of(self.networks[layer](below[..., -self.sizes[layer] :]))

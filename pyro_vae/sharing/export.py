@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_vae.core.condition import Condition
 from pyro_vae.core.errors import DeclarationError, IncompatibleComponents
 from pyro_vae.core.modes import isolated_copy
+from pyro_vae.core.prior import codes_of
 from pyro_vae.experiment.run_folder import RunFolder
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
@@ -88,7 +90,8 @@ def export(
     noise is the ELBO. Data are in their own units: standardization is part of the programs. The
     number of data is free. Each program must compute what the model does, to 1e-5, before it is
     written. What has no static form (a table of parameters per datum, a draw that is no function
-    of normal noise, an operator that ONNX lacks) is not written, and the result says why.
+    of normal noise, an operator that ONNX lacks) is not written, and the result says why. The
+    parts of a conditional model take each datum's condition last, and do not check it.
 
     Args:
         vae: The model.
@@ -98,18 +101,13 @@ def export(
 
     Raises:
         DeclarationError: if ONNX's packages are missing, or a part is unknown.
-        IncompatibleComponents: if nothing could be exported, or the model takes a condition.
+        IncompatibleComponents: if nothing could be exported.
         RunFolderError: if the folder cannot be written.
     """
     unknown = sorted(set(parts) - set(PARTS))
     if unknown or not parts:
         got = ", ".join(unknown) or "none"
         raise DeclarationError(f"parts: expected some of {', '.join(PARTS)}, got {got}", "export")
-    if vae.condition is not None:
-        raise IncompatibleComponents(
-            f"export: expected a model without a condition, got one of p(x|z, c) with "
-            f"{vae.condition.declaration}; its programs would need c, which is not supported yet"
-        )
     if onnx:
         _check_packages()
     dtype = next((v.dtype for v in vae.parameters()), torch.get_default_dtype())
@@ -164,12 +162,22 @@ def _exported(name: str, model: VAE, folder: RunFolder, onnx: bool) -> list[Expo
 
 def _inputs(part: Part, size: int) -> tuple[Tensor, ...]:
     """Some data, codes and noise of the model's own."""
-    vae = part.vae
-    z = vae.prior().sample(torch.Size([size]))
-    if part.inputs == ("z",):
-        return (z,)
+    known = () if part.vae.condition is None else (_conditions(part.vae.condition, size),)
+    vae = part.vae._in_program(*known or [None])
+    z = codes_of(vae.prior(), size)
+    if "z" in part.inputs:
+        return (z, *known)
     x = part.own(vae.decode(z).sample())
-    return (x,) if part.inputs == ("x",) else (x, torch.randn(size, noise_size(vae)).to(x))
+    noise = [torch.randn(size, noise_size(vae)).to(x)] if "noise" in part.inputs else []
+    return (x, *noise, *known)
+
+
+def _conditions(condition: Condition, size: int) -> Tensor:
+    """Valid conditions: numbers, or 0 and 1 in turn where they are whole, or all 0."""
+    shape = (size, *condition.shape)
+    whole = torch.arange(size).reshape(-1, *[1] * len(condition.shape)).expand(shape) % 2
+    found = [c for c in (torch.randn(shape), whole) if not condition.problem(c)]
+    return found[0] if found else torch.zeros_like(whole)
 
 
 def _program(part: Part, given: tuple[Tensor, ...]) -> Any:

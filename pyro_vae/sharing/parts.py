@@ -22,6 +22,8 @@ SHIFT = 7
 class Part(nn.Module):
     """A function of a model, on arrays in the data's own units.
 
+    That of a conditional model takes each datum's condition last.
+
     Args:
         vae: The model.
     """
@@ -39,6 +41,8 @@ class Part(nn.Module):
                 f"and so no function of new data"
             )
         self.vae = vae
+        if vae.condition is not None:
+            self.inputs = (*self.inputs, "condition")
         how = vae.standardization
         self.standardized = how is not None  # ONNX takes names of operators, like "mean"
         self.register_buffer("own_mean", torch.zeros(()) if how is None else how.mean.cpu())
@@ -58,10 +62,10 @@ class Encoder(Part):
 
     inputs, output = ("x",), "z"
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The codes."""
         with Static():
-            q = self.vae.posterior(self.vae.encoder(self.seen(x)))
+            q = self.vae.posterior(self.vae._in_program(condition).encoder(self.seen(x)))
             return self.vae.posterior.point_estimate(q)
 
 
@@ -70,10 +74,10 @@ class Decoder(Part):
 
     inputs, output = ("z",), "x"
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The data."""
         with Static():
-            return self.own(typical(self.vae.decode(z)))
+            return self.own(typical(self.vae._in_program(condition).decode(z)))
 
 
 class Scorer(Part):
@@ -85,14 +89,15 @@ class Scorer(Part):
 
     inputs, output = ("x", "noise"), "log_weight"
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """The log-weights; the noise is ``(N, noise_size)``."""
         seen = self.seen(x)
         with Static(noise):
-            q = self.vae.posterior(self.vae.encoder(seen))
+            vae = self.vae._in_program(condition)
+            q = vae.posterior(vae.encoder(seen))
             z = q.rsample()
-            p = self.vae.decode(z, seen)
-            log_weight: Tensor = p.log_prob(seen) + self.vae.prior().log_prob(z) - q.log_prob(z)
+            p = vae.decode(z, seen)
+            log_weight: Tensor = p.log_prob(seen) + vae.prior().log_prob(z) - q.log_prob(z)
         logs = self.own_scale.log().expand(x.shape[1:]).to(x)
         return log_weight - torch.where(x.isnan(), 0.0, logs).flatten(1).sum(1)
 

@@ -177,6 +177,12 @@ def _with_prior(vae: VAE, prior: Any, data: DataSet) -> VAE:
             f"Expected a prior of which the decoder reads as much of z as before, got "
             f"{new.prior.kind}; choose another, or train a model with it"
         )
+    used = {id(module) for module in vars(new.posterior).values()}
+    if any(id(module) in used for module in new.prior.modules()):
+        raise IncompatibleComponents(
+            f"Expected a prior that shares nothing with the posterior, whose draws would change "
+            f"with it, got {new.prior.kind} with {new.posterior.kind}; train a new model instead"
+        )
     kept = {k: v for k, v in vae.state_dict().items() if not k.startswith("prior.")}
     new.load_state_dict(kept, strict=False)
     new.standardization, new._trained = vae.standardization, True

@@ -58,7 +58,7 @@ def test_each_half_of_a_gated_layer_is_a_layer_of_its_own(init, kurtosis):
 @pytest.mark.parametrize("family", [Prior, Posterior])
 def test_two_stochastic_layers_begin_so_too(family):
     declared = {"kind": "hierarchical", "top": 60, "hidden": 100, "init": "xavier_uniform"}
-    network = build(family, declared, latent_dim=150).network
+    network = build(family, declared, latent_dim=150).networks[0]
     sizes = {Prior: [(60, 100), (100, 100), (100, 180)],
              Posterior: [(90, 100), (100, 100), (100, 120)]}[family]  # fmt: skip
     for layer, (inputs, outputs) in zip(network[::2], sizes, strict=True):

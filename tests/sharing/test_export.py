@@ -211,3 +211,47 @@ def test_every_part_in_both_forms(part, needs_onnx, tmp_path):
         assert expected in each.reason
         assert bool(expected) == bool(each.reason)
         assert each.reason or each.difference <= TOLERANCE
+
+
+CONDITIONS = {
+    "classes": ({"kind": "classes", "count": 2}, torch.tensor([1, 0, 1, 1, 0])),
+    "log_exposure": ("log_exposure", torch.linspace(-1, 1, 5)[:, None]),
+}
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+def test_the_parts_of_a_conditional_model_take_the_condition(kind, tmp_path):
+    declared, c = CONDITIONS[kind]
+    counts = kind == "log_exposure"
+    parts = {"likelihood": "poisson"} if counts else {"prior": "conditional"}
+    vae = stirred(small_vae(condition=declared, **parts)).eval()
+    x, z, noise = torch.arange(15.0).reshape(5, 3), torch.randn(5, 2), torch.randn(5, 2)
+    if not counts:
+        vae.standardization = Standardization.of(x)
+    made = {each.part: torch.export.load(each.file).module()
+            for each in export(vae, tmp_path, onnx=False).files}  # fmt: skip
+    given = vae.given(c)
+    code = torch.as_tensor(embed(given, x.numpy()))
+    assert torch.allclose(made["encoder"](x, c), code, atol=1e-5)
+    mean = given.decode(z).mean
+    mean = mean if counts else vae.standardization.inverse(mean)
+    assert torch.allclose(made["decoder"](z, c).double(), mean.double(), rtol=1e-5)
+    other = Scorer(vae)(x, noise, c)
+    assert torch.allclose(made["scorer"](x, noise, c), other, rtol=1e-5)
+    assert not torch.allclose(made["scorer"](x, noise, c.flip(0)), other, rtol=1e-2)
+    x_many, c_many = (v.repeat(400, *[1] * (v.dim() - 1)) for v in (x, c))
+    with torch.no_grad():
+        draws = Scorer(vae)(x_many, torch.randn(2000, 2), c_many).reshape(400, 5)
+        elbo = elbo_terms(given, vae.transform(x.numpy()), kl="sampled", particles=400).elbo
+    elbo = elbo if counts else elbo - vae.standardization.scale.log().sum()
+    assert ((draws.mean(0) - elbo).abs() < 2 * Z_CRIT * draws.std(0) / 20).all()
+
+
+def test_a_conditional_model_in_onnx(needs_onnx, tmp_path):
+    declared, c = CONDITIONS["classes"]
+    vae = stirred(small_vae(condition=declared)).eval()
+    result = export(vae, tmp_path, parts=["decoder"])
+    assert all(each.file and "condition (N)" in each.inputs for each in result.files)
+    z = torch.randn(5, 2)
+    got = _run((tmp_path / "decoder.onnx").read_bytes(), (z, c))
+    assert _difference(got, vae.given(c).decode(z).mean) <= TOLERANCE

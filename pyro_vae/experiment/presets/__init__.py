@@ -17,7 +17,7 @@ def presets() -> dict[str, Path]:
 
     Example:
         >>> sorted(presets())
-        ['digits', 'documents', 'mnist', 'neuroscience']
+        ['digits', 'documents', 'mnist', 'neuroscience', 'vision']
     """
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
 
