@@ -136,7 +136,8 @@ class Audit(ShownAsTable):
 
         errors = self.monte_carlo_error()
         count = 2 if errors else 1
-        height = max(1.4 + 0.24 * len(self.checks), 3.6)
+        compared = sum(check.problems is None for check in self.checks)
+        height = max(1.4 + 0.17 * compared, 3.6)
         picture, axes = panels(count, count, 7.0 * count, height)
         plot_audit(self, ax=axes[0])
         if errors:

@@ -79,14 +79,17 @@ def plot_active_units(units: Any, *, title: str = "Active units", ax: Axes | Non
     values = as_array(part_of(units, "variance", _UNITS), "variance")
     threshold = units.threshold
     ax, order = _units(ax, values, np.maximum(values, _FLOOR), values > threshold)
-    ax.axhline(threshold, color=ink(ax), lw=0.9, ls="--", label=f"threshold: {threshold:g}")
+    ax.axhline(threshold, color=ink(ax), lw=0.9, ls="--")
     drawn = values[order]
     least = _FLOOR if (drawn < _FLOOR).any() else drawn.min()
     ax.set(yscale="log", ylabel="variance of E_q[z] over x", title=title)
     ax.set_ylim(bottom=min(least, threshold) / 2)
-    ax.legend(loc="upper right")
     low = int((drawn < _FLOOR).sum())
-    note(ax, f"{low} below {_FLOOR:g}, drawn there" if low else "")
+    note(
+        ax,
+        f"dashed: the threshold, {threshold:g}",
+        f"{low} below {_FLOOR:g}, drawn there" if low else "",
+    )
     return ax
 
 

@@ -104,7 +104,7 @@ def plot_comparison(comparison: Any, *, title: str | None = None, ax: Axes | Non
     differences = part_of(comparison, "differences", "compare")
     rows = {f"{name}: {quantity}": gap for quantity, gaps in differences.items()
             for name, gap in gaps.items()}  # fmt: skip
-    ax, _ = axes_of(ax, 8.0, 1.4 + 0.28 * len(rows))
+    ax, _ = axes_of(ax, 8.0, 1.5 + 0.36 * len(rows))
     ax.axvline(0, color=ink(ax), lw=0.9)
     for place, row in enumerate(rows.values()):
         low, high = row.interval

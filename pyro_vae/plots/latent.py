@@ -205,7 +205,8 @@ def _legend(
     axes: Axes, colours: Mapping[str, Any], prior: Floats | None, *, beside: bool = True
 ) -> None:
     entries = dict(colours) if prior is None else {**colours, "prior": GREY}
-    dots = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in entries.items()]
+    dots = [Line2D([], [], ls="", marker="o", color=c, label=n,
+                   alpha=_FAINT if n == "prior" else 1.0) for n, c in entries.items()]  # fmt: skip
     if dots and beside:
         axes.legend(handles=dots, loc="upper left", bbox_to_anchor=(1, 1))
     elif dots:
