@@ -68,6 +68,7 @@ def plot_audit(audit: Any, *, title: str | None = None, ax: Axes | None = None) 
     ax.set(xlim=(-edge, edge), xlabel="difference in standard errors (z)")
     ax.set_title(f"Audit: {said}" if title is None else title)
     name_rows(ax, [f"{row.quantity}: {row.method}" for row in rows], 0.6)
+    ax.tick_params(axis="y", labelsize="small")
     ax.grid(visible=False, axis="y")
     note(ax, f"shaded: |z| up to {critical:.2f}; diamonds: equal to rounding")
     return ax
