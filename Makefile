@@ -2,6 +2,7 @@
 # make test   the tests, doctests included
 # make check  what hooks and CI run: format, lint, types, layers, tests, notebooks, docs
 # make docs   the site of the docs, in build/docs; a broken link or reference fails
+# make links  the links of the docs to the outside, by asking each; it needs a network
 # make test-browser  the docs, the report and JupyterLab in a headless Chromium, if there is one
 # make slow   the tests that compile every component and program: half an hour
 # make bench  the training step beside its peers (half an hour); BENCH=--quick for a short run
@@ -16,7 +17,7 @@ JOBS ?= 2
 BIN := .venv/bin
 export MPLBACKEND = Agg
 
-.PHONY: demo test check docs test-browser slow reliability bench gpu tables format lint types layers \
+.PHONY: demo test check docs links test-browser slow reliability bench gpu tables format lint types layers \
   notebooks clean
 
 demo: .venv/installed
@@ -30,6 +31,9 @@ check: .venv/dev format lint types layers test notebooks docs
 
 docs: .venv/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . build/docs
+
+links: .venv/docs
+	$(BIN)/python -m sphinx -q -c docs -b linkcheck . build/links
 
 test-browser: docs .venv/dev .venv/browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m browser tests/browser

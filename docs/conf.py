@@ -51,6 +51,9 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!pyro_vae\.).*")
 ]  # those of Python, torch and Pyro are not here
 nb_render_markdown_format = "myst"  # what a cell shows may have formulas and tables
+linkcheck_timeout, linkcheck_retries = 20, 3
+linkcheck_anchors = False  # pages that a script fills have none
+linkcheck_allow_unauthorized = True  # it exists
 nb_execution_mode = "off"  # the notebooks are saved with their outputs, and make check runs them
 
 napoleon_custom_sections = ["Shapes", "How to write one"]

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
 
 from pyro_vae.experiment.declaration import Experiment
 from pyro_vae.experiment.yaml_file import read_yaml
@@ -49,6 +50,12 @@ def code(page):
     return re.findall(
         r"^```(python|console|yaml)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
     )
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    plt.close("all")
 
 
 WITH_CODE = [page for page in PAGES if page.parent == ROOT / "docs" and code(page)]

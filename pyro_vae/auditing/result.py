@@ -130,10 +130,19 @@ class Audit(ShownAsTable):
         return {term: curve for term, curve in curves.items() if curve is not None}
 
     def figure(self) -> Figure:
-        """The Monte Carlo error against the number of particles."""
-        from pyro_vae.plots import monte_carlo_error
+        """The rows, and the Monte Carlo error against the number of particles."""
+        from pyro_vae.plots import plot_audit, plot_monte_carlo_error
+        from pyro_vae.plots.style import panels
 
-        return monte_carlo_error(self.monte_carlo_error(), unit=self.unit)
+        errors = self.monte_carlo_error()
+        count = 2 if errors else 1
+        compared = sum(check.problems is None for check in self.checks)
+        height = max(1.4 + 0.17 * compared, 3.6)
+        picture, axes = panels(count, count, 7.0 * count, height)
+        plot_audit(self, ax=axes[0])
+        if errors:
+            plot_monte_carlo_error(errors, unit=self.unit, ax=axes[1])
+        return picture
 
 
 @dataclass(repr=False)

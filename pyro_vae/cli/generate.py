@@ -40,7 +40,8 @@ def generate(
     from pyro_vae.cli.runs import check_suffix, say_unfinished
     from pyro_vae.experiment.checkpoint import load
     from pyro_vae.experiment.run_folder import RunFolder
-    from pyro_vae.plots import samples
+    from pyro_vae.plots import plot_samples
+    from pyro_vae.plots.style import panels
 
     check_suffix("--out", out, ".png", ".npy")
     say_unfinished(run)
@@ -60,7 +61,9 @@ def generate(
         path = folder.write(out.name, stream.getvalue())
     else:
         what = "x ~ p(x|z)" if sample else "mean of p(x|z)"
-        path = folder.write_picture(out.name, samples(x, title=f"Samples: {what}, z ~ p(z)"))
+        picture, (ax,) = panels()
+        plot_samples(x, title=f"Samples: {what}, z ~ p(z)", ax=ax)
+        path = folder.write_picture(out.name, picture)
     say(f"{count} samples of shape {x.shape[1:]}: {path}")
 
 

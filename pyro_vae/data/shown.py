@@ -36,10 +36,12 @@ def _images(x: Tensor, limits: tuple[float, float] | None) -> str:
     """The first images, or nothing if the data are no images."""
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         return ""
-    from pyro_vae.plots import image_grid
+    from pyro_vae.plots import plot_images
+    from pyro_vae.plots.style import panels
 
     count = min(IMAGES, len(x))
-    picture = image_grid(x[:count].cpu().numpy(), limits=limits)
+    picture, (ax,) = panels()
+    plot_images(x[:count], limits=limits, ax=ax)
     said = f"the first {count} training images"
     return f'<img alt="{said}" title="{said}" src="{figure_uri(picture)}">'
 

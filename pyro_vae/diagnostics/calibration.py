@@ -15,7 +15,7 @@ from pyro_vae.core.errors import DataError, IncompatibleComponents, NonFiniteLos
 from pyro_vae.core.messages import listed
 from pyro_vae.core.modes import device_of, isolated_copy
 from pyro_vae.core.prior import codes_of
-from pyro_vae.diagnostics.ecdf import ecdf_band, ecdf_p_value
+from pyro_vae.diagnostics.ecdf import Numbers, ecdf_band, ecdf_p_value
 from pyro_vae.diagnostics.psis import arviz, pareto_k
 from pyro_vae.evidence.chunks import data_at_once
 from pyro_vae.report.numbers import number
@@ -25,7 +25,7 @@ from pyro_vae.report.table import Cell, Table
 from pyro_vae.vae import VAE
 
 if TYPE_CHECKING:
-    from pyro_vae.plots import Picture
+    from pyro_vae.plots.style import Picture
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -152,18 +152,20 @@ class Calibration(ShownAsTable):
                       "< 1e-10" if p < 1e-10 else number(p, 2), verdict)  # fmt: skip
         return table
 
+    @property
+    def band(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Points u, and the least and the greatest ECDF of uniform ranks at each."""
+        return ecdf_band(self.simulations, self.critical)
+
     def figure(self) -> Picture:
         """ECDF of the ranks less the uniform one, in its band, and histograms of k-hat."""
-        from pyro_vae.plots import calibration_panels
+        from pyro_vae.plots import plot_calibration, plot_importance_weights
+        from pyro_vae.plots.style import panels
 
-        columns = dict(zip(self.names, self.ranks.T, strict=True))
-        worst_first = sorted(self.names, key=lambda n: (self.p_values[n], n not in JOINT))
-        verdict = "PASSED" if self.passed else f"FAILED: {listed(self.failures, 'and')}"
-        return calibration_panels(
-            {name: columns[name] for name in worst_first},
-            ecdf_band(self.simulations, self.critical), self.pareto_k, self.threshold,
-            title=f"Calibration of q(z|x) {verdict}",
-        )  # fmt: skip
+        picture, axes = panels(2, 2, 11, 3.4)
+        plot_calibration(self, ax=axes[0])
+        plot_importance_weights(self, ax=axes[1])
+        return picture
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.figure()._repr_png_()).decode()

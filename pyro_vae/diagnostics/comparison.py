@@ -97,15 +97,12 @@ class Comparison(ShownAsTable):
 
     def figure(self) -> Figure:
         """The differences with their intervals."""
-        from pyro_vae.plots import forest
+        from pyro_vae.plots import plot_comparison
+        from pyro_vae.plots.style import panels
 
-        rows = {
-            f"{name}: {quantity}": gap
-            for quantity, gaps in self.differences.items()
-            for name, gap in gaps.items()
-        }
-        title = f"Difference from {self.reference}, {self.confidence:.0%} intervals"
-        return forest(rows, title=title, in_units=True)
+        picture, (ax,) = panels()
+        plot_comparison(self, ax=ax)
+        return picture
 
 
 def _verdict(gap: Estimate, higher_is_better: bool) -> str:

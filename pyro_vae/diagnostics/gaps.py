@@ -142,9 +142,17 @@ class InferenceGaps(ShownAsTable):
 
     def figure(self) -> Figure:
         """The two gaps of each datum, and the refinement."""
-        from pyro_vae.plots import gap_bars
+        from pyro_vae.plots import plot_gaps
+        from pyro_vae.plots.style import BLUE, panels
 
-        return gap_bars(self.approximation, self.amortization, self.curve)
+        if not len(self.curve):
+            picture, (bars,) = panels()
+        else:
+            picture, (bars, steps) = panels(2, 2, 10, 3.4, width_ratios=[2, 1])
+            steps.plot(range(1, len(self.curve) + 1), self.curve, color=BLUE, lw=1.2)
+            steps.set(xlabel="step of the refinement", ylabel="mean ELBO (nats per datum)")
+        plot_gaps(self, ax=bars)
+        return picture
 
     def to_dict(self) -> dict[str, Any]:
         """Means, errors and estimators, for JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import listed
@@ -148,20 +148,14 @@ class GradientComparison(ShownAsTable):
 
     def figure(self, group: str = "all") -> Figure:
         """Bias, noise and cost, each with its intervals."""
-        from pyro_vae.plots import gradient_panels
+        from pyro_vae.plots.intervals import Quantity, plot_gradients
+        from pyro_vae.plots.style import panels
 
-        rows = self.of(group)
-        return gradient_panels(
-            [row.name for row in rows],
-            {
-                "bias, in % of the gradient": [row.relative_bias.times(100) for row in rows],
-                "noise, in lengths of the gradient": [row.noise for row in rows],
-                "ms a gradient": [row.seconds.times(1e3) for row in rows],
-            },
-            title=f"Gradient, {group} parameters, {self.particles} particles each",
-            remark=f"{self.confidence:.0%} intervals; {self.draws} gradients of each; reference: "
-            f"{self._against}",
-        )
+        height = 1.4 + 0.28 * len(self.of(group))
+        picture, axes = panels(3, 3, 12, height, sharey=True)
+        for ax, quantity in zip(axes, get_args(Quantity), strict=True):
+            plot_gradients(self, quantity, group=group, ax=ax)
+        return picture
 
 
 def _bracketed(estimate: Estimate) -> str:

@@ -91,10 +91,16 @@ class LatentUnits(ShownAsTable):
 
     def figure(self) -> Figure:
         """Variance of E_q[z], and the KL, of each dimension."""
-        from pyro_vae.plots import unit_bars
+        from pyro_vae.plots import plot_active_units, plot_kl_per_dimension
+        from pyro_vae.plots.style import panels
 
-        title = f"Active units: {self}"
-        return unit_bars(self.variance, self.threshold, self.kl, title=title)
+        count = 1 if self.kl is None else 2
+        width = min(max(5.0, 2.0 + 0.22 * len(self.variance)), 12.0)
+        picture, axes = panels(count, 1, width, 2.6)
+        plot_active_units(self, title=f"Active units: {self}", ax=axes[0])
+        for ax in axes[1:]:
+            plot_kl_per_dimension(self, ax=ax)
+        return picture
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""

@@ -32,6 +32,7 @@ __all__ = ["MCMCComparison", "compare_with_mcmc", "sliced_wasserstein"]
 
 MIXED = 1.05  # R-hat above which chains disagree
 DIRECTIONS = 100
+MOST_DRAWN = 8  # data, in a picture
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,10 +155,16 @@ class MCMCComparison(ShownAsTable):
         return table
 
     def figure(self) -> Figure:
-        """Codes of the chains and of q, for each datum."""
-        from pyro_vae.plots import posterior_panels
+        """Codes of the chains and of q, for each of the first 8 data."""
+        from pyro_vae.plots import plot_posterior
+        from pyro_vae.plots.style import panels
 
-        return posterior_panels(self.chains.flatten(1, 2), self.guide)
+        chains = self.chains.flatten(1, 2)[:MOST_DRAWN]
+        ncols = min(len(chains), 4)
+        picture, axes = panels(len(chains), ncols, max(2.8 * ncols, 4.6), 2.8)
+        for n, ax in enumerate(axes):
+            plot_posterior(chains[n], self.guide[n], title=f"#{n} of {len(self.guide)}", ax=ax)
+        return picture
 
 
 def sliced_wasserstein(one: Tensor, other: Tensor, seed: int = 0) -> Tensor:

@@ -24,9 +24,7 @@ from pyro_vae.report.table import Table
 from pyro_vae.vae import VAE
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from pyro_vae.plots import Picture
+    from pyro_vae.plots.style import Picture
 
 __all__ = ["Topics", "npmi", "topics"]
 
@@ -86,20 +84,22 @@ class Topics(ShownAsTable):
             table.add(k, " ".join(self.words[k]), f"{self.npmi[k]:.3f}", *share)
         return table
 
-    def figure(self) -> Figure:
+    def figure(self) -> Picture:
         """NPMI and share of each topic."""
-        return self._picture()
+        from pyro_vae.plots import plot_topics
+        from pyro_vae.plots.style import panels
 
-    def _picture(self) -> Picture:
-        from pyro_vae.plots import topic_bars
-
-        order, shares = self.order, None if self.share is None else self.share[self.order]
-        names = [f"{k}: {' '.join(self.words[k][:4])}" for k in order]
-        title = f"Coherence of {len(names)} topics; diversity {self.diversity:.2f}"
-        return topic_bars(names, self.npmi[order], shares, title=title)
+        count = 1 if self.share is None else 2
+        height = 0.9 + 0.2 * min(len(self.words), 40)
+        picture, axes = panels(count, count, 4.5 + 2.5 * count, height, sharey=True)
+        title = f"Coherence of {len(self.words)} topics; diversity {self.diversity:.2f}"
+        plot_topics(self, title=title, ax=axes[0])
+        for ax in axes[1:]:
+            plot_topics(self, "share", title="", ax=ax)
+        return picture
 
     def _repr_html_(self) -> str:
-        return f'{super()._repr_html_()}<img src="{data_uri(self._picture()._repr_png_())}">'
+        return f'{super()._repr_html_()}<img src="{data_uri(self.figure()._repr_png_())}">'
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.modes import device_of, evaluating, seeded
+from pyro_vae.core.prior import codes_of
+from pyro_vae.data.conditions import conditioned
 from pyro_vae.data.dataset import DataSet
 from pyro_vae.data.loading import load_data
 from pyro_vae.data.source import Source
@@ -20,6 +21,7 @@ from pyro_vae.data.standardization import own
 from pyro_vae.diagnostics.latent_units import latent_units
 from pyro_vae.distributions.by_column import typical
 from pyro_vae.experiment.codes_map import MOST, shown_data
+from pyro_vae.experiment.explorer_parts import clicked_map, condition_widgets, dots, image
 from pyro_vae.plots.latent import class_colors, plane
 from pyro_vae.plots.mosaic import as_pixels
 from pyro_vae.plots.style import BLUE
@@ -32,20 +34,6 @@ __all__ = ["Explorer", "explore"]
 
 SLIDERS, NEIGHBOURS, DRAWS, ROWS = 12, 5, 200, 20
 SIDE = 320  # of the map, in pixels
-CLICKS = """
-export default { render({ model, el }) {
-  const draw = () => { el.innerHTML = model.get("value"); };
-  el.addEventListener("click", event => {
-    const svg = el.querySelector("svg");
-    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(
-      svg.getScreenCTM().inverse());
-    model.set("clicked", [at.x, at.y, Date.now()]);
-    model.save_changes();
-  });
-  model.on("change:value", draw);
-  draw();
-} }
-"""
 
 
 def explore(vae: VAE, data: DataSet | Source | str | Mapping[str, Any] | Any) -> Explorer:
@@ -54,8 +42,9 @@ def explore(vae: VAE, data: DataSet | Source | str | Mapping[str, Any] | Any) ->
     A slider for each dimension of z, those with the greatest KL first, and p(x|z) decoded as they
     move; a map of the codes, on which a click chooses a datum (and, in two dimensions, a click
     beside all codes chooses that z); the posterior of the chosen datum, its reconstruction, and
-    the data with the nearest codes. Without anywidget the map takes no clicks. A missing value is
-    a dash in a table, and 0 in an image.
+    the data with the nearest codes. A conditional model has a list of classes, or a slider for
+    each number of the condition, too; to choose a datum chooses its condition. Without anywidget
+    the map takes no clicks. A missing value is a dash in a table, and 0 in an image.
 
     Args:
         vae: The model.
@@ -63,11 +52,13 @@ def explore(vae: VAE, data: DataSet | Source | str | Mapping[str, Any] | Any) ->
             them; up to 500 of its scored split are shown.
 
     Raises:
-        DataError: if ipywidgets is not installed.
+        DataError: if ipywidgets is not installed, or if a conditional model's data have no
+            conditions.
     """
     if importlib.util.find_spec("ipywidgets") is None:
         raise DataError("explore needs ipywidgets: pip install 'pyro-vae[notebooks]'")
-    return Explorer(vae, load_data(data, vae.standardization, vae.on_missing))
+    found = load_data(data, vae.standardization, vae.on_missing)
+    return Explorer(vae, conditioned(found, vae.condition))
 
 
 class Explorer:
@@ -80,6 +71,8 @@ class Explorer:
     Attributes:
         chooser: The widget with the place of the chosen datum, from 0.
         sliders: A slider for each dimension that is shown, by its place in z.
+        conditions: The widgets of the condition, one for each of its numbers; none for a model
+            without.
     """
 
     def __init__(self, vae: VAE, data: DataSet) -> None:
@@ -90,11 +83,13 @@ class Explorer:
         self.x = split.batch(self.rows, generator).to(device_of(vae))
         labels = None if split.labels is None else split.labels[self.rows.to(split.x.device)]
         self.labels = labels.cpu().numpy() if labels is not None and labels.ndim == 1 else None
+        self.c = split.conditions(self.rows)
+        given = vae.given(self.c)
         with evaluating(vae), torch.no_grad(), seeded(0, device_of(vae)):
-            self.codes = vae.point_estimate(self.x)
-            prior = vae.prior().sample(torch.Size([1000]))
+            self.codes = given.point_estimate(self.x)
+            prior = codes_of(given.cycled(1000).prior(), 1000)
         self.project, self.axes = plane(self.codes.double().cpu().numpy())
-        units = latent_units(vae, self.x)
+        units = latent_units(given, self.x)
         kl = units.variance if units.kl is None else units.kl
         decoded = set(range(vae.latent_dim)[vae.code])
         order = [m for m in kl.argsort(descending=True).tolist() if m in decoded][:SLIDERS]
@@ -118,24 +113,26 @@ class Explorer:
             0, 0, len(self.x) - 1, description="datum", layout={"width": "150px"},
             style={"description_width": "50px"},
         )  # fmt: skip
-        self.decoded, self.others, self.map = w.HTML(), w.HTML(), _map()
+        self.decoded, self.others, self.map = w.HTML(), w.HTML(), clicked_map()
         reset, draw = (
             w.Button(description=text, layout={"width": "auto"})
             for text in ("to its code", "draw z ~ p(z)")
         )
+        self.conditions = condition_widgets(self.vae.condition, self.c)
         rows = [w.HBox([slider, self.beside[m]]) for m, slider in self.sliders.items()]
+        rows += self.conditions
         fixed = {"flex": "0 0 auto", "margin": "0 16px 0 0"}
         buttons = w.HBox([self.chooser, reset, draw])
         parts = [w.VBox(column, layout=fixed) for column in (rows, [self.decoded, buttons])]
         top = w.HBox([*parts, self.map], layout={"flex_flow": "row wrap"})
         self.widget = w.VBox([top, self.others])
-        for slider in self.sliders.values():
+        for slider in [*self.sliders.values(), *self.conditions]:
             slider.observe(self._moved, "value")
         self.chooser.observe(lambda change: self._choose(), "value")
         if self.map.has_trait("clicked"):
             self.map.observe(lambda change: self._clicked(*change["new"][:2]), "clicked")
         reset.on_click(lambda button: self._choose())
-        draw.on_click(lambda button: self.place(self.vae.prior().sample()))
+        draw.on_click(lambda button: self.place(codes_of(self._given().prior(), 1)[0]))
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self.widget._repr_mimebundle_(**options)
@@ -151,17 +148,31 @@ class Explorer:
         self._show()
 
     def _moved(self, change: Any) -> None:
-        """A slider was moved by hand."""
+        """A slider or the condition was moved by hand."""
         if not self._placing:
             for m, slider in self.sliders.items():
                 self.z[m] = slider.value
             self._show()
 
+    def _given(self, *rows: int) -> VAE:
+        """The model given the widgets' condition, and then those of these of the data."""
+        if self.c is None:
+            return self.vae
+        values = [widget.value for widget in self.conditions]
+        moved = torch.as_tensor(values, device=self.c.device)
+        return self.vae.given(torch.stack([moved.reshape(self.c.shape[1:]), *self.c[[*rows]]]))
+
     def _choose(self) -> None:
-        """Another datum was chosen: go to its code, and show its posterior."""
+        """Another datum was chosen: go to its code and condition, and show its posterior."""
         chosen = self.x[self.chooser.value][None]
+        self._placing = True
+        if self.c is not None:
+            own = self.c[self.chooser.value].flatten().tolist()
+            for widget, value in zip(self.conditions, own, strict=True):
+                widget.value = value
         with evaluating(self.vae), torch.no_grad(), seeded(0, device_of(self.vae)):
-            self.draws = self.vae.encode(chosen).sample(torch.Size([DRAWS]))[:, 0]
+            q = self._given().encode(chosen)
+            self.draws = q.sample(torch.Size([DRAWS]))[:, 0]
         mean, spread = self.draws.mean(0), self.draws.std(0)
         for m, beside in self.beside.items():
             said = f"q: {number(mean[m].item(), 2)} ± {number(spread[m].item(), 2)}"
@@ -190,9 +201,10 @@ class Explorer:
         near = away.argsort()[: min(NEIGHBOURS, len(self.x) - 1)].tolist()
         codes = torch.stack([self.z, self.codes[chosen]])
         with evaluating(self.vae), torch.no_grad():
-            made = typical(self.vae.decode(codes, datum.expand(2, *datum.shape[1:])))
+            given = self._given(chosen)
+            made = typical(given.decode(codes, datum.expand(2, *datum.shape[1:])))
         x = torch.cat([made, datum.to(made.dtype), self.x[near].to(made.dtype)])
-        names = ["p(x|z)", "reconstruction", self._name(chosen),
+        names = ["p(x|z)" if self.c is None else "p(x|z, c)", "reconstruction", self._name(chosen),
                  *(f"near: {self._name(n)}" for n in near)]  # fmt: skip
         if as_pixels(x.cpu().numpy()) is None:
             self.decoded.value, self.others.value = self._table(x[:3], names[:3]), ""
@@ -200,8 +212,8 @@ class Explorer:
                 self.others.value = self._table(x[3:], names[3:])
         else:
             sources = shown_data(self.vae.inverse(x).nan_to_num().cpu().numpy(), self.limits)[0]
-            drawn = [_image(*pair) for pair in zip(sources, names, strict=True)]
-            self.decoded.value = _image(sources[0], names[0], 200)
+            drawn = [image(*pair) for pair in zip(sources, names, strict=True)]
+            self.decoded.value = image(sources[0], names[0], 200)
             self.others.value = "".join(drawn[1:])
         self.map.value = self._drawn_map()
 
@@ -240,7 +252,7 @@ class Explorer:
             colors = class_colors(self.labels)
         groups = {"": BLUE} if colors is None else colors
         paths = [
-            _dots(points if colors is None else points[self.labels == label], color, 7)
+            dots(points if colors is None else points[self.labels == label], color, 7)
             for label, color in groups.items()
         ]
         (x, y), (cx, cy) = self._on_map(torch.stack([self.z, self.codes[self.chooser.value]]))
@@ -250,44 +262,10 @@ class Explorer:
             f'<svg role="img" aria-label="map of the codes" viewBox="0 0 {SIDE} {SIDE + 32}" '
             f'width="{SIDE}" style="cursor:pointer;font:11px sans-serif" fill="currentColor">'
             f'<svg width="{SIDE}" height="{SIDE}"><rect width="100%" height="100%" fill="#8881"/>'
-            f"{''.join(paths)}{_dots(self._on_map(self.draws), '#d9772b', 3)}"
+            f"{''.join(paths)}{dots(self._on_map(self.draws), '#d9772b', 3)}"
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="7" fill="none" stroke="currentColor"/>'
             f'<path d="M{x - 9:.1f} {y:.1f}h18m-9 -9v18" stroke="#cc2f3a" stroke-width="2"/></svg>'
             f'<text x="2" y="{SIDE + 13}">{axes}</text>'
             f'<text x="2" y="{SIDE + 27}">orange: q(z|x); ring: its datum; cross: z</text>'
             "</svg>"
         )
-
-
-def _dots(points: Any, color: Any, size: int) -> str:
-    from matplotlib.colors import to_hex
-
-    path = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in points)
-    style = f'stroke="{to_hex(color)}" stroke-width="{size}" stroke-linecap="round"'
-    return f'<path d="{path}" {style} opacity=".8"/>'
-
-
-def _image(source: str, name: str, height: int = 88) -> str:
-    said = html.escape(name)
-    return (
-        f'<figure style="display:inline-block;margin:4px;text-align:center"><img src="{source}" '
-        f'alt="{said}" style="height:{height}px;image-rendering:pixelated">'
-        f'<figcaption style="font-size:11px">{said}</figcaption></figure>'
-    )
-
-
-def _map() -> Any:
-    """A widget that shows SVG, and is told where it is clicked if anywidget is there."""
-    if importlib.util.find_spec("anywidget") is None:
-        from ipywidgets import HTML
-
-        return HTML()
-    import anywidget
-    import traitlets
-
-    class Map(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
-        _esm = CLICKS
-        value = traitlets.Unicode().tag(sync=True)
-        clicked: Any = traitlets.List().tag(sync=True)
-
-    return Map()

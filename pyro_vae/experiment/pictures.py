@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from pyro_vae.core.modes import device_of, evaluating
 from pyro_vae.core.prior import codes_of
 from pyro_vae.data.dataset import DataSet, Split
 from pyro_vae.distributions.by_column import typical
-from pyro_vae.plots import latent_scatter, reconstructions, samples
+from pyro_vae.plots import plot_latent, plot_reconstructions, plot_samples
+from pyro_vae.plots.style import panels
 from pyro_vae.training.amortization import scored_split
 from pyro_vae.training.result import FitResult
 from pyro_vae.vae import VAE
@@ -43,9 +44,8 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     spread = torch.linspace(0, len(split) - 1, min(20, len(split))).long()  # may be sorted
     x = _batch(vae, split, spread)
     rebuilt = vae.reconstruct(x, split.conditions(spread))
-    found["reconstructions"] = reconstructions(
-        _array(vae.inverse(x)), _array(vae.inverse(rebuilt)), limits=limits
-    )
+    found["reconstructions"], (ax,) = panels()
+    plot_reconstructions(vae.inverse(x), vae.inverse(rebuilt), limits=limits, ax=ax)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         given = vae.given(split.condition)
@@ -53,7 +53,8 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
         torch.manual_seed(SEED)
         prior = codes_of(given.cycled(1000).prior(), 1000)
     title = "Samples: mean of p(x|z), z ~ p(z)"
-    found["samples"] = samples(_array(drawn), limits=limits, title=title)
+    found["samples"], (ax,) = panels()
+    plot_samples(drawn, limits=limits, title=title, ax=ax)
     if isinstance(vae.condition, Classes) and vae.condition.size <= MOST_CLASSES:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
@@ -61,19 +62,16 @@ def pictures_of(result: FitResult, data: DataSet) -> dict[str, Figure]:
     x = _batch(vae, split, torch.arange(min(2000, len(split))))
     labels = None
     if split.labels is not None and split.labels.dim() == 1:  # a color is one number
-        labels = _array(split.labels[: len(x)])
+        labels = split.labels[: len(x)].cpu().numpy()
     title = "Point estimates of z over draws from p(z)"
-    z = _array(vae.given(split.conditions(slice(len(x)))).point_estimate(x))
-    found["latent"] = latent_scatter(z, labels, prior=_array(prior), title=title)
+    z = vae.given(split.conditions(slice(len(x)))).point_estimate(x)
+    found["latent"], (ax,) = panels()
+    plot_latent(z, labels, prior=prior, title=title, ax=ax)
     return found
 
 
 def _batch(vae: VAE, split: Split, index: Tensor) -> Tensor:
     return split.batch(index, torch.Generator().manual_seed(SEED)).to(device_of(vae))
-
-
-def _array(x: Tensor) -> Any:
-    return x.cpu().numpy()
 
 
 def _by_class(vae: VAE, count: int, limits: tuple[float, float]) -> Figure:
@@ -87,4 +85,6 @@ def _by_class(vae: VAE, count: int, limits: tuple[float, float]) -> Figure:
         x = given.inverse(typical(given.decode(z))).flatten(0, 1)
     what = "one z a row" if shared else "z ~ p(z|c)"
     title = f"Means of p(x|z, c): one class a column, {what}"
-    return samples(_array(x), ncols=count, limits=limits, title=title)
+    picture, (ax,) = panels()
+    plot_samples(x, ncols=count, limits=limits, title=title, ax=ax)
+    return picture

@@ -1,46 +1,66 @@
-"""Plots of arrays, as matplotlib figures that Jupyter shows and ``savefig`` writes.
+"""Pictures on matplotlib's axes: each function draws on ``ax``, and returns it.
 
-- ``calibration_panels``: ranks in their bands, and tails of importance weights.
-- ``elbo_curves``: the ELBO and its terms over a training run.
-- ``forest``: differences with their intervals, against 0.
-- ``gap_bars``: the approximation and amortization gaps of each datum.
-- ``gradient_panels``: bias, noise and cost of gradient estimators.
-- ``image_grid``: images side by side.
-- ``latent_scatter``: latent codes in the plane.
-- ``manifold``: images decoded on a grid of the plane of codes.
-- ``monte_carlo_error``: RMS error against the number of particles.
-- ``posterior_panels``: draws of the true posterior beside the guide's.
-- ``reconstructions``: data above their reconstructions.
-- ``samples``: draws from a model.
-- ``topic_bars``: coherence and share of each topic.
-- ``traversals``: what is decoded as one dimension of the code moves.
-- ``unit_bars``: variance and KL of each latent dimension.
+Without ``ax`` a new pyplot figure is made, in your own style of matplotlib. What draws data takes
+arrays or tensors; what draws a result takes the result. ``result.figure()`` is a whole picture.
+
+- ``plot_active_units``: variance of each dimension of the code against the threshold.
+- ``plot_aggregate_posterior``: q(z) beside p(z), dimension by dimension.
+- ``plot_audit``: the differences that an audit found, in standard errors.
+- ``plot_calibration``: ranks in their band.
+- ``plot_comparison``: differences between models, with their intervals.
+- ``plot_gaps``: the approximation and amortization gaps of each datum.
+- ``plot_gradients``: bias, noise or cost of gradient estimators.
+- ``plot_history``: the ELBO or one of its terms over a training run.
+- ``plot_images``: images side by side.
+- ``plot_importance_weights``: the tails of importance weights.
+- ``plot_kl_per_dimension``: the KL of each dimension of the code.
+- ``plot_latent``: latent codes in the plane.
+- ``plot_manifold``: images decoded on a grid of the plane of codes.
+- ``plot_monte_carlo_error``: RMS error against the number of particles.
+- ``plot_posterior``: draws of the true posterior beside the guide's.
+- ``plot_reconstructions``: data beside their reconstructions.
+- ``plot_samples``: draws from a model.
+- ``plot_topics``: coherence or share of each topic.
+- ``plot_traversals``: what is decoded as one dimension of the code moves.
 """
 
-from pyro_vae.plots.bars import gap_bars, topic_bars, unit_bars
-from pyro_vae.plots.calibration import calibration_panels
-from pyro_vae.plots.curves import elbo_curves, monte_carlo_error
-from pyro_vae.plots.intervals import forest, gradient_panels
-from pyro_vae.plots.latent import latent_scatter, posterior_panels
-from pyro_vae.plots.mosaic import manifold
-from pyro_vae.plots.pictures import image_grid, reconstructions, samples, traversals
-from pyro_vae.plots.style import Picture
+from pyro_vae.plots.bars import (
+    plot_active_units,
+    plot_gaps,
+    plot_kl_per_dimension,
+    plot_topics,
+)
+from pyro_vae.plots.calibration import plot_calibration, plot_importance_weights
+from pyro_vae.plots.curves import plot_history, plot_monte_carlo_error
+from pyro_vae.plots.intervals import plot_audit, plot_comparison, plot_gradients
+from pyro_vae.plots.latent import plot_latent
+from pyro_vae.plots.mosaic import plot_manifold
+from pyro_vae.plots.pictures import (
+    plot_images,
+    plot_reconstructions,
+    plot_samples,
+    plot_traversals,
+)
+from pyro_vae.plots.posteriors import plot_aggregate_posterior, plot_posterior
 
 __all__ = [
-    "Picture",
-    "calibration_panels",
-    "elbo_curves",
-    "forest",
-    "gap_bars",
-    "gradient_panels",
-    "image_grid",
-    "latent_scatter",
-    "manifold",
-    "monte_carlo_error",
-    "posterior_panels",
-    "reconstructions",
-    "samples",
-    "topic_bars",
-    "traversals",
-    "unit_bars",
+    "plot_active_units",
+    "plot_aggregate_posterior",
+    "plot_audit",
+    "plot_calibration",
+    "plot_comparison",
+    "plot_gaps",
+    "plot_gradients",
+    "plot_history",
+    "plot_images",
+    "plot_importance_weights",
+    "plot_kl_per_dimension",
+    "plot_latent",
+    "plot_manifold",
+    "plot_monte_carlo_error",
+    "plot_posterior",
+    "plot_reconstructions",
+    "plot_samples",
+    "plot_topics",
+    "plot_traversals",
 ]

@@ -2,178 +2,176 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from pyro_vae.core.errors import DataError
 from pyro_vae.plots.style import (
     BLUE,
     GREY,
-    INK,
     ORANGE,
-    Picture,
     as_array,
-    heading,
+    axes_of,
+    choice,
+    ink,
     name_rows,
     note,
-    panels,
+    part_of,
     same_shape,
     styled,
 )
 
-__all__ = ["gap_bars", "topic_bars", "unit_bars"]
+__all__ = ["plot_active_units", "plot_gaps", "plot_kl_per_dimension", "plot_topics"]
+
+Floats = NDArray[np.float64]
 
 _MOST = 40  # bars of gaps, and names below bars
+_MOST_UNITS = 200
+_UNITS = "evaluate: its units"
 _FLOOR = 1e-6  # smallest variance on the logarithmic axis
 
 
 @styled
-def gap_bars(
-    approximation: ArrayLike,
-    amortization: ArrayLike,
-    curve: Sequence[float] = (),
-    *,
-    title: str = "log p(x) - ELBO, and where it is lost",
-) -> Picture:
-    """The two gaps of each datum, largest total first, beside the refinement's ELBO.
+def plot_gaps(gaps: Any, *, title: str = "Inference gaps", ax: Axes | None = None) -> Axes:
+    """The approximation and the amortization gap of each datum, the 40 greatest first.
 
     Args:
-        approximation: Gap of the family, ``(N,)``, in nats.
-        amortization: Gap of the encoder, ``(N,)``.
-        curve: Mean ELBO at each step of the refinement; empty leaves its panel out.
+        gaps: From :func:`~pyro_vae.inference_gaps`.
         title: Above the plot.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there is nothing to draw, or the two differ in shape.
-
-    Example:
-        >>> [axes.get_ylabel() for axes in gap_bars([0.1, 0.2], [0.4, 0.1], [-3.0, -2.5]).axes]
-        ['nats', 'mean ELBO (nats per datum)']
+        DataError: if it is another result.
     """
-    family, encoder = same_shape(approximation, amortization, "gaps", "N")
-    said = f"means over {len(family)} data: {family.mean():.3g} and {encoder.mean():.3g} nats"
+    maker = "inference_gaps"
+    family, encoder = same_shape(part_of(gaps, "approximation", maker),
+                                 part_of(gaps, "amortization", maker), "gaps", "N")  # fmt: skip
+    ax, _ = axes_of(ax, 6.4, 3.4)
     order = np.argsort(-(family + encoder))[:_MOST]
-    if len(order) < len(family):
-        said += f"; drawn: the {len(order)} greatest"
-    widths = [2, 1] if len(curve) else [1]
-    count = len(widths)
-    picture, (axes, *rest) = panels(count, count, 3.2 + 3.2 * count, 2.6, width_ratios=widths)
-    family, encoder = family[order], encoder[order]
-    _bars(axes, family, order, "#", color=BLUE, label="approximation: the family")
-    _bars(axes, encoder, order, "#", color=ORANGE, label="amortization: the encoder",
-          bottom=np.maximum(family, 0))  # fmt: skip
-    axes.axhline(0, color=INK, lw=0.8)
-    axes.set(ylabel="nats", xlabel="datum, by both gaps", title=title)
-    axes.legend()
-    for steps in rest:
-        steps.plot(np.arange(1, len(curve) + 1), curve, color=BLUE, lw=1.2)
-        steps.set(xlabel="step of the refinement", ylabel="mean ELBO (nats per datum)")
-    note(picture, said)
-    return picture
+    _bars(ax, family[order], order, "#", color=BLUE,
+          label=f"approximation: the family, {family.mean():.3g} on average")  # fmt: skip
+    _bars(ax, encoder[order], order, "#", color=ORANGE, bottom=np.maximum(family[order], 0),
+          label=f"amortization: the encoder, {encoder.mean():.3g} on average")  # fmt: skip
+    ax.axhline(0, color=ink(ax), lw=0.8)
+    ax.set(ylabel="nats", xlabel="datum, by both gaps", title=title)
+    ax.legend(loc="upper right")
+    note(ax, f"the {_MOST} greatest of {len(family):,}" if len(family) > _MOST else "")
+    return ax
 
 
 @styled
-def unit_bars(
-    variance: ArrayLike,
-    threshold: float,
-    kl: ArrayLike | None = None,
-    *,
-    title: str = "Active units",
-) -> Picture:
-    """The variance of E_q[z] of each dimension against a threshold, and its KL below.
+def plot_active_units(units: Any, *, title: str = "Active units", ax: Axes | None = None) -> Axes:
+    """The variance of E_q[z] over x of each dimension, greatest first, against the threshold.
 
-    The greatest variance stands first. A variance below 1e-6 is drawn at 1e-6, and counted.
+    Dimensions below the threshold are hollow. A variance below 1e-6 is drawn there, and counted.
 
     Args:
-        variance: Over x, ``(M,)``.
-        threshold: Above it a unit is active.
-        kl: Of each dimension in nats per datum, ``(M,)``; None leaves its panel out.
+        units: From ``evaluate(...).units``.
         title: Above the plot.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there is nothing to draw.
-
-    Example:
-        >>> picture = unit_bars([0.9, 1e-4], 0.01, [2.0, 0.001])
-        >>> [axes.get_ylabel() for axes in picture.axes]
-        ['variance of E_q[z] over x', 'KL (nats per datum)']
+        DataError: if it is another result.
     """
-    values = as_array(variance, "variance")
-    order = np.argsort(-values)
-    costs = None if kl is None else as_array(kl, "kl")[order]
-    values = values[order]
-    rows = 1 if costs is None else 2
-    width = min(max(5.0, 2.0 + 0.22 * len(values)), 12.0)
-    picture, drawn = panels(rows, 1, width, 2.1, sharex=True)
-    colours = [BLUE if value > threshold else GREY for value in values]
-    top, bottom = drawn[0], drawn[-1]
-    _bars(top, np.maximum(values, _FLOOR), order, "", color=colours)
-    top.axhline(threshold, color=INK, lw=0.9, ls="--")
-    least = _FLOOR if (values < _FLOOR).any() else values.min()
-    top.set(yscale="log", ylabel="variance of E_q[z] over x", title=title)
-    top.set_ylim(bottom=min(least, threshold) / 2)
-    if costs is not None:
-        _bars(bottom, costs, order, "", color=colours)
-        bottom.set(ylabel="KL (nats per datum)")
-    bottom.set_xlabel("dimension of the code, by variance")
-    said = [f"dashed: the threshold, {threshold:g}; grey: inactive"]
-    low = int((values < _FLOOR).sum())
-    said += [f"{low} below {_FLOOR:g}, drawn there"] if low else []
-    note(picture, "; ".join(said))
-    return picture
+    values = as_array(part_of(units, "variance", _UNITS), "variance")
+    threshold = units.threshold
+    ax, order = _units(ax, values, np.maximum(values, _FLOOR), values > threshold)
+    ax.axhline(threshold, color=ink(ax), lw=0.9, ls="--")
+    drawn = values[order]
+    least = _FLOOR if (drawn < _FLOOR).any() else drawn.min()
+    ax.set(yscale="log", ylabel="variance of E_q[z] over x", title=title)
+    ax.set_ylim(bottom=min(least, threshold) / 2)
+    low = int((drawn < _FLOOR).sum())
+    note(
+        ax,
+        f"dashed: the threshold, {threshold:g}",
+        f"{low} below {_FLOOR:g}, drawn there" if low else "",
+    )
+    return ax
 
 
 @styled
-def topic_bars(
-    names: Sequence[str],
-    npmi: ArrayLike,
-    share: ArrayLike | None = None,
+def plot_kl_per_dimension(
+    units: Any, *, title: str = "KL of each dimension", ax: Axes | None = None
+) -> Axes:
+    """The KL of each dimension of the code, greatest first; inactive ones are hollow.
+
+    Args:
+        units: From ``evaluate(...).units``.
+        title: Above the plot.
+        ax: Where to draw; a new figure without it.
+
+    Raises:
+        DataError: if it is another result, or if the KL of a dimension is not defined.
+    """
+    kl = part_of(units, "kl", _UNITS)
+    if kl is None:
+        raise DataError(f"units.kl: expected a KL for each dimension, got none: {units.kl_method}")
+    values = as_array(kl, "kl")
+    ax, _ = _units(ax, values, values, np.asarray(units.active.cpu()))
+    ax.axhline(0, color=ink(ax), lw=0.8)
+    ax.set(ylabel="nats per datum", title=title)
+    return ax
+
+
+@styled
+def plot_topics(
+    topics: Any,
+    quantity: Literal["npmi", "share"] = "npmi",
     *,
     title: str = "Topics",
-) -> Picture:
-    """The coherence of each topic, and its share of the documents beside it.
+    ax: Axes | None = None,
+) -> Axes:
+    """The coherence of each topic beside its words, or its share of the documents.
 
     Args:
-        names: Of the topics, from top to bottom; the first 40 are drawn.
-        npmi: Normalized pointwise mutual information of each, ``(K,)``, in [-1, 1].
-        share: Of each, ``(K,)``; None leaves its panel out.
+        topics: From :func:`~pyro_vae.topics`; the 40 most coherent are drawn.
+        quantity: ``npmi``, in [-1, 1], or ``share``.
         title: Above the plot.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there is nothing to draw, or the two differ in shape.
-
-    Example:
-        >>> picture = topic_bars(["god faith", "space orbit"], [0.2, 0.1], [0.6, 0.4])
-        >>> [axes.get_xlabel() for axes in picture.axes]
-        ['NPMI of its words', 'share of the documents']
+        DataError: if it is another result, or if the topics have no shares.
     """
-    columns = [(as_array(npmi, "npmi"), "NPMI of its words", BLUE)]
-    if share is not None:
-        npmi, share = same_shape(npmi, share, "npmi and share", "K")
-        columns.append((share, "share of the documents", ORANGE))
-    drawn = list(names)[:_MOST]
-    count = len(columns)
-    picture, panes = panels(count, count, 4.5 + 2.0 * count, 0.2 * len(drawn), sharey=True)
-    for axes, (values, label, color) in zip(panes, columns, strict=True):
-        axes.barh(range(len(drawn)), values[:_MOST], 0.75, color=color)
-        axes.axvline(0, color=INK, lw=0.8)
-        axes.set_xlabel(label)
-        axes.grid(visible=False, axis="y")
-        name_rows(axes, drawn)
-    heading(picture, title)
-    note(picture, f"drawn: the first {_MOST} of {len(names)}" if len(names) > _MOST else "")
-    return picture
+    choice("quantity", quantity, ("npmi", "share"))
+    words, given = part_of(topics, "words", "topics"), getattr(topics, quantity)
+    if given is None:
+        raise DataError("quantity: expected 'npmi', since a linear decoder's codes are no shares")
+    order = topics.order[:_MOST]
+    names = [f"{k}: {' '.join(words[k][:4])}" for k in order]
+    ax, _ = axes_of(ax, 6.4, 0.9 + 0.2 * len(order))
+    label, color = {"npmi": ("NPMI of its words", BLUE),
+                    "share": ("share of the documents", ORANGE)}[quantity]  # fmt: skip
+    ax.barh(range(len(order)), as_array(given, quantity)[order], 0.75, color=color)
+    ax.axvline(0, color=ink(ax), lw=0.8)
+    ax.set(xlabel=label, title=title)
+    ax.grid(visible=False, axis="y")
+    name_rows(ax, names)
+    note(ax, f"the first {_MOST} of {len(words)}" if len(words) > _MOST else "")
+    return ax
 
 
-def _bars(
-    axes: Axes, heights: NDArray[np.float64], order: NDArray[np.int64], sign: str, **style: Any
-) -> None:
+def _units(
+    ax: Axes | None, values: Floats, heights: Floats, active: NDArray[np.bool_]
+) -> tuple[Axes, NDArray[np.int64]]:
+    """A bar for each dimension, greatest first, and the dimensions in this order."""
+    order = np.argsort(-values)[:_MOST_UNITS]
+    ax, _ = axes_of(ax, min(max(5.0, 2.0 + 0.22 * len(order)), 12.0), 2.8)
+    faces = [BLUE if active[m] else "none" for m in order]
+    edges = [BLUE if active[m] else GREY for m in order]
+    _bars(ax, heights[order], order, "", color=faces, edgecolor=edges)
+    ax.set_xlabel("dimension of the code" + (", hollow: inactive" if not active.all() else ""))
+    note(ax, f"the {_MOST_UNITS} greatest of {len(values):,}" if len(values) > len(order) else "")
+    return ax, order
+
+
+def _bars(axes: Axes, heights: Floats, order: NDArray[np.int64], sign: str, **style: Any) -> None:
     """Bars side by side, named by their place before sorting."""
     places = np.arange(len(heights))
     axes.bar(places, heights, 0.75, **style)
-    step = -(-len(order) // (10 if sign else _MOST))
+    step = -(-len(order) // (8 if sign else 40 if len(order) <= 40 else 20))
     axes.set_xticks(places[::step], [f"{sign}{place}" for place in order[::step]])
     axes.grid(visible=False, axis="x")

@@ -1,92 +1,101 @@
-"""Ranks against their bands, and the tails of importance weights."""
+"""Ranks against their band, and the tails of importance weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from matplotlib.axes import Axes
 
-from pyro_vae.core.errors import DataError
 from pyro_vae.plots.style import (
-    BAD,
     BLUE,
     GREY,
-    INK,
     ORANGE,
-    Picture,
     as_array,
-    heading,
+    axes_of,
+    ink,
     minus,
     note,
-    panels,
+    part_of,
     same_shape,
     styled,
 )
 
-__all__ = ["calibration_panels"]
+__all__ = ["plot_calibration", "plot_importance_weights"]
 
-_MOST = 7  # panels of ranks
+_MOST = 6  # ranks that are named
+_NAMED = ("#cc2f3a", ORANGE, "#882255", "#999933", "#117733", "#332288")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 
 @styled
-def calibration_panels(
-    ranks: Mapping[str, ArrayLike],
-    band: tuple[ArrayLike, ArrayLike, ArrayLike],
-    khats: Mapping[str, ArrayLike],
-    threshold: float,
-    *,
-    title: str = "Calibration",
-) -> Picture:
-    """The ECDF of each rank less the uniform one, in its band, and histograms of Pareto k-hat.
+def plot_calibration(
+    found: Any, *, title: str = "Calibration of q(z|x)", ax: Axes | None = None
+) -> Axes:
+    """The ECDF of each rank less the uniform one, in the band that holds it if q is p(z|x).
 
-    An ECDF that leaves the band is red. Values of k-hat below -0.5 or above 1.5, infinite ones
-    too, are drawn at these ends.
+    The six ranks of the least p-values among those that are not uniform are named; the others
+    are blue, or grey.
 
     Args:
-        ranks: Ranks between 0 and 1, by what is ranked; the first seven are drawn.
-        band: Points u, and the least and the greatest ECDF at each, each ``(G,)``.
-        khats: Pareto k-hat of each datum, ``(N,)``, by whose data they are.
-        threshold: Of k-hat.
+        found: From :func:`~pyro_vae.calibrate`.
         title: Above the plot.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there is nothing to draw, or the band's parts differ in shape.
-
-    Example:
-        >>> u = np.linspace(0.1, 0.9, 9)
-        >>> picture = calibration_panels({"z0": u}, (u, u - 0.3, u + 0.3), {"simulated": u}, 0.7)
-        >>> [axes.get_title("left") for axes in picture.axes]
-        ['z0', 'Pareto k-hat']
+        DataError: if it is another result.
     """
-    if not ranks or not khats:
-        raise DataError("ranks, khats: nothing to draw, there are none")
-    at, low = same_shape(band[0], band[1], "band", "G")
-    at, high = same_shape(band[0], band[2], "band", "G")
-    names = list(ranks)[:_MOST]
-    count = len(names) + 1
-    ncols = min(count, 4)
-    picture, (*grid, tails) = panels(count, ncols, max(2.6 * ncols, 5.2), 2.1)
-    for axes, name in zip(grid, names, strict=True):
-        values = np.sort(as_array(ranks[name], name))
+    at, low, high = part_of(found, "band", "calibrate")
+    at, low = same_shape(at, low, "band", "G")
+    at, high = same_shape(at, high, "band", "G")
+    ranks = dict(zip(found.names, as_array(found.ranks, "ranks").T, strict=True))
+    worst = sorted(found.failures, key=lambda name: found.p_values[name])
+    ax, _ = axes_of(ax, 6.4, 3.6)
+    ax.fill_between(at, low - at, high - at, color=GREY, alpha=0.25, lw=0, label="band")
+    named = dict(zip(worst, zip(_NAMED, _DASHES, strict=True), strict=False))
+    for name in [*(n for n in ranks if n not in named), *named]:
+        values = np.sort(ranks[name])
         share = np.searchsorted(values, at, side="right") / len(values)
-        outside = bool(((share < low) | (share > high)).any())
-        axes.fill_between(at, low - at, high - at, color=GREY, alpha=0.25, lw=0)
-        axes.plot(at, share - at, color=BAD if outside else BLUE, lw=1.2)
-        axes.axhline(0, color=INK, lw=0.6)
-        axes.set(title=name, xlim=(0, 1))
-    for axes in grid[::ncols]:
-        axes.set_ylabel("ECDF less uniform")
-    for axes in grid[-ncols:]:
-        axes.set_xlabel("rank")
-    for (name, given), colour in zip(khats.items(), (BLUE, ORANGE), strict=False):
+        colour, dash = named.get(name, (GREY if name in worst else BLUE, "-"))
+        style: Any = {"color": colour, "ls": dash, "lw": 1.6 if name in named else 0.9}
+        ax.plot(at, share - at, label=f"not uniform: {name}" if name in named else "", **style)
+    ax.axhline(0, color=ink(ax), lw=0.6)
+    if len(ranks) > len(worst):
+        ax.plot([], [], color=BLUE, lw=0.9, label=f"uniform: {len(ranks) - len(worst)} ranks")
+    ax.set(title=title, xlim=(0, 1), xlabel="rank", ylabel="ECDF less uniform")
+    ax.legend(loc="best")
+    rest = len(worst) - len(named)
+    note(ax, f"grey: {rest} more that are not uniform" if rest else "")
+    return ax
+
+
+@styled
+def plot_importance_weights(
+    found: Any, *, title: str = "Importance weights", ax: Axes | None = None
+) -> Axes:
+    """Histograms of the Pareto k-hat of each datum's importance weights, and its threshold.
+
+    Values below -0.5 or above 1.5, infinite ones too, are drawn at these ends.
+
+    Args:
+        found: From :func:`~pyro_vae.calibrate`.
+        title: Above the plot.
+        ax: Where to draw; a new figure without it.
+
+    Raises:
+        DataError: if it is another result.
+    """
+    tails = part_of(found, "pareto_k", "calibrate")
+    ax, _ = axes_of(ax, 6.4, 3.6)
+    for (name, given), colour, dash in zip(tails.items(), (BLUE, ORANGE), ("-", "--"),
+                                           strict=False):  # fmt: skip
         drawn = np.clip(as_array(given, name), -0.5, 1.5)
-        tails.hist(drawn, np.linspace(-0.5, 1.5, 41).tolist(), histtype="step", color=colour,
-                   weights=np.full(len(drawn), 1 / len(drawn)), label=name, lw=1.4)  # fmt: skip
-    tails.axvline(threshold, color=GREY, ls=(0, (4, 3)), lw=1)
-    tails.set(title="Pareto k-hat", xlabel=minus("k-hat"), ylabel="share of data")
-    tails.legend(loc="best")
-    heading(picture, minus(title))
-    rest = len(ranks) - len(names)
-    note(picture, f"drawn: {len(names)} of {len(ranks)} ranks, worst first" if rest else "")
-    return picture
+        over = (drawn > found.threshold).mean()
+        ax.hist(drawn, np.linspace(-0.5, 1.5, 41).tolist(), histtype="step", color=colour, ls=dash,
+                weights=np.full(len(drawn), 1 / len(drawn)), lw=1.4,
+                label=f"{name}: {over:.1%} above")  # fmt: skip
+    ax.axvline(found.threshold, color=GREY, ls=(0, (4, 3)), lw=1,
+               label=f"threshold: {found.threshold:.2f}")  # fmt: skip
+    ax.set(title=title, xlabel=minus("Pareto k-hat"), ylabel="share of data")
+    ax.legend(loc="best")
+    return ax

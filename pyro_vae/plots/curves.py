@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,64 +14,78 @@ from pyro_vae.core.errors import DataError
 from pyro_vae.plots.style import (
     BLUE,
     GREY,
-    INK,
     ORANGE,
-    Picture,
+    STYLES,
     as_array,
-    axes_or_new,
-    joint_legend,
+    axes_of,
+    choice,
+    ink,
     minus,
-    panels,
+    note,
     plain_ticks,
     styled,
 )
 from pyro_vae.report.numbers import nats, number
 
-__all__ = ["elbo_curves", "monte_carlo_error"]
+__all__ = ["Term", "plot_history", "plot_monte_carlo_error"]
 
 Floats = NDArray[np.float64]
+Term = Literal["elbo", "log_likelihood", "kl"]
 Curve = tuple[Floats, Floats]
 
 _TERMS = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "kl": "KL"}
 _SETTLED = 0.2  # of the run, before which values may be cut off
 _FEW = 30  # epochs, each drawn as a dot
-_COLOURS = (BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8")
 
 
 @styled
-def elbo_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
-    """The ELBO and its two terms over a training run, in nats per datum.
+def plot_history(
+    history: Sequence[Mapping[str, Any]],
+    term: Term = "elbo",
+    *,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The ELBO or one of its terms over a training run, in nats per datum.
 
     Early epochs that would flatten the rest are cut off, and reported. The best validation epoch
     is marked.
 
     Args:
         history: For each epoch a mapping with ``epoch``, ``elbo``, ``log_likelihood`` and ``kl``,
-            and optionally ``validation_elbo`` and so on. None is skipped; NaN and infinity leave
-            a gap, and are counted.
+            and optionally ``validation_elbo`` and so on, as ``fit(...).history``. None is
+            skipped; NaN and infinity leave a gap, and are counted.
+        term: Which of the three.
+        title: Above the plot; the term's name without it.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are no epochs, or one lacks a term.
+        DataError: if there are no epochs, one lacks a term, or there is no such term.
 
     Example:
+        >>> from matplotlib.figure import Figure
         >>> terms = {"elbo": -95.0, "log_likelihood": -70.0, "kl": 25.0}
-        >>> len(elbo_curves([{"epoch": 1, **terms}, {"epoch": 2, **terms}]).axes)
-        3
+        >>> rows = [{"epoch": 1, **terms}, {"epoch": 2, **terms}]
+        >>> plot_history(rows, "kl", ax=Figure().subplots()).get_ylabel()
+        'nats per datum'
     """
+    choice("term", term, _TERMS)
     if not history:
         raise DataError("history: nothing to draw, it has no epochs")
     for index, row in enumerate(history):
         lacking = [key for key in ("epoch", *_TERMS) if key not in row]
         if lacking:
             raise DataError(f"history[{index}]: expected {', '.join(lacking)}, got {list(row)}")
-    picture, drawn = panels(3, 3, 10, 2.6, sharex=True)
-    for axes, (key, name) in zip(drawn, _TERMS.items(), strict=True):
-        _term_panel(axes, _curve(history, key), _curve(history, f"validation_{key}"))
-        axes.set(title=name, xlabel="epoch", ylabel="nats per datum")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _mark_best(drawn, *_curve(history, "validation_elbo"))
-    joint_legend(picture, drawn[0], "outside upper left")
-    return picture
+    ax, _ = axes_of(ax, 6.4, 3.4)
+    validation = _curve(history, f"validation_{term}")
+    ax.set(title=_TERMS[term] if title is None else title, ylabel="nats per datum")
+    ax.set_xlabel("epoch")
+    _lines(ax, _curve(history, term), validation)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _mark_best(ax, validation, *_curve(history, "validation_elbo"))
+    if len(ax.get_legend_handles_labels()[0]) > 1:
+        ax.legend(loc="best")
+    return ax
 
 
 def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
@@ -84,12 +97,14 @@ def _curve(history: Sequence[Mapping[str, Any]], key: str) -> Curve:
     return epochs, np.where(np.isfinite(values), values, np.nan)
 
 
-def _term_panel(axes: Axes, train: Curve, validation: Curve) -> None:
-    for (epochs, values), name, colour in ((train, "train", BLUE),
-                                           (validation, "validation", ORANGE)):  # fmt: skip
+def _lines(axes: Axes, train: Curve, validation: Curve) -> None:
+    for (epochs, values), name, colour, dash in (
+        (train, "train", BLUE, "-"),
+        (validation, "validation", ORANGE, "--"),
+    ):
         if epochs.size:
             dots = "o" if len(epochs) <= _FEW else ""
-            axes.plot(epochs, values, color=colour, label=name, marker=dots, ms=3)
+            axes.plot(epochs, values, dash, color=colour, label=name, marker=dots, ms=3)
     epochs, values = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
     finite = np.isfinite(values)
     remarks = [] if values.size else ["not measured"]
@@ -100,7 +115,7 @@ def _term_panel(axes: Axes, train: Curve, validation: Curve) -> None:
         remarks = [f"up to epoch {cut.max():g} off the scale"] if cut.size else []
     if not finite.all():
         remarks.append(f"not finite: {np.count_nonzero(~finite):,} of {len(values):,}")
-    axes.set_title("; ".join(remarks), loc="right", fontsize=7.5, color=GREY)
+    note(axes, *remarks)
 
 
 def _limits(epochs: Floats, values: Floats) -> tuple[float, float]:
@@ -117,29 +132,31 @@ def _limits(epochs: Floats, values: Floats) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _mark_best(drawn: Sequence[Axes], epochs: Floats, validation: Floats) -> None:
-    if not np.isfinite(validation).any():
+def _mark_best(axes: Axes, validation: Curve, epochs: Floats, elbo: Floats) -> None:
+    if not np.isfinite(elbo).any():
         return
-    best = int(np.nanargmax(validation))
-    for axes in drawn:
-        axes.axvline(epochs[best], color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
-    label = minus(f"best validation: epoch {epochs[best]:g}, ELBO {nats(validation[best])}")
-    style: Any = {"color": ORANGE, "markeredgecolor": INK, "ls": "", "zorder": 5}
-    drawn[0].plot(epochs[best], validation[best], "o", ms=6, label=label, **style)
+    best = epochs[int(np.nanargmax(elbo))]
+    axes.axvline(best, color=GREY, lw=0.9, ls=(0, (4, 3)), zorder=1)
+    value = validation[1][validation[0] == best]
+    if value.size:
+        label = minus(f"best epoch: {best:g}, {nats(float(value[0]))}")
+        axes.plot(best, value[0], "o", ms=6, label=label, color=ORANGE, mec=ink(axes), zorder=5)
 
 
 @styled
-def monte_carlo_error(
+def plot_monte_carlo_error(
     terms: Mapping[str, tuple[ArrayLike, ArrayLike, float]],
+    *,
     title: str = "Monte Carlo error",
     unit: str = "nats per datum",
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """RMS error against the number of particles, log-log, beside the slope -1/2 of theory.
 
     Args:
         terms: By name: the numbers of particles K, the RMS errors at each, and the fitted slope
-            of log error in log K. A term without error appears in the legend alone.
+            of log error in log K, as ``audit.monte_carlo_error()``. A term without error appears
+            in the legend alone.
         title: Above the plot.
         unit: Of the errors.
         ax: Where to draw; a new figure without it.
@@ -148,26 +165,24 @@ def monte_carlo_error(
         DataError: if there are no terms, or K and errors differ in shape.
 
     Example:
-        >>> picture = monte_carlo_error({"ELBO": ([1, 4, 16], [1.0, 0.5, 0.25], -0.5)})
-        >>> picture.axes[0].get_xscale()
+        >>> from matplotlib.figure import Figure
+        >>> terms = {"ELBO": ([1, 4, 16], [1.0, 0.5, 0.25], -0.5)}
+        >>> plot_monte_carlo_error(terms, ax=Figure().subplots()).get_xscale()
         'log'
     """
     if not terms:
         raise DataError("terms: nothing to draw, there are none")
-    picture, axes = axes_or_new(ax, 7.6, 4.0)
+    axes, _ = axes_of(ax, 6.4, 4.0)
     axes.set(xscale="log", yscale="log")
     for index, (name, (particles, errors, slope)) in enumerate(terms.items()):
         k, rms = _paired(name, particles, errors)
-        _error_line(axes, name, k, rms, slope, _COLOURS[index % len(_COLOURS)])
+        _error_line(axes, name, k, rms, slope, STYLES[index % len(STYLES)])
     axes.plot([], [], color=GREY, ls=(0, (4, 3)), lw=1, label=minus("slope -1/2"))
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     axes.set(title=title, xlabel="particles K", ylabel=f"RMS error ({unit})")
-    if ax is None:
-        picture.legend(loc="outside right upper")
-    else:
-        axes.legend()
-    return picture
+    axes.legend(loc="best")
+    return axes
 
 
 def _paired(name: str, particles: ArrayLike, errors: ArrayLike) -> tuple[Floats, Floats]:
@@ -179,21 +194,24 @@ def _paired(name: str, particles: ArrayLike, errors: ArrayLike) -> tuple[Floats,
     return k, rms
 
 
-def _error_line(axes: Axes, name: str, k: Floats, rms: Floats, slope: float, colour: str) -> None:
+def _error_line(
+    axes: Axes, name: str, k: Floats, rms: Floats, slope: float, style: tuple[str, str]
+) -> None:
+    colour, marker = style
     drawn = np.isfinite(rms) & (rms > 0)
     if not drawn.any():
         why = "no error" if (rms == 0).all() else "no finite error"
-        axes.plot([], [], "o", color=colour, ms=5, mfc="none", label=f"{name}: {why}")
+        axes.plot([], [], marker, color=colour, ms=5, mfc="none", label=f"{name}: {why}")
         return
     k, rms = k[drawn], rms[drawn]
     ends = np.array([k.min(), k.max()])
     middle = np.log(k).mean(), np.log(rms).mean()
     label = f"{name}: slope {minus(number(slope, 3))}"
-    axes.plot(k, rms, "o", color=colour, ms=5, label=label)
-    for gradient, style in (
+    axes.plot(k, rms, marker, color=colour, ms=5, label=label)
+    for gradient, drawn_as in (
         (slope, {"color": colour}),
         (-0.5, {"color": GREY, "ls": (0, (4, 3))}),
     ):
         if np.isfinite(gradient):
             line = np.exp(middle[1] + gradient * (np.log(ends) - middle[0]))
-            axes.plot(ends, line, lw=1, zorder=1, **style)
+            axes.plot(ends, line, lw=1, zorder=1, **drawn_as)

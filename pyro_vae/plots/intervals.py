@@ -1,212 +1,194 @@
-"""Estimates with their intervals: differences against 0, and estimators side by side."""
+"""Estimates with their intervals: an audit's rows, models and gradient estimators compared."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from pyro_vae.core.errors import DataError
 from pyro_vae.plots.style import (
     BAD,
     BLUE,
     GREY,
-    INK,
-    ORANGE,
-    Picture,
-    axes_or_new,
-    heading,
+    STYLES,
+    axes_of,
+    choice,
+    ink,
     minus,
     name_rows,
     note,
-    panels,
+    part_of,
     plain_ticks,
     styled,
 )
-from pyro_vae.report.estimate import Estimate
-from pyro_vae.report.numbers import MISSING
 
-__all__ = ["Z_CRIT", "agrees", "forest", "gradient_panels"]
-
-Z_CRIT = 4.42  # two-sided normal quantile: one false alarm in 1e5 comparisons
-
-
-def agrees(difference: Estimate, critical: float = Z_CRIT) -> bool:
-    """Whether a difference is compatible with 0; one that is not finite never is.
-
-    Exact values, whose standard error is 0, must be equal.
-    """
-    if difference.stderr == 0:
-        return difference.value == 0
-    return abs(difference.z) <= critical
+__all__ = ["Quantity", "plot_audit", "plot_comparison", "plot_gradients"]
 
 
 @styled
-def forest(
-    rows: Mapping[str, Estimate],
-    critical: float = Z_CRIT,
-    title: str = "Differences between methods",
-    unit: str = "nats per datum",
-    *,
-    in_units: bool = False,
-    verdicts: Mapping[str, bool] | None = None,
-    ax: Axes | None = None,
-) -> Figure:
-    """Differences against 0: in standard errors, to see which agree, or in their own unit.
+def plot_audit(audit: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """What an audit compares: each difference in its standard errors, in the critical band.
 
-    In standard errors, each interval is one standard error either way and the critical band is
-    shaded. A row that disagrees is red; one beyond the axis is an arrow at its edge; exact values
-    are a hollow diamond. In units, the interval is the row's own, or ``critical`` standard
-    errors either way, and a row whose interval contains 0 is grey.
+    The bar beside a dot ends at the row's worst z-score. A row that disagrees is red, its dot a
+    square; one beyond the axis is an arrow at its edge; values that must be equal to rounding are
+    a hollow diamond, a cross if they are not. A statement about the program stands there only if
+    it fails.
 
     Args:
-        rows: The differences by name, from top to bottom.
-        critical: Half the width of the band, or of each interval, in standard errors.
-        title: Above the plot.
-        unit: Of the differences, written out at the right.
-        in_units: Draw the differences in their unit.
-        verdicts: Whether a row agrees, by name, where the standard error does not decide.
+        audit: From :func:`~pyro_vae.audit_elbo` or :func:`~pyro_vae.audit`.
+        title: Above the plot; the verdict without it.
         ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are no rows.
-
-    Example:
-        >>> forest({"KL": Estimate(0.03, 0.02)}).axes[0].get_xlabel()
-        'difference in standard errors (z)'
+        DataError: if it is another result.
     """
-    if not rows:
-        raise DataError("rows: nothing to draw, there are none")
-    picture, axes = axes_or_new(ax, 9.0, 1.5 + 0.3 * len(rows))
-    axes.axvline(0, color=INK, lw=0.9)
-    if not in_units:
-        axes.axvspan(-critical, critical, color=BLUE, alpha=0.09, lw=0)
-    for place, (name, row) in enumerate(rows.items()):
-        agreed = (verdicts or {}).get(name, agrees(row, critical))
-        if in_units:
-            _interval(axes, place, row, critical)
+    checks = part_of(audit, "checks", "audit_elbo or audit")
+    rows = [check for check in checks if check.problems is None or not check.passed]
+    critical = audit.critical
+    edge = 1.6 * critical
+    ax, _ = axes_of(ax, 8.0, 1.4 + 0.24 * len(rows))
+    ax.axvline(0, color=ink(ax), lw=0.9)
+    ax.axvspan(-critical, critical, color=BLUE, alpha=0.18, lw=0)
+    for place, row in enumerate(rows):
+        colour = BLUE if row.passed else BAD
+        if row.is_exact or row.problems is not None:
+            marker, face = ("D", "none") if row.passed else ("X", BAD)
+            ax.plot(0, place, marker, color=colour, mfc=face, ms=6, zorder=4)
         else:
-            _z_score(axes, place, row, 1.6 * critical, BLUE if agreed else BAD)
-        z = MISSING if math.isnan(row.z) else f"{row.z:+.1f}"
-        _columns(axes, place, _difference(row), z, INK if agreed or in_units else BAD)
-    if in_units:
-        widest = max(abs(edge) for edge in axes.get_xlim())
-        axes.set(xlim=(-widest, widest), xlabel=f"difference ({unit})")
-        known = all(row.high is not None for row in rows.values())
-        width = "" if known else f"intervals: {critical:.3g} standard errors either way; "
-        note(picture, f"{width}grey: the interval contains 0")
-    else:
-        axes.set(xlim=(-1.6 * critical, 1.6 * critical))
-        axes.set_xlabel("difference in standard errors (z)")
-        note(picture, f"shaded: within {critical:g} standard errors of 0")
-    axes.set_title(title)
-    name_rows(axes, list(rows), 0.6)
-    axes.grid(visible=False, axis="y")
-    _columns(axes, -0.85, f"difference ({unit})", "z", GREY)
-    return picture
+            _z_score(ax, place, (row.z, row.worst_z), edge, colour, "o" if row.passed else "s")
+    failed = sum(not check.passed for check in checks)
+    said = (
+        f"{failed} of {len(checks)} rows DISAGREE" if failed else f"all {len(checks)} rows agree"
+    )
+    ax.set(xlim=(-edge, edge), xlabel="difference in standard errors (z)")
+    ax.set_title(f"Audit: {said}" if title is None else title)
+    name_rows(ax, [f"{row.quantity}: {row.method}" for row in rows], 0.6)
+    ax.tick_params(axis="y", labelsize="small")
+    ax.grid(visible=False, axis="y")
+    note(ax, f"shaded: |z| up to {critical:.2f}; diamonds: equal to rounding")
+    return ax
 
 
-def _interval(axes: Axes, place: int, row: Estimate, critical: float) -> None:
-    if math.isfinite(row.value) and math.isfinite(row.stderr):
-        half = critical * row.stderr if row.high is None else row.high - row.value
-        colour = BLUE if row.value and not abs(row.value) <= half else GREY
-        axes.errorbar(row.value, place, xerr=half, fmt="o", color=colour, ms=5.5, elinewidth=1.4)
-
-
-def _z_score(axes: Axes, place: int, row: Estimate, edge: float, colour: str) -> None:
-    if math.isnan(row.z):
-        lost = not math.isfinite(row.value) or not math.isfinite(row.stderr)
-        marker, face = ("X", colour) if lost else ("D", "white")
-        axes.plot(0, place, marker, color=colour, mfc=face, ms=6, zorder=4)
-    elif abs(row.z) > edge:
-        side = math.copysign(1, row.z)
+def _z_score(
+    axes: Axes, place: int, scores: tuple[float, float], edge: float, colour: str, marker: str
+) -> None:
+    """The row's z-score, and a line to its worst."""
+    z, worst = (math.copysign(edge, s) if not abs(s) < edge else s for s in scores)
+    axes.plot([z, worst], [place, place], color=colour, lw=1.2, marker="|", ms=5)
+    beyond = max(scores, key=abs)
+    if not abs(beyond) < edge:
+        side = math.copysign(1, beyond)
         axes.plot(0.97 * side * edge, place, "<" if side < 0 else ">", color=colour, ms=7)
-    else:
-        axes.errorbar(row.z, place, xerr=1, fmt="o", color=colour, ms=5.5, elinewidth=1.4)
-
-
-def _columns(axes: Axes, place: float, difference: str, z: str, colour: str) -> None:
-    """Two columns of text to the right of the axes."""
-    for text, points in ((difference, 110), (z, 150)):
-        axes.annotate(
-            minus(text), (1, place), xytext=(points, 0), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", va="center", fontsize=8, color=colour,
-        )  # fmt: skip
-
-
-def _difference(row: Estimate) -> str:
-    if not math.isfinite(row.value) or not math.isfinite(row.stderr):
-        return "not finite"
-    return f"{row.value:.1e}" if row.stderr == 0 and row.value else str(row)
+    if abs(z) < edge:
+        axes.plot(z, place, marker, color=colour, ms=5.5, zorder=4)
 
 
 @styled
-def gradient_panels(
-    names: Sequence[str],
-    quantities: Mapping[str, Sequence[Estimate]],
-    *,
-    title: str = "Gradient estimators",
-    remark: str = "",
-) -> Picture:
-    """A panel for each quantity, a row for each estimator, a dot with its interval.
+def plot_comparison(comparison: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """How models differ from the first, in nats per datum, with confidence intervals.
 
-    A quantity of both signs has a zero line, and an axis that is linear around 0 and logarithmic
-    beyond if its intervals differ more than tenfold. A positive one has an axis from 0, or a
-    logarithmic one if it spans more than a factor of four, with exact zeros as hollow diamonds at
-    the left edge. What is not finite is left out and labelled.
+    A row whose interval contains 0 is hollow.
 
     Args:
-        names: Of the estimators, from top to bottom; the part before a colon sets the colour.
-        quantities: By name, an estimate with its interval for each estimator.
+        comparison: From :func:`~pyro_vae.compare`.
         title: Above the plot.
-        remark: In small print.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there is nothing to draw, or a panel has not one estimate for each name.
-
-    Example:
-        >>> rows = [Estimate(0.1, low=-0.2, high=0.4), Estimate(-0.3, low=-0.5, high=-0.1)]
-        >>> len(gradient_panels(["a", "b"], {"bias": rows, "time": rows}).axes)
-        2
+        DataError: if it is another result.
     """
-    if not names or not quantities:
-        raise DataError("names, quantities: nothing to draw, there are none")
-    bounds = [name.partition(":")[0] for name in names]
-    first, count = bounds[0], len(quantities)
-    colours = [BLUE if bound == first else ORANGE for bound in bounds]
-    height = 0.7 + 0.32 * len(names)
-    picture, drawn = panels(count, count, 2.6 + 3.0 * count, height, sharey=True)
-    for axes, (name, rows) in zip(drawn, quantities.items(), strict=True):
-        if len(rows) != len(names):
-            raise DataError(
-                f"{name}: expected an estimate for each of {len(names)} names, got {len(rows)}"
-            )
-        _panel(axes, np.array([[row.value, *row.interval] for row in rows]), colours)
-        axes.set_xlabel(name)
-        name_rows(axes, names)
-    heading(picture, title)
-    note(picture, remark)
-    return picture
+    differences = part_of(comparison, "differences", "compare")
+    rows = {f"{name}: {quantity}": gap for quantity, gaps in differences.items()
+            for name, gap in gaps.items()}  # fmt: skip
+    ax, _ = axes_of(ax, 8.0, 1.5 + 0.36 * len(rows))
+    ax.axvline(0, color=ink(ax), lw=0.9)
+    for place, row in enumerate(rows.values()):
+        low, high = row.interval
+        if math.isfinite(low) and math.isfinite(high):
+            apart = not low <= 0 <= high
+            ax.errorbar(row.value, place, xerr=[[row.value - low], [high - row.value]], fmt="o",
+                        ms=5.5, color=BLUE if apart else GREY, mfc=None if apart else "none",
+                        elinewidth=1.4)  # fmt: skip
+    widest = max(abs(edge) for edge in ax.get_xlim())
+    ax.set(xlim=(-widest, widest), xlabel="difference (nats per datum)")
+    by_default = f"Difference from {comparison.reference}, {comparison.confidence:.0%} intervals"
+    ax.set_title(by_default if title is None else title)
+    said = (f"{name}\n{row if math.isfinite(row.value) else 'not finite'}"
+            for name, row in rows.items())  # fmt: skip
+    name_rows(ax, [minus(text) for text in said], 0.6)
+    ax.grid(visible=False, axis="y")
+    note(ax, "hollow: the interval contains 0")
+    return ax
 
 
-def _panel(axes: Axes, values: NDArray[np.float64], colours: Sequence[str]) -> None:
+Quantity = Literal["bias", "noise", "time"]
+_QUANTITIES: dict[str, tuple[str, str, float]] = {
+    "bias": ("relative_bias", "bias, in % of the gradient", 100.0),
+    "noise": ("noise", "noise, in lengths of the gradient", 1.0),
+    "time": ("seconds", "ms a gradient", 1e3),
+}
+
+
+@styled
+def plot_gradients(
+    found: Any,
+    quantity: Quantity = "noise",
+    *,
+    group: str = "all",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The bias, the noise or the cost of each gradient estimator, a dot with its interval.
+
+    The color and the marker are those of the bound. A bias has a zero line, and an axis that is
+    linear around 0 and logarithmic beyond if its intervals differ more than tenfold. The others
+    have an axis from 0, or a logarithmic one if they span more than a factor of four, with exact
+    zeros as hollow diamonds at the left edge. What is not finite is left out and labelled.
+
+    Args:
+        found: From :func:`~pyro_vae.compare_gradients`.
+        quantity: ``bias``, ``noise`` or ``time``.
+        group: Of parameters, one of ``found.groups``.
+        title: Above the plot.
+        ax: Where to draw; a new figure without it.
+
+    Raises:
+        DataError: if it is another result, or if there is no such quantity or group.
+    """
+    choice("quantity", quantity, _QUANTITIES)
+    rows = part_of(found, "of", "compare_gradients")(group)
+    attribute, label, unit = _QUANTITIES[quantity]
+    estimates = [getattr(row, attribute).times(unit) for row in rows]
+    ax, _ = axes_of(ax, 6.4, 1.4 + 0.28 * len(rows))
+    bounds = list(dict.fromkeys(row.bound for row in rows))
+    styles = [STYLES[bounds.index(row.bound) % len(STYLES)] for row in rows]
+    _panel(ax, np.array([[e.value, *e.interval] for e in estimates]), styles)
+    ax.set(xlabel=label, title=f"{group} parameters" if title is None else title)
+    name_rows(ax, [row.name for row in rows])
+    return ax
+
+
+def _panel(axes: Axes, values: NDArray[np.float64], styles: Sequence[tuple[str, str]]) -> None:
     finite = np.asarray(np.isfinite(values).all(axis=1))
     signed = bool((values[finite] < 0).any())
     shown = np.asarray(finite & (signed | (values[:, 0] > 0)))
     _scale(axes, values[shown], signed)
     edge = axes.get_yaxis_transform()
-    for place, ((value, low, high), colour) in enumerate(zip(values, colours, strict=True)):
+    for place, ((value, low, high), style) in enumerate(zip(values, styles, strict=True)):
+        colour, marker = style
         if shown[place]:
             spread = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
-            axes.errorbar(value, place, xerr=spread, fmt="o", ms=5, color=colour, elinewidth=1.5)
+            axes.errorbar(
+                value, place, xerr=spread, fmt=marker, ms=5, color=colour, elinewidth=1.5
+            )
         elif finite[place]:
-            axes.plot(0.02, place, "D", color=colour, mfc="white", ms=6, transform=edge)
-            axes.text(0.06, place, "0", transform=edge, va="center")
+            axes.plot(0.02, place, "D", color=colour, mfc="none", ms=6, transform=edge)
+            axes.text(0.06, place, "0", transform=edge, va="center", color=ink(axes))
         else:
             axes.text(0.03, place, "not finite", transform=edge, va="center", color=GREY,
                       fontsize=7.5)  # fmt: skip
@@ -217,7 +199,7 @@ def _scale(axes: Axes, values: NDArray[np.float64], signed: bool) -> None:
         return
     low, high = float(values[:, 1].min()), float(values[:, 2].max())
     if signed:
-        axes.axvline(0, color=INK, lw=0.9)
+        axes.axvline(0, color=ink(axes), lw=0.9)
         reach = float(np.abs(values).max())
         near = max(float(np.median(values[:, 2] - values[:, 1])), reach * 1e-3)
         if reach > 10 * near:

@@ -1,4 +1,4 @@
-"""Latent codes: in the plane, and of MCMC chains beside those of the guide."""
+"""Latent codes in the plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
@@ -16,25 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 from pyro_vae.core.errors import DataError
 from pyro_vae.plots.style import (
     BLUE,
-    ORANGE,
-    Picture,
+    GREY,
     as_array,
-    axes_or_new,
-    heading,
-    joint_legend,
+    axes_of,
+    ink,
     note,
-    panels,
-    same_shape,
     styled,
 )
 
-__all__ = ["latent_scatter", "posterior_panels"]
+__all__ = ["class_colors", "codes_of_shape", "plane", "plot_latent"]
 
 Floats = NDArray[np.float64]
 
 _MOST_CLASSES = 20
-_MOST, _POINTS = 8, 1000  # data, and codes of each, in panels
-_FAINT = "#c9cdd3"
+_FAINT = 0.35  # opacity of draws from the prior
 # Paul Tol's muted scheme, whose colors differ for colour-blind readers too, and a grey:
 # https://sronpersonalpages.nl/~pault
 SAFE = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#aa4499", "#44aa99", "#882255",
@@ -42,7 +36,7 @@ SAFE = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#aa4499", "#44aa
 
 
 @styled
-def latent_scatter(
+def plot_latent(
     codes: ArrayLike,
     labels: ArrayLike | None = None,
     names: Sequence[str] | Mapping[Any, str] | None = None,
@@ -50,7 +44,7 @@ def latent_scatter(
     prior: ArrayLike | None = None,
     title: str = "Latent codes",
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """Codes in the plane for M = 2, on two principal components for M > 2.
 
     For M = 1 they are a histogram. Codes that are not finite are left out and counted.
@@ -68,11 +62,12 @@ def latent_scatter(
         DataError: if the shapes don't fit, or no code is finite.
 
     Example:
-        >>> picture = latent_scatter(np.eye(4), labels=[0, 0, 1, 1], names=["odd", "even"])
-        >>> picture.axes[0].get_xlabel()
+        >>> from matplotlib.figure import Figure
+        >>> ax = plot_latent(np.eye(4), [0, 0, 1, 1], ["even", "odd"], ax=Figure().subplots())
+        >>> ax.get_xlabel()
         'principal component 1 (33 % of variance)'
     """
-    z = _codes(codes, "codes")
+    z = codes_of_shape(codes, "codes")
     classes = None if labels is None else _labels(labels, len(z))
     known = np.isfinite(z).all(1)
     if classes is not None and np.issubdtype(classes.dtype, np.floating):
@@ -80,19 +75,20 @@ def latent_scatter(
     if not known.any():
         raise DataError(f"codes: nothing to draw, none of the {len(z)} codes is finite")
     classes = None if classes is None else classes[known]
-    under = None if prior is None else _known(_codes(prior, "prior", z.shape[1]))
-    picture, axes = axes_or_new(ax, 6.4, 4.8)
+    under = None if prior is None else _known(codes_of_shape(prior, "prior", z.shape[1]))
+    axes, _ = axes_of(ax, 6.4, 4.8)
     axes.set_title(title)
     if z.shape[1] == 1:
         _histogram(axes, z[known, 0], classes, names, under)
     else:
         _scatter(axes, z[known], classes, names, under)
     if not known.all():
-        note(picture, f"left out, as not finite: {(~known).sum():,} of {len(z):,} codes")
-    return picture
+        note(axes, f"left out, as not finite: {(~known).sum():,} of {len(z):,} codes")
+    return axes
 
 
-def _codes(values: ArrayLike, name: str, size: int | None = None) -> Floats:
+def codes_of_shape(values: ArrayLike, name: str, size: int | None = None) -> Floats:
+    """Convert codes of ``size`` dimensions, ``(N, M)``."""
     z = as_array(values, name)
     if z.ndim != 2 or size not in {None, z.shape[1]}:
         raise DataError(f"{name}: expected shape (N, {size or 'M'}), got {z.shape}")
@@ -119,7 +115,7 @@ def _scatter(
     axes.set_adjustable("datalim")
     style: dict[str, Any] = {"s": float(np.clip(20000 / len(z), 3, 22)), "linewidths": 0}
     if prior is not None:
-        axes.scatter(*project(prior).T, color=_FAINT, alpha=0.5, zorder=1, **style)
+        axes.scatter(*project(prior).T, color=GREY, alpha=_FAINT, zorder=1, **style)
     order = np.random.default_rng(0).permutation(len(z))  # so that no class covers the others
     x, y = project(z)[order].T
     if labels is None:
@@ -130,15 +126,16 @@ def _scatter(
     if classes is None:
         drawn = axes.scatter(x, y, c=labels[order].astype(float), cmap="viridis", **style)
         axes.figure.colorbar(drawn, ax=axes, label="label", shrink=0.8)
-        _legend(axes, {}, prior, outside=False)
+        _legend(axes, {}, prior, beside=False)
         return
     colours = {label: colour for label, (_, colour) in classes.items()}
     axes.scatter(x, y, color=[colours[label] for label in labels[order]], alpha=0.8, **style)
     for label, (name, _) in classes.items():  # by name too, where colors look alike
         own = labels[order] == label
         place = (np.median(x[own]), np.median(y[own]))
-        halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
-        axes.annotate(name, place, ha="center", va="center", weight="bold", path_effects=halo)
+        halo = [withStroke(linewidth=2.5, foreground=axes.get_facecolor(), alpha=0.8)]
+        axes.annotate(name, place, ha="center", va="center", weight="bold",
+                      color=ink(axes), path_effects=halo)  # fmt: skip
     _legend(axes, dict(classes.values()), prior)
 
 
@@ -171,7 +168,7 @@ def _histogram(
     bins = _bins(z if prior is None else np.append(z, prior))
     axes.set(xlabel="$z$", ylabel="density")
     if prior is not None:
-        axes.hist(prior.ravel(), bins, density=True, color=_FAINT)
+        axes.hist(prior.ravel(), bins, density=True, color=GREY, alpha=_FAINT)
     classes = None if labels is None else _classes(labels, names)
     if labels is None or classes is None:
         axes.hist(z, bins, density=True, histtype="step", color=BLUE, lw=1.6)
@@ -205,65 +202,12 @@ def _classes(labels: NDArray[Any], names: Any) -> dict[Any, tuple[str, Any]] | N
 
 
 def _legend(
-    axes: Axes, colours: Mapping[str, Any], prior: Floats | None, *, outside: bool = True
+    axes: Axes, colours: Mapping[str, Any], prior: Floats | None, *, beside: bool = True
 ) -> None:
-    entries = dict(colours) if prior is None else {**colours, "prior": _FAINT}
-    dots = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in entries.items()]
-    if dots and outside and isinstance(axes.figure, Picture):
-        axes.figure.legend(handles=dots, loc="outside right upper")
+    entries = dict(colours) if prior is None else {**colours, "prior": GREY}
+    dots = [Line2D([], [], ls="", marker="o", color=c, label=n,
+                   alpha=_FAINT if n == "prior" else 1.0) for n, c in entries.items()]  # fmt: skip
+    if dots and beside:
+        axes.legend(handles=dots, loc="upper left", bbox_to_anchor=(1, 1))
     elif dots:
         axes.legend(handles=dots, loc="upper right")
-
-
-@styled
-def posterior_panels(
-    chains: ArrayLike, guide: ArrayLike, *, title: str = "p(z|x) by NUTS, and q(z|x)"
-) -> Picture:
-    """Both sets of codes: histograms in one dimension, points in two, the two farthest apart.
-
-    Args:
-        chains: Codes of the chains, ``(N, S, M)``.
-        guide: Codes of the guide, ``(N, S, M)``.
-        title: Above the plot.
-
-    Raises:
-        DataError: if the shapes don't fit.
-
-    Example:
-        >>> codes = np.random.default_rng(0).normal(size=(2, 50, 3))
-        >>> len(posterior_panels(codes, 2 * codes).axes)
-        2
-    """
-    true, drawn = same_shape(chains, guide, "codes", "N, S, M")
-    count = min(len(true), _MOST)
-    ncols = min(count, 4)
-    picture, grid = panels(count, ncols, max(2.7 * ncols, 4.6), 2.5)
-    for n, axes in enumerate(grid):
-        (_two_histograms if true.shape[-1] == 1 else _points)(axes, true[n], drawn[n])
-        axes.set_title(f"#{n}", fontsize=8.5)
-    joint_legend(picture, grid[0])
-    heading(picture, title)
-    said = "axes: the two dimensions that differ most" if true.shape[-1] > 2 else ""
-    rest = f"drawn: the first {count} of {len(true)} data" if count < len(true) else ""
-    note(picture, "; ".join(filter(None, (said, rest))))
-    return picture
-
-
-def _two_histograms(axes: Axes, true: Floats, drawn: Floats) -> None:
-    low, high = np.quantile(np.concatenate([true, drawn]), [0.001, 0.999])
-    edges = np.linspace(low, high, 40)
-    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
-        axes.hist(values[:, 0], edges.tolist(), density=True, histtype="step", color=colour,
-                  label=name, lw=1.4)  # fmt: skip
-    axes.set(xlabel="z0", ylabel="density")
-
-
-def _points(axes: Axes, true: Floats, drawn: Floats) -> None:
-    scale = true.std(0)
-    off = np.abs(drawn.mean(0) - true.mean(0)) / scale + np.abs(np.log(drawn.std(0) / scale))
-    first, second = sorted(np.argsort(-off)[:2].tolist())
-    for values, colour, name in ((true, BLUE, "NUTS"), (drawn, ORANGE, "q(z|x)")):
-        some = values[:: max(len(values) // _POINTS, 1)]
-        axes.scatter(some[:, first], some[:, second], s=7, color=colour, alpha=0.45, lw=0,
-                     label=name)  # fmt: skip
-    axes.set(xlabel=f"z{first}", ylabel=f"z{second}")

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torchvision.utils import make_grid
 
 from pyro_vae.core.errors import DataError, at_least
-from pyro_vae.plots.style import BAD, DPI, GREY, Picture, as_array, axes_or_new, minus, styled
+from pyro_vae.plots.style import BAD, DPI, GREY, as_array, axes_of, ink, minus, styled
 
-__all__ = ["MOST_IMAGES", "Limits", "as_pixels", "manifold", "mosaic"]
+__all__ = ["MOST_IMAGES", "Limits", "as_pixels", "mosaic", "plot_manifold"]
 
 Floats = NDArray[np.float64]
 Limits = tuple[float, float]
@@ -51,7 +51,7 @@ def mosaic(
     limits: Limits | None = None,
     heading: str = "",
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """Draw a grid with a column of images for each datum, one image from each of ``rows``.
 
     Small images are enlarged by a whole factor, so that their pixels stay sharp.
@@ -84,13 +84,13 @@ def mosaic(
     height, width = images.shape[2:4]
     above = [strip, *[gap] * (len(rows) - 1)]  # each of a datum's images
     parts = [
-        np.pad(row, ((0, 0), (space, 0), (0, 0), (0, 0)), constant_values=1.0)
+        np.pad(row, ((0, 0), (space, 0), (0, 0), (0, 0)), constant_values=0.0)  # transparent
         for row, space in zip(images, above, strict=True)
     ]
     columns = torch.as_tensor(np.moveaxis(np.concatenate(parts, axis=1), -1, 1))
-    grid = make_grid(columns, ncols, padding=gap, pad_value=1.0).permute(1, 2, 0).numpy()
+    grid = make_grid(columns, ncols, padding=gap, pad_value=0.0).permute(1, 2, 0).numpy()
     frame = gap if count > 1 else 0  # make_grid gives a single image none
-    ax = _new_axes(grid.shape[1] * shrunk, grid.shape[0] * shrunk, left) if ax is None else ax
+    ax = _sized(ax, grid.shape[1] * shrunk, grid.shape[0] * shrunk, left)
     ax.imshow(grid, extent=(0, grid.shape[1], grid.shape[0], 0))
     ax.set_axis_off()
     ax.set_title(heading)
@@ -98,20 +98,20 @@ def mosaic(
         band, column = divmod(index, ncols)
         x = frame + column * (width + gap) + width / 2
         y = frame + band * (columns.shape[2] + gap) + strip - 5 / shrunk
-        ax.text(x, y, text, fontsize=8, ha="center")
+        ax.text(x, y, text, fontsize=8, ha="center", color=ink(ax))
     for index, name in enumerate(names):
         tops = range(frame, grid.shape[0] - gap, columns.shape[2] + gap)
         for top in tops:
             y = top + strip + index * (height + gap) + height / 2
-            ax.text(-gap / 2, y, name, ha="right", va="center", fontsize=8.5)
+            ax.text(-gap / 2, y, name, ha="right", va="center", fontsize=8.5, color=ink(ax))
     said = _small_print(shown, len(rows[0]), (low, high))
     place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
     ax.annotate(said, (0, 0), xytext=(2, -2), fontsize=7.5, color=GREY, **place)
-    return cast("Figure", ax.figure)
+    return ax
 
 
 @styled
-def manifold(
+def plot_manifold(
     x: ArrayLike,
     horizontal: ArrayLike,
     vertical: ArrayLike,
@@ -120,7 +120,7 @@ def manifold(
     title: str = "The plane of codes, decoded",
     names: tuple[str, str] = ("$z_1$", "$z_2$"),
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """Images decoded on a grid of the plane, each where its code is.
 
     Args:
@@ -137,8 +137,9 @@ def manifold(
         DataError: if these are no images, or their number is not that of the codes.
 
     Example:
-        >>> drawn = manifold(np.zeros((3, 4, 8, 8)), np.arange(4.0), np.arange(3.0))
-        >>> drawn.axes[0].get_xlim() == (-0.5, 3.5)
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> plot_manifold(np.zeros((3, 4, 8, 8)), np.arange(4.0), np.arange(3.0), ax=ax) is ax
         True
     """
     data, across, up = (
@@ -153,18 +154,18 @@ def manifold(
             f"horizontal coordinates, got shape {data.shape}"
         )
     grid = images.reshape(*data.shape[:2], *images.shape[1:])[::-1]  # the first row is the lowest
-    painted = _painted(grid, _limits(grid) if limits is None else limits)  # (R, C, H, W, 3)
+    painted = _painted(grid, _limits(grid) if limits is None else limits)  # (R, C, H, W, 4)
     enlarged = max(_TILE // max(painted.shape[2:4]), 1)
     painted = painted.repeat(enlarged, 2).repeat(enlarged, 3)
-    painted = np.pad(painted, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
+    painted = np.pad(painted, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.0)
     rows, columns, height, width, _ = painted.shape
-    tiled = painted.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    tiled = painted.swapaxes(1, 2).reshape(rows * height, columns * width, 4)
     edges = [_edges(across), _edges(up)]
-    picture, axes = axes_or_new(ax, 5.6, 5.6)
+    axes, _ = axes_of(ax, 5.6, 5.6)
     axes.imshow(tiled, extent=(*edges[0], *edges[1]), interpolation="nearest", aspect="auto")
     axes.set(title=title, xlabel=names[0], ylabel=names[1])
     axes.grid(visible=False)
-    return picture
+    return axes
 
 
 def _edges(places: Floats) -> tuple[float, float]:
@@ -173,22 +174,27 @@ def _edges(places: Floats) -> tuple[float, float]:
     return float(places[0] - half), float(places[-1] + half)
 
 
-def _new_axes(width: float, height: float, left: float) -> Axes:
-    """Axes of this size in dots, so that an image's pixels are whole dots."""
+def _sized(ax: Axes | None, width: float, height: float, left: float) -> Axes:
+    """Axes of this size in dots where the figure's is free: an image's pixels are whole dots."""
     page = max(left + width + _MARGIN, _PAGE / 2), height + 2.5 * _LINE
-    picture = Picture(page[0] / DPI, page[1] / DPI)
-    picture.set_layout_engine("none")
-    return picture.add_axes((left / page[0], _LINE / page[1], width / page[0], height / page[1]))
+    axes, free = axes_of(ax, page[0] / DPI, page[1] / DPI)
+    if free:
+        figure = cast("Figure", axes.figure)
+        figure.set_dpi(DPI)
+        figure.set_layout_engine("none")
+        axes.set_position((left / page[0], _LINE / page[1], width / page[0], height / page[1]))
+    return axes
 
 
 def _painted(images: Floats, limits: Limits) -> Floats:
-    """Colours, ``(R, N, H, W, 3)``; what is not finite is red."""
+    """Opaque colours, ``(R, N, H, W, 4)``; what is not finite is red."""
     low, high = limits
     known = np.isfinite(images)
     scaled = np.clip((np.where(known, images, low) - low) / (high - low), 0, 1)
     if images.ndim == 4:
         scaled, known = np.repeat(scaled[..., None], 3, axis=-1), known[..., None]
-    return np.where(known.all(axis=-1, keepdims=True), scaled, to_rgb(BAD))
+    colours = np.where(known.all(axis=-1, keepdims=True), scaled, to_rgb(BAD))
+    return np.concatenate([colours, np.ones_like(colours[..., :1])], axis=-1)
 
 
 def _limits(values: Floats) -> Limits:

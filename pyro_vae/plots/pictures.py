@@ -1,13 +1,14 @@
-"""Data as pictures: images as a grid, other events as lines."""
+"""Data as pictures: images as a grid, other events as profiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from pyro_vae.core.errors import DataError
@@ -15,22 +16,22 @@ from pyro_vae.plots.mosaic import MOST_IMAGES, Limits, as_pixels, mosaic
 from pyro_vae.plots.style import (
     BLUE,
     ORANGE,
-    Picture,
     as_array,
-    heading,
-    joint_legend,
-    panels,
+    axes_of,
+    minus,
+    name_rows,
+    note,
     styled,
 )
 
-__all__ = ["image_grid", "reconstructions", "samples", "traversals"]
+__all__ = ["plot_images", "plot_reconstructions", "plot_samples", "plot_traversals"]
 
 MOST_LINES = 24
 _FEW = 40  # values, each drawn as a dot
 
 
 @styled
-def image_grid(
+def plot_images(
     images: ArrayLike,
     titles: ArrayLike | None = None,
     ncols: int = 10,
@@ -38,7 +39,7 @@ def image_grid(
     limits: Limits | None = None,
     title: str = "",
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """Images side by side, all on one scale, which is stated below them.
 
     Args:
@@ -55,7 +56,8 @@ def image_grid(
         DataError: if these are no images, or if there are none.
 
     Example:
-        >>> image_grid(np.zeros((12, 1, 8, 8)), title="Noise").axes[0].get_title("left")
+        >>> from matplotlib.figure import Figure
+        >>> plot_images(np.zeros((12, 1, 8, 8)), title="Noise", ax=Figure().subplots()).get_title()
         'Noise'
     """
     data = as_array(images, "images")
@@ -69,35 +71,36 @@ def image_grid(
 
 
 @styled
-def samples(
+def plot_samples(
     x: ArrayLike,
     ncols: int = 10,
     *,
     limits: Limits | None = None,
     title: str = "Samples",
     ax: Axes | None = None,
-) -> Figure:
-    """Draws from a model: images as a grid, any other event as a line for each datum.
+) -> Axes:
+    """Draws from a model: images as a grid, any other event as a profile for each datum.
 
     Args:
-        x: ``(N, *event_shape)``. Of more than 100 images or 24 lines, the first are drawn.
+        x: ``(N, *event_shape)``. Of more than 100 images or 24 profiles, the first are drawn.
         ncols: Images in a row.
         limits: The values that are black and white.
         title: Above the picture.
-        ax: Where to draw images; a new figure without it.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are none, or ``ax`` is given for lines, which take several axes.
+        DataError: if there are none.
 
     Example:
-        >>> len(samples(np.zeros((3, 20))).axes)
+        >>> from matplotlib.figure import Figure
+        >>> len(plot_samples(np.zeros((3, 20)), ax=Figure().subplots()).lines)
         3
     """
     return _drawn({"sample": as_array(x, "x")}, (), None, ncols, limits, title, ax)
 
 
 @styled
-def reconstructions(
+def plot_reconstructions(
     x: ArrayLike,
     x_hat: ArrayLike,
     labels: ArrayLike | None = None,
@@ -106,25 +109,25 @@ def reconstructions(
     limits: Limits | None = None,
     title: str = "Reconstructions",
     ax: Axes | None = None,
-) -> Figure:
-    """Data over their reconstructions: images in bands of two rows, any other event as lines.
+) -> Axes:
+    """Data over their reconstructions: images in bands of two rows, any other event as profiles.
 
     Args:
-        x: ``(N, *event_shape)``. Of more than 50 images or 24 lines, the first are drawn.
+        x: ``(N, *event_shape)``. Of more than 50 images or 24 profiles, the first are drawn.
         x_hat: Of the same shape.
         labels: One for each datum, texts or numbers.
         ncols: Images in a row.
         limits: The values that are black and white.
         title: Above the picture.
-        ax: Where to draw images; a new figure without it.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if there are none, the shapes differ, or ``ax`` is given for lines, which take
-            several axes.
+        DataError: if there are none, or the shapes differ.
 
     Example:
+        >>> from matplotlib.figure import Figure
         >>> x = np.zeros((12, 8, 8))
-        >>> reconstructions(x, x).axes[0].get_title("left")
+        >>> plot_reconstructions(x, x, ax=Figure().subplots()).get_title()
         'Reconstructions'
     """
     data, again = as_array(x, "x"), as_array(x_hat, "x_hat")
@@ -136,7 +139,7 @@ def reconstructions(
 
 
 @styled
-def traversals(
+def plot_traversals(
     x: ArrayLike,
     names: Sequence[str],
     values: ArrayLike,
@@ -144,8 +147,8 @@ def traversals(
     limits: Limits | None = None,
     title: str = "One dimension of the code at a time",
     ax: Axes | None = None,
-) -> Figure:
-    """What p(x|z) becomes as one dimension of z moves: images in rows, other events as lines.
+) -> Axes:
+    """What p(x|z) becomes as one dimension of z moves: images in rows, other events as profiles.
 
     Args:
         x: ``(D, S, *event_shape)``: for each of D dimensions, decoded at S values. At most 100
@@ -154,14 +157,15 @@ def traversals(
         values: Of the dimension that moves, ``(S,)``.
         limits: The values that are black and white.
         title: Above the picture.
-        ax: Where to draw images; a new figure without it.
+        ax: Where to draw; a new figure without it.
 
     Raises:
-        DataError: if the shapes don't fit, there are too many images, or ``ax`` is given for
-            lines, which take several axes.
+        DataError: if the shapes don't fit, or there are too many images.
 
     Example:
-        >>> traversals(np.zeros((2, 3, 8, 8)), ["z0", "z1"], [-1, 0, 1]).axes[0].get_title("left")
+        >>> from matplotlib.figure import Figure
+        >>> x = np.zeros((2, 3, 8, 8))
+        >>> plot_traversals(x, ["z0", "z1"], [-1, 0, 1], ax=Figure().subplots()).get_title()
         'One dimension of the code at a time'
     """
     data, moved = as_array(x, "x"), as_array(values, "values")
@@ -181,19 +185,9 @@ def traversals(
         said = [f"{value:.3g}" for value in moved]
         return mosaic(rows, names, titles=said, ncols=moved.size, limits=limits, heading=title,
                       ax=ax)  # fmt: skip
-    if ax is not None:
-        raise DataError("ax: expected images, which fit on one axes, got other events")
-    ncols = min(4, len(names))
-    picture, grid = panels(len(names), ncols, 9.6, 1.8, sharex=True, sharey=True)
-    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, moved.size))
-    for axes, name, lines in zip(grid, names, data.reshape(*data.shape[:2], -1), strict=True):
-        for line, color, value in zip(lines, colors, moved, strict=True):
-            axes.plot(line, color=color, lw=1, label=f"{value:.3g}")
-        axes.set_title(name, fontsize=8.5)
-    picture.supxlabel("dimension of the event", fontsize=9)
-    heading(picture, title)
-    joint_legend(picture, grid[0])
-    return picture
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, moved.size))
+    styles = [(f"{value:.3g}", colour, "-") for value, colour in zip(moved, colours, strict=True)]
+    return _profiles(data.reshape(*data.shape[:2], -1), names, styles, len(data), title, ax)
 
 
 def _drawn(
@@ -204,45 +198,47 @@ def _drawn(
     limits: Limits | None,
     title: str,
     ax: Axes | None,
-) -> Figure:
-    """Images if the events are images, else lines."""
+) -> Axes:
+    """Images if the events are images, else profiles."""
     images = [image for data in rows.values() if (image := as_pixels(data)) is not None]
     if images:
         return mosaic(images, names, titles=texts, ncols=ncols, limits=limits, heading=title,
                       ax=ax)  # fmt: skip
-    if ax is not None:
-        raise DataError("ax: expected images, which fit on one axes, got other events")
-    flat = {name: data.reshape(len(data), -1) for name, data in rows.items()}
-    return _line_panels(flat, texts, title)
+    lines = np.stack([data.reshape(len(data), -1) for data in rows.values()], axis=1)
+    shown = lines[:MOST_LINES]
+    said = [str(n) for n in range(len(shown))] if texts is None else texts[: len(shown)]
+    styles = zip(rows, (BLUE, ORANGE), ("-", "--"), strict=False)
+    return _profiles(shown, said, list(styles), len(lines), title, ax)
 
 
-def _line_panels(
-    lines: Mapping[str, NDArray[np.float64]], titles: Sequence[str] | None, title: str
-) -> Picture:
-    """A panel for each datum, with a line for each of ``lines``, ``(N, D)``."""
-    count, size = next(iter(lines.values())).shape
-    drawn = min(count, MOST_LINES)
-    ncols = min(4 if drawn <= 8 else 6, drawn)
-    width = max(9.6 * ncols / max(ncols, 4), 4.4)
-    picture, grid = panels(drawn, ncols, width, 1.3, sharex=True, sharey=True)
-    for index, axes in enumerate(grid):
-        for (name, values), colour in zip(lines.items(), (BLUE, ORANGE), strict=False):
-            finite = np.where(np.isfinite(values[index]), values[index], np.nan)
-            dots = "o" if size <= _FEW else ""
-            axes.plot(finite, color=colour, lw=1.1, marker=dots, ms=2.2, label=name)
-        axes.set_title(titles[index] if titles is not None else "", fontsize=8.5)
-        axes.tick_params(labelbottom=index + ncols >= drawn)
-    shown = np.stack([line[:drawn] for line in lines.values()])
-    said = [f"drawn: the first {drawn:,} of {count:,}"] if drawn < count else []
-    lost = np.count_nonzero(~np.isfinite(shown))
-    if lost:
-        said.append(f"{lost:,} of {shown.size:,} values are not finite (gaps)")
-    picture.supxlabel("\n".join(["dimension of the event", *filter(None, ["; ".join(said)])]),
-                      fontsize=9)  # fmt: skip
-    picture.supylabel("value", fontsize=9)
-    heading(picture, title)
-    joint_legend(picture, grid[0])
-    return picture
+def _profiles(
+    rows: NDArray[np.float64],
+    names: Sequence[str],
+    styles: Sequence[tuple[str, Any, str]],
+    count: int,
+    title: str,
+    ax: Axes | None,
+) -> Axes:
+    """A row for each datum, all on one scale, with a line for each style, ``(N, L, D)``."""
+    axes, _ = axes_of(ax, 7.0, 1.4 + 0.36 * len(rows))
+    finite = rows[np.isfinite(rows)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    unit = (high - low) or 1.0
+    dots = "o" if rows.shape[-1] <= _FEW else ""
+    for place, lines in enumerate(rows):
+        for line, (_, colour, dash) in zip(lines, styles, strict=True):
+            height = np.where(np.isfinite(line), place + 0.45 - 0.9 * (line - low) / unit, np.nan)
+            axes.plot(height, dash, color=colour, lw=1.1, marker=dots, ms=2.2, alpha=0.8)
+    if len(styles) > 1:
+        handles = [Line2D([], [], color=c, ls=dash, label=name) for name, c, dash in styles]
+        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+    name_rows(axes, names, 0.6)
+    axes.set(title=title, xlabel="dimension of the event")
+    lost = rows.size - finite.size
+    note(axes, f"each row from {minus(f'{low:.4g}')} to {minus(f'{high:.4g}')}",
+         f"the first {len(rows):,} of {count:,}" if len(rows) < count else "",
+         f"{lost:,} of {rows.size:,} values are not finite (gaps)" if lost else "")  # fmt: skip
+    return axes
 
 
 def _titles(name: str, titles: ArrayLike | None, count: int) -> list[str] | None:

@@ -1,12 +1,13 @@
-"""The style of every picture, the parts that pictures share, and a figure without pyplot."""
+"""Where a picture is drawn, in which style, and the parts that pictures share."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib.style
@@ -15,28 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from pyro_vae.core.errors import DataError
+from pyro_vae.core.messages import listed
 
 __all__ = [
     "BAD",
     "BLUE",
     "DPI",
     "GREY",
-    "INK",
     "ORANGE",
+    "STYLES",
     "Picture",
     "as_array",
-    "axes_or_new",
-    "heading",
-    "joint_legend",
+    "axes_of",
+    "choice",
+    "ink",
     "minus",
     "name_rows",
     "note",
     "panels",
+    "part_of",
     "plain_ticks",
     "same_shape",
     "styled",
@@ -45,7 +47,12 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BLUE, ORANGE, GREY, INK, BAD = "#2f6db3", "#d9772b", "#8a8f98", "#2b2f36", "#cc2f3a"
+# Apart for color-blind readers, and by their lightness too; each is seen on white and on black.
+BLUE, ORANGE, GREY, BAD = "#2f6db3", "#e08a3c", "#8a8f98", "#cc2f3a"
+_INK = "#2b2f36"
+STYLES = tuple(
+    zip((BLUE, ORANGE, "#3b9a5d", "#8d5fb0", "#a8633b", "#4aa3a8"), "osD^vP", strict=True)
+)
 
 DPI = 120
 
@@ -54,9 +61,9 @@ _STYLE: Any = {
     "figure.dpi": DPI,
     "figure.titlesize": 11,
     "font.size": 9,
-    "text.color": INK,
+    "text.color": _INK,
     "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
+    "axes.labelcolor": _INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.labelsize": 9,
@@ -67,31 +74,36 @@ _STYLE: Any = {
     "grid.color": "#e6e8eb",
     "xtick.color": GREY,
     "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "legend.labelcolor": INK,
+    "legend.labelcolor": _INK,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
 }
 
 
+def _look() -> contextlib.AbstractContextManager[None]:
+    return matplotlib.style.context(["default", _STYLE])
+
+
 class Picture(Figure):
-    """A matplotlib figure without pyplot: no backend, no window, nothing global.
+    """A matplotlib figure without pyplot, in the package's style, whatever the user's settings.
 
     A notebook shows it where a cell ends in it, once, with or without ``%matplotlib inline``;
     ``savefig`` writes PNG, PDF or SVG.
 
     Args:
-        width: In inches, at 120 dots an inch.
+        width: In inches, at 120 dots an inch; without it what is drawn sets the size.
         height: In inches.
     """
 
-    def __init__(self, width: float, height: float) -> None:
-        super().__init__(figsize=(width, height), layout="constrained")
+    def __init__(self, width: float | None = None, height: float = 4.8) -> None:
+        super().__init__(figsize=(width or 6.4, height), layout="constrained")
+        self.sized = width is not None
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
@@ -101,19 +113,80 @@ class Picture(Figure):
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
         """Write the picture; see ``matplotlib.figure.Figure.savefig``."""
-        with matplotlib.style.context(["default", _STYLE]):
+        with _look():
             super().savefig(*args, **kwargs)
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Draw in this style, whatever the user's matplotlib settings."""
+    """Draw in the package's style on a :class:`Picture`, in the user's on any other figure."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
-        with matplotlib.style.context(["default", _STYLE]):
+        figure = getattr(kwargs.get("ax"), "figure", None)
+        with _look() if isinstance(figure, Picture) else contextlib.nullcontext():
             return draw(*args, **kwargs)
 
     return drawn
+
+
+def axes_of(ax: Axes | None, width: float, height: float) -> tuple[Axes, bool]:
+    """The given axes, or those of a new pyplot figure; and whether the figure's size is free.
+
+    Raises:
+        DataError: if ``ax`` is no Axes.
+    """
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        return plt.subplots(figsize=(width, height), layout="constrained")[1], True
+    if not isinstance(ax, Axes):
+        raise DataError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}")
+    free = isinstance(ax.figure, Picture) and not ax.figure.sized
+    if free:
+        cast("Figure", ax.figure).set_size_inches(width, height)
+    return ax, free
+
+
+def panels(
+    count: int = 1, ncols: int = 1, width: float | None = None, height: float = 3.0, **options: Any
+) -> tuple[Picture, list[Axes]]:
+    """A :class:`Picture` with ``count`` axes in a grid, and a list of them.
+
+    Args:
+        count: Number of axes.
+        ncols: In a row.
+        width: Of the picture in inches; without it what is drawn sets the size.
+        height: Of a row, in inches.
+        **options: For ``Figure.subplots``.
+    """
+    nrows = math.ceil(count / ncols)
+    with _look():
+        picture = Picture(width, height * nrows)
+        grid = picture.subplots(nrows, ncols, squeeze=False, **options).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    return picture, list(grid[:count])
+
+
+def part_of(result: Any, name: str, maker: str) -> Any:
+    """An attribute of a result.
+
+    Raises:
+        DataError: if it has none, saying whose result is expected.
+    """
+    if not hasattr(result, name):
+        raise DataError(f"Expected the result of {maker}, got {type(result).__name__}")
+    return getattr(result, name)
+
+
+def choice(name: str, given: object, known: Iterable[str]) -> None:
+    """Refuse what is not among the known.
+
+    Raises:
+        DataError: naming them.
+    """
+    if given not in (names := list(known)):
+        raise DataError(f"{name}: must be {listed(names)}, got {given!r}")
 
 
 def as_array(values: Any, name: str) -> NDArray[np.float64]:
@@ -145,14 +218,16 @@ def minus(text: str) -> str:
     return re.sub(r"-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
-def note(picture: Figure, text: str) -> None:
-    """Print a remark in small grey type at the foot of the figure."""
-    engine = picture.get_layout_engine()
-    strip = 0.2 / picture.get_figheight()
-    if text and isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(rect=(0, strip, 1, 1 - strip))
-    if text:
-        picture.text(0.01, strip / 4, text, fontsize=7.5, color=GREY)
+def ink(ax: Axes) -> Any:
+    """The color of text on these axes, dark or light."""
+    return ax.title.get_color()
+
+
+def note(ax: Axes, *remarks: str) -> None:
+    """Print the remarks that are not empty in a line below the x label."""
+    said = "; ".join(filter(None, remarks))
+    if said:
+        ax.set_xlabel("\n".join(filter(None, [ax.get_xlabel(), said])))
 
 
 def same_shape(one: Any, other: Any, names: str, shape: str) -> list[NDArray[np.float64]]:
@@ -164,38 +239,6 @@ def same_shape(one: Any, other: Any, names: str, shape: str) -> list[NDArray[np.
             f"{names}: expected two arrays of one shape ({shape}), got {first} and {second}"
         )
     return arrays
-
-
-def axes_or_new(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
-    """The given axes, or those of a new figure of this size in inches; and their figure."""
-    axes = Picture(width, height).subplots() if ax is None else ax
-    return cast("Figure", axes.figure), axes
-
-
-def panels(count: int, ncols: int, width: float, height: float, **options: Any) -> Any:
-    """A figure with ``count`` axes in a grid, and a list of them; a row's height is in inches."""
-    nrows = math.ceil(count / ncols)
-    picture = Picture(width, height * nrows + 0.8)
-    grid = picture.subplots(nrows, ncols, squeeze=False, **options).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    return picture, list(grid[:count])
-
-
-def heading(picture: Figure, title: str) -> None:
-    """Print a title at the top left of the figure."""
-    if title:
-        picture.suptitle(title, x=0.01, ha="left", fontsize=10)
-
-
-def joint_legend(picture: Figure, axes: Axes, loc: Any = "outside upper right") -> None:
-    """One legend for the figure, in one row, from the entries of one axes."""
-    handles, names = axes.get_legend_handles_labels()
-    if len(handles) > 1:
-        legend = picture.legend(handles, names, loc=loc, ncols=len(handles))
-        for handle in legend.legend_handles:
-            if handle is not None:
-                handle.set_alpha(1.0)
 
 
 def name_rows(axes: Axes, names: Sequence[str], margin: float = 0.5) -> None:

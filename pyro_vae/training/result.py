@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pyro_vae.data.identity import Identity
-from pyro_vae.plots import elbo_curves
-from pyro_vae.plots.style import Picture, heading
+from pyro_vae.plots.curves import Term, plot_history
+from pyro_vae.plots.style import Picture, panels
 from pyro_vae.report.numbers import MISSING
 from pyro_vae.report.table import Table
 from pyro_vae.training.settings import TrainSettings
@@ -79,9 +79,12 @@ class FitResult:
         """The curves of the ELBO and its terms; words if no epoch is whole."""
         if not self.history:
             picture = Picture(10, 0.5)
-            heading(picture, "Nothing to draw: interrupted before the end of the first epoch")
+            picture.suptitle("Nothing to draw: interrupted before the end of the first epoch")
             return picture
-        return elbo_curves(self.history)
+        picture, axes = panels(3, 3, 10)
+        for ax, term in zip(axes, get_args(Term), strict=True):
+            plot_history(self.history, term, ax=ax)
+        return picture
 
     def table(self) -> Table:
         """The ELBO and its terms in the best epoch, in nats per datum."""

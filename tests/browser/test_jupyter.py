@@ -24,13 +24,14 @@ MODEL = (
 LONG = "result = fit(vae, data, epochs=5000, step='pyro')"
 DECODED = "return document.querySelector('img[alt=\"p(x|z)\"]')?.src"
 MAP = "svg[aria-label='map of the codes']"
+OPENED = "window.jupyterapp?.shell.currentWidget?.content?.model"
 UNITS = "svg[aria-label*='KL of each dimension']"
 QUIET = "jupyter_config_dir/lab/user-settings/@jupyterlab/apputils-extension"
 
 
 @pytest.fixture
 def lab(browser, tmp_path):
-    """Opens a notebook with these cells in a JupyterLab, and runs them all."""
+    """Opens these cells, or a notebook, in a JupyterLab, and runs them all."""
     pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -47,9 +48,10 @@ def lab(browser, tmp_path):
     log = (tmp_path / "log").open("w")
     server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
 
-    def run(*cells):
+    def run(*sources, notebook=None):
         from selenium.common.exceptions import WebDriverException
 
+        cells = written(sources) if notebook is None else json.loads(notebook.read_text())["cells"]
         write(tmp_path / "shown.ipynb", cells)
 
         def opened(driver):
@@ -60,7 +62,7 @@ def lab(browser, tmp_path):
             return True
 
         browser.wait(opened, 60)
-        ready = "return document.querySelectorAll('.jp-CodeCell .cm-content').length"
+        ready = f"return {OPENED}?.cells?.length"
         browser.wait(lambda d: browser.run(ready) == len(cells) and "| Idle" in d.page_source, 90)
         browser.run("window.jupyterapp.commands.execute('runmenu:run-all')")
 
@@ -70,12 +72,18 @@ def lab(browser, tmp_path):
     log.close()
 
 
-def write(path, sources):
-    cells = [
-        {"cell_type": "code", "id": f"cell{i}", "source": source, "metadata": {}, "outputs": [],
-         "execution_count": None}
+def written(sources):
+    return [
+        {"cell_type": "code", "id": f"cell{i}", "source": source, "metadata": {}}
         for i, source in enumerate(sources)
-    ]  # fmt: skip
+    ]
+
+
+def write(path, cells):
+    """A notebook without outputs."""
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4,
                 "nbformat_minor": 5}  # fmt: skip
@@ -145,3 +153,27 @@ def test_a_training_shows_its_curves_and_an_interrupt_leaves_them(browser, lab):
     assert "interrupted after" in browser.run(stopped)
     assert "KeyboardInterrupt" not in browser.run(stopped)
     browser.shot("interrupted")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("notebooks/*.ipynb")))
+def test_a_notebook_runs_from_top_to_bottom(browser, lab, name):
+    lab(notebook=ROOT / "notebooks" / f"{name}.ipynb")
+    code = f"return {OPENED}.toJSON().cells.filter(cell => cell.cell_type == 'code')"
+
+    def ended(driver):
+        cells = browser.run(code)
+        failed = [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
+        assert not failed, failed[0]["evalue"]
+        return all(cell["execution_count"] for cell in cells) and "| Idle" in driver.page_source
+
+    browser.wait(ended, 600)
+    shown = "return [...document.querySelectorAll('.jp-OutputArea-output img')]"
+    for place in ("start", "end"):
+        if place == "end":
+            browser.run("window.jupyterapp.commands.execute('notebook:move-cursor-down')")
+            browser.run("const all = document.querySelector('.jp-WindowedPanel-outer');"
+                        "all.scrollTop = all.scrollHeight")  # fmt: skip
+            time.sleep(2)
+        browser.shot(f"{name}-{place}")
+    broken = f"{shown}.filter(image => image.complete && !image.naturalWidth).length"
+    assert browser.run(broken) == 0

@@ -1,5 +1,6 @@
 """A user's own component registers by being defined, and its name works at once."""
 
+import copy
 import inspect
 
 import pyro.distributions as dist
@@ -7,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from pyro_vae import save
 from pyro_vae.core.declarable import snake_case
-from pyro_vae.core.errors import DeclarationError
+from pyro_vae.core.errors import CheckpointError, DeclarationError
 from pyro_vae.core.network import Network
 from pyro_vae.core.prior import Prior
 from pyro_vae.core.schema import argument_help, arguments_model
@@ -69,8 +71,31 @@ def test_a_cell_that_runs_again_replaces_its_class():
     run_cell(CELL.format(width=3.0))
     first = small_vae(prior="wide_normal")
     run_cell(CELL.format(width=7.0))
-    assert small_vae(prior="wide_normal").prior().stddev[0] == 7.0
-    assert first.prior().stddev[0] == 3.0
+    for anew in (small_vae(prior="wide_normal"), first.swap(prior="wide_normal")):
+        assert anew.prior().stddev[0] == 7.0
+    for kept in (first, copy.deepcopy(first)):
+        assert kept.prior().stddev[0] == 3.0
+
+
+def test_a_cell_that_runs_again_may_take_other_arguments():
+    run_cell(CELL.format(width=3.0))
+    small_vae(prior="wide_normal")
+    run_cell(
+        CELL.format(width=3.0).replace("shape: tuple[int, ...] = (1, 2)", "mean: float = 1.0")
+    )
+    vae = small_vae(prior={"kind": "wide_normal", "mean": 2.0})
+    assert vae.declaration["prior"] == {"kind": "wide_normal", "width": 3.0, "mean": 2.0}
+    with pytest.raises(DeclarationError, match=r"prior\.shape"):
+        small_vae(prior={"kind": "wide_normal", "shape": [4]})
+
+
+def test_a_model_of_a_cell_that_ran_again_is_not_saved_as_another(tmp_path):
+    run_cell(CELL.format(width=9.0)
+             .replace("self.width)", "3.0)"))  # fmt: skip
+    first = small_vae(prior="wide_normal")
+    run_cell(CELL.format(width=9.0).replace("self.width)", "7.0)"))
+    with pytest.raises(CheckpointError, match="another value"):
+        save(first, tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["__main__", "elsewhere"])

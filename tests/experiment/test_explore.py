@@ -126,6 +126,53 @@ def test_long_rows_of_one_dimensional_codes_are_cut():
     assert found.map.value.startswith("<svg")
 
 
+def test_a_class_is_chosen_from_a_list_and_decoded(digits):
+    vae = a_vae(digits.event_shape, 2, condition={"kind": "classes", "count": 10})
+    found = explore(vae, digits)
+    (chooser,) = found.conditions
+    assert list(chooser.options) == list(range(10))
+    found.chooser.value = 7
+    own = digits.test.labels[found.rows[7]].item()
+    assert chooser.value == own
+    with torch.no_grad():
+        q = vae.given(own, 1).encode(digits.test.x[found.rows[7]][None])
+    assert torch.allclose(found.z, q.mean[0], atol=1e-6)
+    drawn = {}
+    for other in (own, (own + 1) % 10):
+        chooser.value = other
+        drawn[other] = pixels(found.decoded.value)
+        assert np.abs(drawn[other] - mean(vae.given(other, 1), found.z)).max() <= 1
+    assert len({image.tobytes() for image in drawn.values()}) == 2
+    rebuilt = pixels(found.others.value)  # of the datum, under its own class
+    assert np.abs(rebuilt - mean(vae.given(own, 1), found.codes[7])).max() <= 1
+
+
+def test_numbers_that_condition_have_sliders_and_the_prior_follows_them():
+    c = torch.tensor([[-2.0, 0.0], [3.0, 1.0]]).repeat(50, 1)
+    vae = a_vae((4,), 3, condition={"kind": "vector", "size": 2}, prior="conditional")
+    found = explore(vae, as_dataset(torch.randn(100, 4), condition=c))
+    first, second = found.conditions
+    assert (first.min, first.max, second.min, second.max) == (-2.0, 3.0, 0.0, 1.0)
+    before = found.decoded.value
+    first.value = 0.5
+    assert "p(x|z, c)" in before
+    assert found.decoded.value != before
+    assert found._given().conditions.tolist() == [[0.5, second.value]]
+    (draw,) = (b for b in found.widget.children[0].children[1].children[1].children
+               if b.description == "draw z ~ p(z)")  # fmt: skip
+    draw.click()
+    assert found._given().conditions[0, 0] == 0.5
+    assert [slider.value for m, slider in sorted(found.sliders.items())] == pytest.approx(
+        found.z.tolist()
+    )
+
+
+def test_data_without_conditions_are_refused():
+    vae = a_vae((4,), 2, condition={"kind": "vector", "size": 2})
+    with pytest.raises(DataError, match="Expected a condition for each datum"):
+        explore(vae, as_dataset(torch.randn(100, 4)))
+
+
 def test_any_model_can_be_explored(vae):
     x = handed_over(vae, vae.generate(30, sample=True)).detach()
     held_out = {} if vae.posterior.amortized else {"validation": 0, "test": 0}

@@ -1,71 +1,113 @@
-"""Bars of the dimensions of the code, and of the two gaps."""
+"""Bars of the dimensions of the code, of the two gaps, and of topics."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots import gap_bars, topic_bars, unit_bars
+from pyro_vae.plots import plot_active_units, plot_gaps, plot_kl_per_dimension, plot_topics
 
 
-def heights(axes):
-    return [bar.get_height() for bar in axes.patches]
+def heights(ax):
+    return [bar.get_height() for bar in ax.patches]
 
 
-def test_the_greatest_variance_stands_first_and_names_its_dimension():
-    picture = unit_bars([0.2, 0.9, 1e-4], 0.01, [1.0, 2.0, 0.1])
-    top, bottom = picture.axes
-    assert heights(top) == [0.9, 0.2, 1e-4]
-    assert heights(bottom) == [2.0, 1.0, 0.1]
-    assert [tick.get_text() for tick in bottom.get_xticklabels()] == ["1", "0", "2"]
-    colours = [bar.get_facecolor() for bar in top.patches]
-    assert colours[0] == colours[1] != colours[2]
+def units(variance, kl=None):
+    variance = torch.tensor(variance, dtype=torch.double)
+    kl = None if kl is None else torch.tensor(kl)
+    return SimpleNamespace(variance=variance, kl=kl, threshold=0.01, active=variance > 0.01,
+                           kl_method="no mean field")  # fmt: skip
 
 
-def test_a_variance_below_the_axis_is_counted():
-    picture = unit_bars([0.5, -1e-9, 0.0], 0.01)
-    assert heights(picture.axes[0])[1:] == [1e-6, 1e-6]
-    assert "2 below 1e-06" in picture.texts[-1].get_text()
+def gaps(approximation, amortization):
+    return SimpleNamespace(approximation=approximation, amortization=amortization)
 
 
-def test_many_dimensions_keep_their_axis_readable():
-    picture = unit_bars(np.linspace(1e-3, 1, 200), 0.01)
-    assert len(picture.axes[0].get_xticks()) <= 40
-    assert picture.get_figwidth() <= 12
+def test_the_greatest_variance_stands_first_and_names_its_dimension(ax, is_drawn):
+    found = units([0.2, 0.9, 1e-4], [3.0, 2.0, 0.1])
+    assert plot_active_units(found, ax=ax) is ax
+    assert heights(ax) == [0.9, 0.2, 1e-4]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "0", "2"]
+    filled = [bar.get_facecolor()[3] for bar in ax.patches]
+    assert filled == [1.0, 1.0, 0.0]
+    is_drawn(ax)
 
 
-def test_nothing_to_draw_is_refused():
-    with pytest.raises(DataError, match="nothing to draw"):
-        unit_bars([], 0.01)
+def test_the_greatest_kl_stands_first(ax):
+    plot_kl_per_dimension(units([0.2, 0.9, 1e-4], [1.5, 2.0, 0.25]), ax=ax)
+    assert heights(ax) == [2.0, 1.5, 0.25]
+    assert ax.get_ylabel() == "nats per datum"
 
 
-def test_the_bars_stack_to_both_gaps_and_the_greatest_stands_first():
-    axes = gap_bars([0.1, 0.3], [0.2, 0.4]).axes[0]
-    family, encoder = map(list, axes.containers)
+def test_a_variance_below_the_axis_is_counted(ax):
+    plot_active_units(units([0.5, -1e-9, 0.0]), ax=ax)
+    assert heights(ax)[1:] == [1e-6, 1e-6]
+    assert ax.get_ylim()[0] < 1e-6
+    assert ax.get_xlabel().endswith("2 below 1e-06, drawn there")
+
+
+def test_of_many_dimensions_the_greatest_are_drawn_and_it_is_said(ax):
+    plot_active_units(units(np.linspace(1e-3, 1, 10_000).tolist()), ax=ax)
+    assert len(ax.patches) == 200
+    assert len(ax.get_xticks()) <= 40
+    assert "the 200 greatest of 10,000" in ax.get_xlabel()
+
+
+def test_no_kl_is_refused():
+    with pytest.raises(DataError, match="got none: no mean field"):
+        plot_kl_per_dimension(units([0.2, 0.9]))
+
+
+def test_the_bars_stack_to_both_gaps_and_the_greatest_stands_first(ax, is_drawn):
+    assert plot_gaps(gaps([0.1, 0.3], [0.2, 0.4]), ax=ax) is ax
+    family, encoder = map(list, ax.containers)
     assert [bar.get_height() for bar in family] == [0.3, 0.1]
     assert [bar.get_y() + bar.get_height() for bar in encoder] == pytest.approx([0.7, 0.3])
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["#1", "#0"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["#1", "#0"]
+    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert said == ["approximation: the family, 0.2 on average",
+                    "amortization: the encoder, 0.3 on average"]  # fmt: skip
+    is_drawn(ax)
 
 
-def test_of_many_data_the_greatest_are_drawn_and_it_is_said():
-    picture = gap_bars(np.arange(100.0), np.zeros(100), [-2.0, -1.0])
-    assert len(picture.axes[0].containers[0]) == 40
-    assert "drawn: the 40 greatest" in picture.texts[-1].get_text()
-    assert len(picture.axes) == 2
+def test_of_many_data_the_greatest_are_drawn_and_it_is_said(ax):
+    plot_gaps(gaps(np.arange(10_000.0), np.zeros(10_000)), ax=ax)
+    assert len(ax.containers[0]) == 40
+    assert ax.containers[0][0].get_height() == 9999
+    assert "the 40 greatest of 10,000" in ax.get_xlabel()
 
 
-def test_unlike_shapes_are_refused():
+def test_unlike_shapes_and_other_results_are_refused():
     with pytest.raises(DataError, match=r"got \(2,\) and \(3,\)"):
-        gap_bars([1.0, 2.0], [1.0, 2.0, 3.0])
+        plot_gaps(gaps([1.0, 2.0], [1.0, 2.0, 3.0]))
+    with pytest.raises(DataError, match="the result of inference_gaps, got ndarray"):
+        plot_gaps(np.zeros(3))
 
 
-def test_a_topic_has_its_coherence_and_its_share():
-    left, right = topic_bars(["a b", "c d"], [0.3, -0.1], [0.2, 0.8]).axes
-    assert [bar.get_width() for bar in left.patches] == [0.3, -0.1]
-    assert [bar.get_width() for bar in right.patches] == [0.2, 0.8]
-    picture = topic_bars([str(k) for k in range(50)], np.zeros(50))
-    assert len(picture.axes[0].patches) == 40
-    assert "the first 40 of 50" in picture.texts[-1].get_text()
-    with pytest.raises(DataError, match="nothing to draw"):
-        topic_bars([], [])
+def topic_model(count, share):
+    share = torch.full((count,), 0.5) if share else None
+    return SimpleNamespace(words=[list("abcde")] * count, npmi=torch.linspace(-1, 1, count),
+                           share=share, order=list(range(count))[::-1])  # fmt: skip
+
+
+def test_a_topic_has_its_coherence_or_its_share(ax, is_drawn):
+    found = topic_model(50, share=True)
+    assert plot_topics(found, ax=ax) is ax
+    widths = [bar.get_width() for bar in ax.patches]
+    assert len(widths) == 40
+    assert widths[0] == 1.0
+    assert ax.get_yticklabels()[0].get_text() == "49: a b c d"
+    assert "the first 40 of 50" in ax.get_xlabel()
+    is_drawn(ax)
+    assert plot_topics(found, "share").get_xlabel().startswith("share of the documents")
+
+
+def test_shares_that_are_not_there_and_other_quantities_are_refused():
+    with pytest.raises(DataError, match="codes are no shares"):
+        plot_topics(topic_model(3, share=False), "share")
+    with pytest.raises(DataError, match="quantity: must be npmi or share, got 'words'"):
+        plot_topics(topic_model(3, share=True), "words")

@@ -1,106 +1,95 @@
+"""Rows of an audit and of a comparison: what is drawn, and what is said of the rest."""
+
 import math
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.colors import to_hex
 
+from pyro_vae.auditing.checks import Check, finding
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.intervals import Z_CRIT, agrees, forest
-from pyro_vae.plots.style import BAD, BLUE, Picture
+from pyro_vae.plots import plot_audit, plot_comparison
+from pyro_vae.plots.style import BAD, BLUE
 from pyro_vae.report.estimate import Estimate
 
 NAN = math.nan
 
 
-@pytest.mark.parametrize(
-    ("difference", "z", "verdict"),
-    [
-        pytest.param(Estimate(0.03, 0.02), 1.5, True, id="within"),
-        pytest.param(Estimate(-Z_CRIT, 1.0), -Z_CRIT, True, id="at the edge"),
-        pytest.param(Estimate(-0.5, 0.1), -5.0, False, id="beyond"),
-        pytest.param(Estimate(0.0, 0.0), NAN, True, id="exact and equal"),
-        pytest.param(Estimate(1e-7, 0.0), NAN, False, id="exact and not"),
-        pytest.param(Estimate(NAN, 0.1), NAN, False, id="not finite"),
-        pytest.param(Estimate(0.1, NAN), NAN, False, id="no error"),
-        pytest.param(Estimate(math.inf, 0.1), NAN, False, id="infinite"),
-    ],
-)
-def test_difference(difference, z, verdict):
-    assert difference.z == pytest.approx(z, nan_ok=True)
-    assert agrees(difference) is verdict
+def check(z=0.0, worst=0.0, method="m", critical=4.0, **more):
+    found = Check("kl", method, 1.0, "r", Estimate(0.0, 1.0), z=z, worst_z=worst, **more)
+    found.judge(critical)
+    return found
 
 
-def test_a_given_verdict_holds_over_the_standard_error():
-    rows = {"equal but for rounding": Estimate(1e-7, 0.0), "not": Estimate(1e-7, 0.0)}
-    drawn = dots(forest(rows, verdicts={"equal but for rounding": True}))
-    assert [to_hex(dot.get_color()) for dot in drawn] == [BLUE, BAD]
+def audit(*checks):
+    return SimpleNamespace(checks=list(checks), critical=4.0)
 
 
-def test_into_the_callers_axes():
-    picture = Picture(9, 3)
-    left, right = picture.subplots(1, 2)
-    assert forest({"a": Estimate(0.0, 1.0)}, ax=right) is picture
-    assert (len(left.lines), right.get_title(loc="left")) == (0, "Differences between methods")
+def dots(ax):
+    return [line for line in ax.lines if line.get_marker() not in {"None", "|"}]
 
 
-def dots(picture):
-    return [line for line in picture.axes[0].lines if line.get_marker() not in {"None", "|"}]
-
-
-def test_a_dot_a_row_red_if_it_does_not_agree(is_drawn):
-    rows = {
-        "within": Estimate(0.03, 0.02),
-        "beyond": Estimate(-0.5, 0.1),
-        "far beyond": Estimate(5.0, 0.01),
-        "exact": Estimate(0.0, 0.0),
-        "not finite": Estimate(NAN, 0.1),
-    }
-    picture = forest(rows)
-    drawn = dots(picture)
-    assert [dot.get_marker() for dot in drawn] == ["o", "o", ">", "D", "X"]
-    assert [to_hex(dot.get_color()) for dot in drawn] == [BLUE, BAD, BAD, BLUE, BAD]
+def test_a_dot_a_row_and_another_one_where_it_disagrees(ax, is_drawn):
+    rows = audit(
+        check(1.5, -2.0),
+        check(-5.0, -6.0),
+        check(0.5, 30.0),
+        check(NAN, NAN),
+        check(relative=1e-9, tolerance=1e-6),
+        check(relative=1e-3, tolerance=1e-6),
+    )
+    assert plot_audit(rows, ax=ax) is ax
+    drawn = dots(ax)
+    assert [dot.get_marker() for dot in drawn] == ["o", "s", ">", "s", ">", "D", "X"]
+    colours = [BLUE, BAD, BAD, BAD, BAD, BLUE, BAD]
+    assert [to_hex(dot.get_color()) for dot in drawn] == colours
     assert drawn[0].get_xdata() == [1.5]
-    assert picture.axes[0].get_xlabel() == "difference in standard errors (z)"
-    assert [label.get_text() for label in picture.axes[0].get_yticklabels()] == list(rows)
-    is_drawn(picture)
+    worst = [line.get_xdata()[1] for line in ax.lines if line.get_marker() == "|"]
+    assert worst[:2] == [-2.0, -6.0]
+    assert ax.get_title() == "Audit: 4 of 6 rows DISAGREE"
+    is_drawn(ax)
 
 
-def test_the_numbers_stand_beside():
-    rows = {"a": Estimate(-0.03, 0.02), "b": Estimate(1e-7, 0), "c": Estimate(NAN, 1)}
-    said = [text.get_text() for text in forest(rows).axes[0].texts]
-    assert said == [
-        "\N{MINUS SIGN}0.030 ± 0.020", "\N{MINUS SIGN}1.5",
-        "1.0e\N{MINUS SIGN}07", "—",
-        "not finite", "—",
-        "difference (nats per datum)", "z",
-    ]  # fmt: skip
+def test_a_statement_stands_there_if_it_fails(ax):
+    held, failed = finding("plates", "as declared", []), finding("plates", "", ["one is missing"])
+    failed.judge(4.0)
+    plot_audit(audit(check(), held, failed), ax=ax)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["kl: m", "plates: one is missing"]
+    assert dots(ax)[-1].get_marker() == "X"
 
 
-def test_the_critical_band_is_shaded():
-    picture = forest({"a": Estimate(0.0, 1.0)}, critical=3.0)
-    band = picture.axes[0].patches[0]
-    assert band.get_x() == -3.0
-    assert band.get_width() == 6.0
-    assert "within 3 standard errors" in picture.texts[0].get_text()
-
-
-def test_the_rows_read_from_top_to_bottom():
-    bottom, top = forest({"a": Estimate(0.0, 1.0), "b": Estimate(0.0, 1.0)}).axes[0].get_ylim()
+def test_the_critical_band_is_shaded_and_rows_read_downwards(ax):
+    plot_audit(audit(check(), check()), ax=ax)
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_width()) == (-4.0, 8.0)
+    bottom, top = ax.get_ylim()
     assert bottom > top
 
 
-def test_no_rows():
-    with pytest.raises(DataError, match="nothing to draw"):
-        forest({})
+def comparison(**gaps):
+    return SimpleNamespace(differences={"elbo": gaps}, reference="first", confidence=0.95)
 
 
-def test_in_units_the_axis_is_the_difference_itself():
-    rows = {"a": Estimate(0.5, 0.1), "b": Estimate(-0.1, 0.2), "c": Estimate(math.nan, 0.1)}
-    axes = forest(rows, 1.96, unit="nats", in_units=True).axes[0]
-    assert axes.get_xlabel() == "difference (nats)"
-    points = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [point.get_xdata()[0] for point in points] == [0.5, -0.1]
-    assert points[0].get_color() != points[1].get_color()
-    low, high = axes.get_xlim()
+def test_differences_of_models_stand_with_their_intervals(ax, is_drawn):
+    gaps = {"a": Estimate(0.5, low=0.25, high=1.0), "b": Estimate(-0.1, 0.2, low=-0.5, high=0.3),
+            "c": Estimate(NAN, 0.1)}  # fmt: skip
+    assert plot_comparison(comparison(**gaps), ax=ax) is ax
+    apart, touching = [line for line in ax.lines if line.get_marker() == "o"]
+    assert (apart.get_xdata()[0], touching.get_xdata()[0]) == (0.5, -0.1)
+    assert apart.get_markerfacecolor() != "none" == touching.get_markerfacecolor()
+    (segment,) = ax.collections[0].get_segments()
+    assert segment[:, 0].tolist() == [0.25, 1.0]
+    low, high = ax.get_xlim()
     assert low == -high
-    assert high >= 0.5 + 1.96 * 0.1
-    assert any("not finite" in text.get_text() for text in axes.texts)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[2] == "c: elbo\nnot finite"
+    assert names[1] == "b: elbo\n\N{MINUS SIGN}0.10 ± 0.20"
+    is_drawn(ax)
+
+
+def test_other_results_are_refused():
+    with pytest.raises(DataError, match="the result of audit_elbo or audit, got dict"):
+        plot_audit({})
+    with pytest.raises(DataError, match="the result of compare, got dict"):
+        plot_comparison({})

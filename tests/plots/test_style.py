@@ -4,15 +4,23 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from pyro_vae.core.errors import DataError
-from pyro_vae.plots.style import Picture, as_array, minus, note, styled
+from pyro_vae.plots.style import as_array, axes_of, ink, minus, note, panels, styled
 
 
 @styled
+def line(*, ax=None):
+    ax, _ = axes_of(ax, 4, 3)
+    ax.plot([1, 2], [3, 4])
+    return ax
+
+
 def drawn():
-    picture = Picture(4, 3)
-    picture.subplots().plot([1, 2], [3, 4])
+    picture, (ax,) = panels(1, 1, 4)
+    line(ax=ax)
     return picture
 
 
@@ -37,18 +45,30 @@ def test_a_notebook_shows_a_picture_once():
     assert set(data) == {"image/png", "text/plain"}
 
 
-def test_a_note_has_a_strip_of_its_own():
-    picture = drawn()
-    note(picture, "two are left out")
-    picture.draw_without_rendering()
-    text = picture.texts[0].get_window_extent()
-    assert text.y1 <= picture.axes[0].get_tightbbox().y0
+def test_a_callers_axes_keep_the_callers_style():
+    with matplotlib.style.context("dark_background"):
+        ax = line(ax=Figure().subplots())
+    assert (ink(ax), ax.get_facecolor()[:3]) == ("white", (0, 0, 0))
+    assert ax.lines[0].get_linewidth() == 1.5
 
 
-def test_no_note_takes_no_room():
-    picture = drawn()
-    note(picture, "")
-    assert not picture.texts
+def test_without_axes_there_is_a_figure_of_pyplot():
+    ax = line()
+    assert plt.get_fignums() == [ax.figure.number]
+    assert ax.figure.get_size_inches().tolist() == [4, 3]
+
+
+def test_what_is_no_axes_is_refused():
+    with pytest.raises(DataError, match="ax: expected a matplotlib Axes, got Figure"):
+        line(ax=Figure())
+
+
+def test_a_note_stands_below_the_label(ax):
+    ax.set_xlabel("epoch")
+    note(ax, "two are left out", "", "one is red")
+    assert ax.get_xlabel() == "epoch\ntwo are left out; one is red"
+    note(ax, "")
+    assert ax.get_xlabel().count("\n") == 1
 
 
 @pytest.mark.parametrize(
