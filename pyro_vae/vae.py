@@ -101,10 +101,9 @@ class VAE(LatentClasses, ModelScale, NotAnEstimator, Pretrained):
                  "posterior": posterior, "encoder": encoder}  # fmt: skip
         parts = read_parts(event_shape, latent_dim, given, missing, condition, missing_model)
         super().__init__()
-        self._trained = False  # fit and load set it
         shape = self.event_shape = tuple(map(int, event_shape))
         self.latent_dim = latent_dim = int(latent_dim)
-        self.missing, self.standardization = missing, None
+        self.missing, self.standardization, self._trained = missing, None, False  # by fit and load
         known: dict[str, Any] = {"latent_dim": latent_dim, "event_shape": shape}
         self.likelihood: Likelihood = built(parts["likelihood"], **known)
         self.posterior: Posterior = built(parts["posterior"], **known)
