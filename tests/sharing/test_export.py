@@ -44,7 +44,8 @@ def of_posterior(kind):
     return stirred(small_vae(posterior=kind, prior=PRIORS.get(kind, "standard_normal")))
 
 
-def of_network(kind, event=(1, 8, 8)):
+def of_network(kind):
+    event = {"temporal_conv": (3, 2)}.get(kind, (1, 8, 8))
     small = {"conv": {"channels": [2]}, "resnet": {"channels": [2], "blocks": 1}}
     net = {"kind": kind, **small.get(kind, {})}
     return stirred(small_vae(event_shape=event, encoder=net, decoder=net))
