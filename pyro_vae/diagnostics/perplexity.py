@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,11 +20,14 @@ __all__ = ["perplexities", "perplexity", "split_words"]
 BATCH = 1000
 ESTIMATORS = {
     "bound": "at most; from the ELBO",
+    "corpus": "at most; from the ELBO, with equal weights for words in place of documents",
     "completion": "half of each document's words, given z at the centre of q(z | the others)",
 }
 
 
-def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
+def perplexity(
+    elbo: Tensor, x: Tensor, weights: Literal["documents", "words"] = "documents"
+) -> Estimate:
     r"""An upper bound on the perplexity per word, from each document's ELBO under a multinomial.
 
     .. math:: \exp\Big( -\frac1N \sum_n \frac{1}{l_n}
@@ -31,11 +35,15 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
 
     with l the documents' lengths. Topic models are scored on words in order, without the
     multinomial coefficient, which counts the orders. Documents have equal weights whatever their
-    length, as in the papers on neural topic models.
+    length, as in the papers on neural topic models; or words have, as in those on LDA:
+
+    .. math:: \exp\Big( -\sum_n \Big( \mathrm{ELBO}_n - \log \frac{l_n!}{\prod_d x_{nd}!} \Big)
+              \Big/ \sum_n l_n \Big)
 
     Args:
         elbo: Of each document, with its multinomial coefficient, in nats, ``(N,)``.
         x: The documents' counts, ``(N, *vocabulary)``.
+        weights: Which have equal ones.
 
     Returns:
         The perplexity, without a unit, and its standard error over documents by the delta method.
@@ -46,6 +54,8 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
     References:
         | Autoencoding variational inference for topic models (Srivastava and Sutton, 2017)
         | https://arxiv.org/abs/1703.01488
+        | Latent Dirichlet allocation (Blei, Ng and Jordan, 2003), section 7.1
+        | https://www.jmlr.org/papers/v3/blei03a.html
 
     Example:
         >>> import torch
@@ -62,7 +72,12 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
             f"got {tuple(elbo.shape)}, and {int((lengths == 0).sum())} empty documents"
         )
     orders = (lengths + 1).lgamma() - (counts + 1).lgamma().sum(1)
-    mean = Estimate.of((orders - elbo.double()) / lengths)
+    nats = orders - elbo.double()
+    each = nats / lengths
+    if weights == "words":
+        rate = nats.sum() / lengths.sum()
+        each = rate + (nats - rate * lengths) / lengths.mean()  # the ratio's delta method
+    mean = Estimate.of(each)
     value = math.exp(mean.value)
     return Estimate(value, value * mean.stderr, unit="", draws=mean.draws)
 
@@ -71,7 +86,8 @@ def perplexity(elbo: Tensor, x: Tensor) -> Estimate:
 def perplexities(vae: VAE, x: Tensor, elbo: Tensor, seed: int = 0) -> dict[str, Estimate]:
     r"""The perplexity per word of a model with a multinomial likelihood; of others, nothing.
 
-    ``bound`` is :func:`perplexity` of the ELBO. ``completion`` is that of one random half of each
+    ``bound`` is :func:`perplexity` of the ELBO, ``corpus`` that with equal weights for words.
+    ``completion`` is that of one random half of each
     document's words, given the other half: :math:`p(x_{held} \mid z)`, with z the point estimate
     of :math:`q(z \mid x_{seen})`. It needs no bound, so that it compares models of any kind.
     Documents without a word to score are left out, and counted in the estimator.
@@ -88,7 +104,7 @@ def perplexities(vae: VAE, x: Tensor, elbo: Tensor, seed: int = 0) -> dict[str, 
     """
     if not isinstance(vae.likelihood, Multinomial):
         return {}
-    scored = {"bound": (elbo, x)}
+    scored = {"bound": (elbo, x), "corpus": (elbo, x)}
     if vae.posterior.amortized:
         seen, held = split_words(x, seed)
         with evaluating(vae):
@@ -130,7 +146,8 @@ def split_words(x: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def _of_documents(name: str, log_prob: Tensor, x: Tensor) -> Estimate:
     filled = x.flatten(1).any(1)
-    found = perplexity(log_prob[filled].cpu(), x[filled].cpu())
+    weights: Any = "words" if name == "corpus" else "documents"
+    found = perplexity(log_prob[filled].cpu(), x[filled].cpu(), weights)
     left = int((~filled).sum())
     note = f"; {left} documents without words left out" if left else ""
     return replace(found, estimator=ESTIMATORS[name] + note)

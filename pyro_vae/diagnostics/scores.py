@@ -46,7 +46,8 @@ class Scores(ShownAsTable):
             ``log_likelihood``.
         bits_per_spike: Over independent Poisson counts; None unless requested.
         perplexity: Per word, of documents with a multinomial likelihood: the ``bound`` of the
-            ELBO, and ``completion``, of half a document's words given the other half.
+            ELBO, ``corpus`` with equal weights for words, and ``completion``, of half a
+            document's words given the other half.
         accuracy: Of the classes that q(y|x) finds most probable; None unless they are summed out.
     """
 

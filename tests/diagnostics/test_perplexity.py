@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch.distributions import Multinomial
+from torch.nn.functional import one_hot
 
 from pyro_vae import VAE, evaluate
 from pyro_vae.core.errors import DataError
@@ -30,6 +31,26 @@ def test_it_is_the_inverse_geometric_mean_of_the_words_probabilities():
     assert found.value == pytest.approx(expected, rel=1e-6)
     spread = torch.tensor(per_document).std().item() / math.sqrt(len(X))
     assert found.stderr == pytest.approx(expected * spread, rel=1e-5)
+
+
+def test_a_corpus_is_one_long_document():
+    words = (X * WORDS.log()).sum()
+    found = perplexity(elbo(), X, "words")
+    assert found.value == pytest.approx(math.exp(-words / X.sum()), rel=1e-6)
+    assert abs(found.value - perplexity(elbo(), X).value) > 0.05
+
+
+def test_the_error_of_a_corpus_is_that_of_other_corpora():
+    lengths = torch.randint(1, 40, (200, 200, 1))
+    drawn = torch.multinomial(WORDS, 200 * 200 * 40, replacement=True).reshape(200, 200, 40)
+    there = (torch.arange(40) < lengths).unsqueeze(-1)
+    corpora = (one_hot(drawn, 3) * there).sum(-2).float()
+    orders = (corpora.sum(-1) + 1).lgamma() - (corpora + 1).lgamma().sum(-1)
+    evidence = (corpora * WORDS.log()).sum(-1) + orders
+    found = [perplexity(*each, "words") for each in zip(evidence, corpora, strict=True)]
+    spread = torch.tensor([each.value for each in found]).std().item()
+    stated = sum(each.stderr for each in found) / len(found)
+    assert spread == pytest.approx(stated, rel=0.25)  # 5 times its own error, 1 / sqrt(400)
 
 
 def test_the_order_of_words_is_no_part_of_it():
@@ -77,7 +98,7 @@ def test_completion_is_scored_on_the_half_that_the_encoder_does_not_see():
     vae = documents_model()
     scores = evaluate(vae, x, seed=3, show_progress=False)
     tested = scores.perplexity
-    assert set(tested) == {"bound", "completion"}
+    assert set(tested) == {"bound", "corpus", "completion"}
     assert "perplexity per word, completion" in str(scores)
     assert scores.to_dict()["perplexity"]["bound"]["value"] == tested["bound"].value
 
@@ -107,4 +128,4 @@ def test_what_has_no_perplexity():
     x = torch.ones(3, 4)
     assert perplexities(VAE((4,), 2, likelihood="poisson"), x, torch.zeros(3)) == {}
     per_example = documents_model(posterior="per_example")
-    assert set(perplexities(per_example, x, torch.zeros(3))) == {"bound"}
+    assert set(perplexities(per_example, x, torch.zeros(3))) == {"bound", "corpus"}
