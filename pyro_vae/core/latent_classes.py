@@ -69,7 +69,7 @@ class LatentClasses(ConditionalModule):
 
     def most_probable(self, x: Tensor) -> Self:
         """This model given the most probable class of each datum, where y is latent."""
-        return self.given(self.log_q(x).argmax(1)) if self.sums_out else self
+        return self.given(self.log_q(self._data(x)).argmax(1)) if self.sums_out else self
 
     def completed(self, x: Tensor, classes: Tensor | None) -> Tensor | None:
         """Classes, with the most probable one where it is missing; others as they are."""

@@ -303,7 +303,15 @@ def test_a_run_is_trained_audited_scored_and_loaded(clusters, tmp_path, command)
     status, text, _ = command("evaluate", tmp_path / "run", "--nll", 5, "--data-count", 20)
     assert status == 0
     assert {"accuracy", "labelled;"} <= set(text.split())
-    assert scored_data(vae, Digits(labelled=10).load(), 2, 0)[0].sums_out  # what is audited
+    frame.drop(columns="kind").to_csv(tmp_path / "new.csv", index=False)
+    for act in ("encode", "score"):  # of new data, which have no labels
+        new = (tmp_path / "run", tmp_path / "new.csv", "--out", tmp_path / "z.npy")
+        assert command(act, *new)[0] == 0
+    out = ("-n", 3, "--out", tmp_path / "x.npy")
+    assert command("generate", tmp_path / "run", *out)[0] == 0
+    assert command("generate", tmp_path / "run", "--condition", 2, *out)[0] == 0
+    data = conditioned(as_dataset(x, classes), vae.condition)
+    assert scored_data(vae, data, 2, 0)[0].sums_out  # what is audited
 
 
 # what is refused ---------------------------------------------------------------------------------
