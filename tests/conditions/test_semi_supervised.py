@@ -98,6 +98,8 @@ def test_at_the_exact_posterior_the_bound_is_the_evidence(x):
         torch.testing.assert_close(terms.elbo.detach(), evidence, **close)
         estimate = importance_sampling(model, x, samples=5)
         torch.testing.assert_close(estimate.log_evidence, evidence, **close)
+    first = vae.given(LABELS).at(slice(1))  # a batch whose class is known
+    torch.testing.assert_close(elbo_terms(first, x[:1], kl="sampled").elbo.detach(), known[:1])
     loss = TraceEnum_ELBO(max_plate_nesting=1).loss(vae.model, vae.guide, x)
     assert loss == pytest.approx(-joint.logsumexp(0).sum().item(), rel=1e-9)
 
