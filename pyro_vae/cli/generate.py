@@ -47,7 +47,7 @@ def generate(
     say_unfinished(run)
     vae = load(run)
     torch.manual_seed(seed)
-    if vae.condition is not None and condition is None:
+    if vae.condition is not None and not vae.condition.latent and condition is None:
         raise DataError(
             f"--condition: expected one, since the run's model depends on it "
             f"({vae.condition.declaration}), got none"

@@ -65,8 +65,9 @@ class SemiSupervised(Classes):
     ) -> None:
         super().__init__(count)
         problems = [] if count > 1 else [f"count: must be at least 2, got {count}"]
-        given = [1 / count] * count if prior is None else prior
-        if len(given) != count or min(given) <= 0 or not math.isclose(sum(given), 1, rel_tol=1e-4):
+        if prior is not None and not (
+            len(prior) == count and min(prior) > 0 and math.isclose(sum(prior), 1, rel_tol=1e-4)
+        ):
             problems.append(
                 f"prior: must be {count} probabilities above 0 whose sum is 1, got {shown(prior)}"
             )
@@ -74,7 +75,8 @@ class SemiSupervised(Classes):
             raise DeclarationError([f"condition.{line}" for line in problems], "The condition")
         self.classifier: Declared = parse(Network, classifier, "condition.classifier")
         self.weight = weight
-        self.register_buffer("log_prior", torch.tensor(given).log(), persistent=False)
+        log_prior = torch.zeros(count) if prior is None else torch.tensor(prior).log()
+        self.register_buffer("log_prior", log_prior, persistent=False)  # up to a constant
 
     def rows(self, given: Any, size: int | None = None, name: str = "condition") -> Tensor:
         """Classes as a tensor, ``(N,)``; NaN becomes -1."""

@@ -28,7 +28,7 @@ class LatentClasses(ConditionalModule):
     """
 
     classifier: nn.Module | None
-    _labels: Tensor | None = None  # with some missing; None where all are
+    _labels: Tensor | None = None  # of the data whose p(x, y) it is; None where all are missing
 
     @property
     def sums_out(self) -> bool:
@@ -46,7 +46,7 @@ class LatentClasses(ConditionalModule):
 
     def at(self, index: Any) -> Self:
         """Given the conditions at these of its data; without a condition, the model itself."""
-        return super().at(index) if self._labels is None else self._given(self._labels[index])
+        return super().at(index) if self._labels is None else self._unbound(self._labels[index])
 
     def classify(self, x: Any) -> Tensor:
         """q(y|x): the probability of each class, ``(N, count)``, in evaluation mode.
@@ -69,7 +69,7 @@ class LatentClasses(ConditionalModule):
 
     def most_probable(self, x: Tensor) -> Self:
         """This model given the most probable class of each datum, where y is latent."""
-        return self.given(self.log_q(x).argmax(1)) if self.sums_out else self
+        return self.given(self.log_q(self._data(x)).argmax(1)) if self.sums_out else self
 
     def completed(self, x: Tensor, classes: Tensor | None) -> Tensor | None:
         """Classes, with the most probable one where it is missing; others as they are."""

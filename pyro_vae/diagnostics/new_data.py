@@ -34,6 +34,8 @@ def embed(vae: VAE, X: AnyArray, *, batch_size: int = 1000) -> Any:
             the model's standardization is applied to; or a tensor as a data set's splits hold it.
         batch_size: Data at a time; a sparse matrix is made dense by as many rows.
 
+    Where classes are summed out, a code is that given the most probable class.
+
     Returns:
         The codes, a NumPy array ``(N, M)``; for a table, a DataFrame with its index and the
         columns ``z0``, ``z1``, ...
@@ -47,7 +49,10 @@ def embed(vae: VAE, X: AnyArray, *, batch_size: int = 1000) -> Any:
         (3, 2)
     """
     with evaluating(vae):
-        codes = [model.point_estimate(x).cpu() for model, x in _batches(vae, X, batch_size)]
+        codes = [
+            model.most_probable(x).point_estimate(x).cpu()
+            for model, x in _batches(vae, X, batch_size)
+        ]
     z = torch.cat(codes).numpy() if codes else np.empty((0, vae.latent_dim))
     if not np.isfinite(z).all():
         row = int(np.argwhere(~np.isfinite(z))[0, 0])

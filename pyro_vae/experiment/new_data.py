@@ -28,7 +28,8 @@ def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> tuple[Any, An
     A table's columns are found by the names of those that were trained on, in any order; others,
     such as a label, are not read. Grey intensities become 0 or 1 as the run's did, drawn with its
     seed where it draws. Standardization is left to the model. The conditions of a conditional
-    model, else None, are in the columns or arrays that the run's were in, as numbers.
+    model are in the columns or arrays that the run's were in, as numbers; they are None for
+    another model, and for one that sums classes out.
 
     Args:
         path: A table (.csv, .parquet), an array (.npy, .npz) or SciPy's sparse counts (.npz).
@@ -48,7 +49,8 @@ def read_new_data(path: Path, experiment: Experiment, vae: VAE) -> tuple[Any, An
     if kind != experiment.data.cls.kind:  # "key" and "vocab" belong to a file of the run's kind
         given = {name: value for name, value in given.items() if name not in ("key", "vocab")}
     given["path"] = str(path)
-    where = _place_of_conditions(path, given, experiment) if vae.condition is not None else None
+    needs = vae.condition is not None and not vae.condition.latent
+    where = _place_of_conditions(path, given, experiment) if needs else None
     if where is not None and "key" in given:
         given["condition"] = where[0]
     raw = cls(**given).read()

@@ -95,8 +95,12 @@ def as_conditions(estimator: Any, given: Any, rows: int) -> Any:
 def model_of(
     estimator: Any, condition: Any, rows: int, seed: int = 0, *, validate: bool = True
 ) -> Iterator[VAE]:
-    """A copy of an estimator's model in float64, given the conditions of so many data."""
-    c = as_conditions(estimator, condition, rows)
+    """A copy of an estimator's model in float64, given the conditions of so many data.
+
+    Classes that may be missing are all missing where no condition is given.
+    """
+    summed = condition is None and estimator.vae_.with_missing().sums_out
+    c = None if summed else as_conditions(estimator, condition, rows)
     with isolated_copy(estimator.vae_, torch.float64, seed, validate=validate) as vae:
         yield vae.given(c)
 

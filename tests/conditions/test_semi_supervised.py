@@ -98,6 +98,8 @@ def test_at_the_exact_posterior_the_bound_is_the_evidence(x):
         torch.testing.assert_close(terms.elbo.detach(), evidence, **close)
         estimate = importance_sampling(model, x, samples=5)
         torch.testing.assert_close(estimate.log_evidence, evidence, **close)
+    first = vae.given(LABELS).at(slice(1))  # a batch whose class is known
+    torch.testing.assert_close(elbo_terms(first, x[:1], kl="sampled").elbo.detach(), known[:1])
     loss = TraceEnum_ELBO(max_plate_nesting=1).loss(vae.model, vae.guide, x)
     assert loss == pytest.approx(-joint.logsumexp(0).sum().item(), rel=1e-9)
 
@@ -303,7 +305,15 @@ def test_a_run_is_trained_audited_scored_and_loaded(clusters, tmp_path, command)
     status, text, _ = command("evaluate", tmp_path / "run", "--nll", 5, "--data-count", 20)
     assert status == 0
     assert {"accuracy", "labelled;"} <= set(text.split())
-    assert scored_data(vae, Digits(labelled=10).load(), 2, 0)[0].sums_out  # what is audited
+    frame.drop(columns="kind").to_csv(tmp_path / "new.csv", index=False)
+    for act in ("encode", "score"):  # of new data, which have no labels
+        new = (tmp_path / "run", tmp_path / "new.csv", "--out", tmp_path / "z.npy")
+        assert command(act, *new)[0] == 0
+    out = ("-n", 3, "--out", tmp_path / "x.npy")
+    assert command("generate", tmp_path / "run", *out)[0] == 0
+    assert command("generate", tmp_path / "run", "--condition", 2, *out)[0] == 0
+    data = conditioned(as_dataset(x, classes), vae.condition)
+    assert scored_data(vae, data, 2, 0)[0].sums_out  # what is audited
 
 
 # what is refused ---------------------------------------------------------------------------------
