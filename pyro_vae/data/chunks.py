@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -46,9 +47,12 @@ def rows_at_once(event: Iterable[int]) -> int:
 
 
 def key_of(*files: Path) -> str:
-    """Files by name, size and time of their last change."""
-    facts = ((file.resolve(), file.stat()) for file in files)
-    return "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in facts)
+    """Digest of the files' names, sizes and times of their last change."""
+    total = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        total.update(f"{file.resolve()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return total.hexdigest()
 
 
 class Moments:

@@ -95,7 +95,8 @@ class ImageFolder(Source):
                 f"{len(files)} files; name the folder that holds them (data.path)"
             )
         labels = _labels(path, names)
-        x = self._streamed(path, names) if self.stream else self._stacked(path, names)
+        whole = self.stream is None
+        x = self._stacked(path, names) if whole else self._streamed(path, names)
         colour = "grey" if self.channels == 1 else "colour"
         how = f"{colour}, {self.fit} to {self.size} x {self.size}"
         return Raw(x, labels, name=path.resolve().name, preprocessing=how)

@@ -18,7 +18,6 @@ from pyro_vae.data.tables import Table
 __all__ = ["Parquet"]
 
 FORMATS = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc"}
-PANDAS_INDEX = "__index_level_"
 REMEDY = "stream it from disk (data.stream: FOLDER), or bring fewer rows or columns"
 
 
@@ -66,19 +65,28 @@ class Parquet(Table):
 
     def read(self) -> Raw:
         """The columns' values, in chunks if they stream, and the labels."""
-        return super().read() if self.stream is None else self._streamed(expanded(self.path))
+        path = expanded(self.path)
+        if self.stream is not None:
+            return self._streamed(path)
+        if path.is_dir():
+            raise DataError(
+                f"{path}: expected a table in a file, got a folder, whose files are read where "
+                "they stream from disk (data.stream: FOLDER)"
+            )
+        return super().read()
 
     def _streamed(self, path: Path) -> Raw:
         with _reading(path):
             import pyarrow.dataset
 
-            files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS) or [path]
+            files = sorted(p for p in path.rglob("[!._]*") if p.suffix in FORMATS) or [path]
             kinds = {FORMATS.get(file.suffix, "parquet") for file in files}
             if len(kinds) > 1:
                 raise DataError(f"{path}: expected files of Parquet or of Arrow, got both")
             table = pyarrow.dataset.dataset([str(file) for file in files], format=kinds.pop())
             rows = table.count_rows()
-        names = [name for name in table.schema.names if not name.startswith(PANDAS_INDEX)]
+        index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+        names = [name for name in table.schema.names if name not in index]
 
         def cells(columns: Sequence[str]) -> Iterator[Any]:
             """Tables of these columns, one after the other."""
@@ -91,7 +99,7 @@ class Parquet(Table):
                     fragment_readahead=1, use_threads=False,
                 )  # fmt: skip
                 for batch in scan.to_batches():
-                    part = batch.to_pandas()
+                    part = batch.to_pandas(ignore_metadata=True)
                     end = start + len(part)
                     part.index = pandas.RangeIndex(start, end, name="row")
                     start = end

@@ -34,7 +34,7 @@ class Source(Declarable, home="pyro_vae.data"):
            there are any. It draws nothing, splits nothing, and never unpickles.
            What it does to the values in the files (cropping, resizing, dropping rows) it says in
            ``preprocessing``, which becomes part of the data's identity.
-           Data that may be larger than memory are :class:`~pyro_vae.data.chunks.Chunks` where
+           Data that may be larger than memory are ``Chunks`` (``pyro_vae.data.chunks``) where
            ``stream``, an argument of the constructor, names a folder.
         4. Without an official test set, the constructor also takes ``test: Share = 0.2`` and
            sets ``self.test``.

@@ -90,7 +90,7 @@ class Table(Source):
             names: Of all columns.
             rows: How many there are.
             parts: Begins a pass over some columns: tables, one below the other.
-            key: Of the files, as in :class:`~pyro_vae.data.chunks.Chunks`.
+            key: Of the files, as in ``Chunks``.
         """
         if not rows:
             raise DataError(f"{path}: expected at least one row of numbers, got none")

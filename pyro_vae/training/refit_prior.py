@@ -28,6 +28,7 @@ from pyro_vae.report.estimate import Estimate
 from pyro_vae.report.progress import progress
 from pyro_vae.report.shown import ShownAsTable
 from pyro_vae.report.table import Table
+from pyro_vae.training.amortization import starting_data
 from pyro_vae.vae import VAE
 
 __all__ = ["PriorRefit", "refit_prior"]
@@ -186,9 +187,7 @@ def _with_prior(vae: VAE, prior: Any, data: DataSet) -> VAE:
     kept = {k: v for k, v in vae.state_dict().items() if not k.startswith("prior.")}
     new.load_state_dict(kept, strict=False)
     new.standardization, new._trained = vae.standardization, True
-    index = torch.arange(len(data.train))
-    x = data.train.batch(index, torch.Generator().manual_seed(0))
-    x = x.to(weight.device, weight.dtype)
+    x = starting_data(new, data.train)[1].to(weight.device, weight.dtype)
     new.prior.initialize(torch.where(x.isnan(), seen_mean(x, 0), x))
     return new.eval()
 

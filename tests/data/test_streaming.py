@@ -106,10 +106,12 @@ def test_a_folder_of_tables_is_one_table(tmp_path, ending):
     table = pandas.DataFrame(RNG.normal(size=(90, 3)), columns=["a", "b", "c"])
     table["kind"] = ["x", "z", "y"] * 30
     table["dose"] = range(90)
+    table.index = pandas.Index(range(100, 190), name="cell")
     table.to_parquet(tmp_path / "whole.parquet", row_group_size=11)
     (tmp_path / "parts").mkdir()
     for number, start in enumerate((0, 40, 41)):
-        part = table[start : (40, 41, 90)[number]].reset_index(drop=True)
+        part = table[start : (40, 41, 90)[number]]
+        part = part if ending == "parquet" else part.reset_index(drop=True).rename(columns=str)
         getattr(part, f"to_{ending}")(tmp_path / "parts" / f"{number}.{ending}")
     how = {"kind": "parquet", "label": "kind", "condition": ["dose"], "seed": 3}
     one, other = both(tmp_path, path=tmp_path / "whole.parquet", **how)
@@ -117,6 +119,9 @@ def test_a_folder_of_tables_is_one_table(tmp_path, ending):
     parts = load_data(how | {"path": tmp_path / "parts", "stream": tmp_path / "stream"})
     check_same(one, parts)
     assert parts.identity.name == "parts"
+    assert parts.columns == ("a", "b", "c")
+    with pytest.raises(DataError, match=r"got a folder, whose files are read where they stream"):
+        load_data(how | {"path": tmp_path / "parts"})
 
 
 def test_gaps_are_kept_and_counted(tmp_path):
