@@ -36,7 +36,7 @@ Numbers = NDArray[np.float64]
 Blocks = Sequence[Numbers]  # to train on, to validate and to test
 Found = tuple[Numbers, list[Blocks]]  # rates of hidden neurons in the test block; candidate codes
 
-SEEDS, LAGS = 3, (0, 2)
+SEEDS, LAGS = 4, (0, 2)
 FACTORS, PENALTIES, RIDGES = (4, 8, 16, 32), (0.01, 0.1, 1.0), 10.0 ** np.arange(-2, 5)
 WINDOW, FUNCTIONS = 8, 32
 COMMON = {"likelihood": {"kind": "poisson", "offset": "data_mean"}, "missing": "zero_and_mask"}

@@ -53,10 +53,13 @@ def _independent(d: Distribution, kinds: tuple[type, ...]) -> tuple[Tensor, Tens
 
 
 def full_normal(d: Distribution) -> tuple[Tensor, Tensor] | None:
-    """(loc, Cholesky factor) if ``d`` is a normal with a full covariance."""
+    """(loc, Cholesky factor) if ``d`` is a normal with a full covariance.
+
+    The factor has the batch dimensions that it was made with: a prior's, in a plate, none.
+    """
     if not isinstance(d, torch_dist.MultivariateNormal) or type(d) not in MULTIVARIATE_NORMAL:
         return None
-    return d.loc, d.scale_tril
+    return d.loc, d._unbroadcasted_scale_tril
 
 
 def rooted_normal(d: Distribution) -> tuple[Tensor, Tensor, Tensor] | None:

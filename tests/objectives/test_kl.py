@@ -15,6 +15,7 @@ from pyro_vae.distributions.power_spherical import PowerSpherical
 from pyro_vae.distributions.uniform_sphere import UniformSphere
 from pyro_vae.objectives import kl as module
 from pyro_vae.objectives.kl import kl_exact, kl_method, kl_sampled
+from pyro_vae.objectives.structure import full_normal
 from tests.variants import Z_CRIT
 
 DRAWS = 1_000_000
@@ -127,6 +128,21 @@ def test_closed_forms_are_the_mean_over_draws(pair):
 def test_the_order_matters(pair):
     q, p = (make() for make in pair)
     assert z_score(q, p, kl_exact(p, q)) > Z_CRIT
+
+
+def test_a_full_covariance_that_all_data_share_is_factorized_once():
+    torch.manual_seed(0)
+    below = torch.randn(3, 3, dtype=torch.float64).tril(-1)
+    factor = below + torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64).diag()
+    p = dist.MultivariateNormal(torch.ones(3, dtype=torch.float64), scale_tril=factor)
+    in_plate = p.expand(torch.Size([5]))
+    assert full_normal(in_plate)[1].shape == (3, 3)
+    loc, scale = torch.randn(5, 3, dtype=torch.float64), torch.rand(5, 3, dtype=torch.float64)
+    q = dist.Normal(loc, scale + 0.1).to_event(1)
+    full = dist.MultivariateNormal(loc, scale_tril=(scale + 0.1).diag_embed())
+    expected = torch_dist.kl_divergence(full, in_plate)
+    for first, second in ((q, p), (q, in_plate), (full, p), (full, in_plate)):
+        torch.testing.assert_close(kl_exact(first, second), expected, rtol=1e-12, atol=0)
 
 
 def test_it_is_the_formula_of_the_paper():
