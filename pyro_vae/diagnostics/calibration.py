@@ -162,7 +162,7 @@ class Calibration(ShownAsTable):
         from pyro_vae.plots import plot_calibration, plot_importance_weights
         from pyro_vae.plots.style import panels
 
-        picture, axes = panels(2, 2, 11, 3.4)
+        picture, axes = panels(2, 2, 11, 3.2, width_ratios=[3, 2])
         plot_calibration(self, ax=axes[0])
         plot_importance_weights(self, ax=axes[1])
         return picture

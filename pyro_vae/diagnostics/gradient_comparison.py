@@ -149,12 +149,15 @@ class GradientComparison(ShownAsTable):
     def figure(self, group: str = "all") -> Figure:
         """Bias, noise and cost, each with its intervals."""
         from pyro_vae.plots.intervals import Quantity, plot_gradients
-        from pyro_vae.plots.style import panels
+        from pyro_vae.plots.style import GREY, panels
 
-        height = 1.4 + 0.28 * len(self.of(group))
+        height = 1.6 + 0.28 * len(self.of(group))
         picture, axes = panels(3, 3, 12, height, sharey=True)
         for ax, quantity in zip(axes, get_args(Quantity), strict=True):
-            plot_gradients(self, quantity, group=group, ax=ax)
+            plot_gradients(self, quantity, group=group, title="", ax=ax)
+        axes[0].set_title(f"Gradient, {group} parameters, {self.particles} particles each")
+        said = f"{self.confidence:.0%} intervals; {self.draws} gradients of each; reference: "
+        picture.supxlabel(said + self._against, fontsize=7.5, color=GREY)
         return picture
 
 

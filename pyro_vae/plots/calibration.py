@@ -29,9 +29,7 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 
 @styled
-def plot_calibration(
-    found: Any, *, title: str = "Calibration of q(z|x)", ax: Axes | None = None
-) -> Axes:
+def plot_calibration(found: Any, *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """The ECDF of each rank less the uniform one, in the band that holds it if q is p(z|x).
 
     The six ranks of the least p-values among those that are not uniform are named; the others
@@ -39,7 +37,7 @@ def plot_calibration(
 
     Args:
         found: From :func:`~pyro_vae.calibrate`.
-        title: Above the plot.
+        title: Above the plot; the verdict without it.
         ax: Where to draw; a new figure without it.
 
     Raises:
@@ -62,8 +60,10 @@ def plot_calibration(
     ax.axhline(0, color=ink(ax), lw=0.6)
     if len(ranks) > len(worst):
         ax.plot([], [], color=BLUE, lw=0.9, label=f"uniform: {len(ranks) - len(worst)} ranks")
-    ax.set(title=title, xlim=(0, 1), xlabel="rank", ylabel="ECDF less uniform")
-    ax.legend(loc="best")
+    verdict = f"FAILED for {len(worst)} of {len(ranks)} ranks" if worst else "PASSED"
+    ax.set(xlim=(0, 1), xlabel="rank", ylabel="ECDF less uniform")
+    ax.set_title(f"Calibration of q(z|x): {verdict}" if title is None else title)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     rest = len(worst) - len(named)
     note(ax, f"grey: {rest} more that are not uniform" if rest else "")
     return ax

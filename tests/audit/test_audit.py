@@ -164,7 +164,9 @@ def test_shown_in_terminal_jupyter_and_json(vae, x):
     assert html.count("<tr>") > sum(check.problems is None for check in audit.checks)
     assert "sites, supports, event dimensions" in html
     assert json.loads(json.dumps(audit.to_dict()))["passed"] is True
-    assert audit.figure().axes
+    rows, errors = audit.figure().axes
+    assert rows.get_title("left").startswith("Audit: all ")
+    assert errors.get_xlabel() == "particles K"
 
 
 @pytest.mark.parametrize(

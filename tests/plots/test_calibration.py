@@ -28,6 +28,7 @@ def calibration(ranks, failures=(), **changes):
 def test_ranks_that_are_not_uniform_are_named_and_the_others_blue(ax, is_drawn):
     found = calibration({"z0": EVEN, "z1": EVEN**2, "z2": EVEN}, ["z1"])
     assert plot_calibration(found, ax=ax) is ax
+    assert ax.get_title() == "Calibration of q(z|x): FAILED for 1 of 3 ranks"
     first, _, worst, *_ = ax.lines
     assert to_hex(first.get_color()) == BLUE != to_hex(worst.get_color())
     np.testing.assert_allclose(first.get_ydata(), 0, atol=0.005)
