@@ -169,7 +169,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
     known = [x[~x.isnan()] for x in sources] if gaps else sources
     shares = {name: 0 if name in official else getattr(how, name) for name in given}
     train, validation, test = split_rows(len(whole), **shares, seed=how.seed, split=how.split)
-    standardization, words = _standardization(whole.x[train], how)
+    standardization, words = _standardization(whole.x.index_select(0, train), how)
 
     def settled(split: Split, name: str) -> Split:
         """The split in float32, on the scale that the model sees."""
@@ -268,4 +268,5 @@ def _taken(split: Split, rows: Tensor) -> Split:
     if len(rows) == len(split):
         return split
     labels = None if split.labels is None else split.labels[rows]
-    return Split(split.x[rows], labels, rows=rows, condition=split.conditions(rows))
+    x = split.x.index_select(0, rows)  # sparse, if it was
+    return Split(x, labels, rows=rows, condition=split.conditions(rows))
