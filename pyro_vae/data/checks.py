@@ -13,6 +13,7 @@ from pyro_vae.core.errors import DataError
 from pyro_vae.core.messages import shown
 from pyro_vae.core.missing import REMEDY, Missing, seen_mean
 from pyro_vae.data.foreign import NUMERIC, Foreign, as_numpy
+from pyro_vae.data.sparse_rows import SparseRows
 
 __all__ = [
     "TOLERANCE",
@@ -51,6 +52,8 @@ def as_event_rows(x: AnyArray, name: str = "x", missing: Missing = "refuse") -> 
         >>> as_event_rows(np.array([[True, False]])), as_event_rows(np.array([[0.1]])).dtype
         (tensor([[1., 0.]]), torch.float64)
     """
+    if isinstance(x, SparseRows):
+        return x  # which were checked as they were read
     rows = _on_cpu(x, name, missing)
     if rows.dim() < 2 or 0 in rows.shape[1:]:
         remedy = "; for one number a datum give x[:, None]" if rows.dim() == 1 else ""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.dataset import Split
+from pyro_vae.data.sparse_rows import SparseRows
 from pyro_vae.data.splitmix import uniform_like
 
-__all__ = ["Resident", "Streamed", "binarized", "feed"]
+__all__ = ["Densified", "Resident", "Streamed", "binarized", "feed"]
 
 SHARE = 0.5  # of a GPU's free memory that data may take
 
@@ -110,6 +111,23 @@ class Streamed:
         return x
 
 
+class Densified(Streamed):
+    """Data that live on the device in compressed rows; a batch of them is made dense there.
+
+    Args:
+        split: The training data, whose x are :class:`~pyro_vae.data.sparse_rows.SparseRows`.
+        device: Where they shall live.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.split, self.device, self.copies = split.to(device), device, None
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """What :meth:`batch` takes, for one shuffled pass: values on the device, ``(B, ...)``."""
+        order = torch.randperm(len(self.split), generator=generator).to(self.device)
+        return (self._sent(part)[0] for part in order.split(batch_size))
+
+
 def binarized(x: Tensor) -> Tensor:
     """0 or 1 for each intensity, which is the chance of a 1, by PyTorch's global generator.
 
@@ -130,6 +148,8 @@ def binarized(x: Tensor) -> Tensor:
 
 def feed(split: Split, device: torch.device) -> Resident | Streamed:
     """The training data as they reach the device, whichever way they fit."""
+    if isinstance(split.x, SparseRows):
+        return Densified(split, device)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

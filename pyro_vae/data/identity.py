@@ -17,6 +17,7 @@ from pyro_vae.core.messages import printable
 __all__ = ["Identity", "digest"]
 
 DIGITS = 12
+AT_ONCE = 2**22  # values that are hashed at a time
 
 
 def digest(arrays: Iterable[Tensor]) -> str:
@@ -27,9 +28,11 @@ def digest(arrays: Iterable[Tensor]) -> str:
     total = hashlib.sha256()
     for array in arrays:
         kind = "<f8" if array.dtype == torch.float64 else "<f4"
-        values = array.numpy().astype(kind, order="C", copy=False)
-        total.update(str(values.shape).encode())
-        total.update(values.data)
+        total.update(str(tuple(array.shape)).encode())
+        rows = max(1, AT_ONCE // max(1, array[:1].numel()))
+        for start in range(0, len(array), rows):
+            part = array[start : start + rows].numpy()
+            total.update(part.astype(kind, order="C", copy=False).data)
     return total.hexdigest()[:DIGITS]
 
 

@@ -198,7 +198,7 @@ def prepare(raw: Raw, how: Preprocessing) -> DataSet:
         check_windows(
             whole, how.split, how.standardize if how.fitted is None else "that of a model"
         )
-    standardization, words = _standardization(whole.x[train], how)
+    standardization, words = _standardization(whole.x.index_select(0, train), how)
 
     def settled(split: Split, name: str) -> Split:
         """The split in float32, on the scale that the model sees."""
@@ -295,4 +295,5 @@ def _taken(split: Split, rows: Tensor) -> Split:
     if len(rows) == len(split):
         return split
     labels = None if split.labels is None else split.labels[rows]
-    return Split(split.x[rows], labels, rows=rows, condition=split.conditions(rows))
+    x = split.x.index_select(0, rows)  # sparse, if it was
+    return Split(x, labels, rows=rows, condition=split.conditions(rows))

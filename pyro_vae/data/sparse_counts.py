@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.files import read_file
 from pyro_vae.data.locations import FilePath, expanded
 from pyro_vae.data.prepare import Raw
 from pyro_vae.data.source import Source
 from pyro_vae.data.sparse_files import read_counts
+from pyro_vae.data.sparse_rows import SparseRows
 from pyro_vae.data.splits import Share
 
 __all__ = ["SparseCounts"]
 
 Empty = Literal["refuse", "drop"]
-Counts = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class SparseCounts(Source):
@@ -26,7 +24,8 @@ class SparseCounts(Source):
 
     Rows without a single count are refused, since nothing can be learned or scored there; if they
     are to be dropped, the data's identity says how many were. Nothing is unpickled. The counts
-    are held dense, as float32, if the memory allows it.
+    are held as they are, in compressed rows, and a batch of them is made dense on the device
+    (:class:`~pyro_vae.data.sparse_rows.SparseRows`).
 
     Shapes:
         each datum is ``(columns,)``.
@@ -109,16 +108,16 @@ class SparseCounts(Source):
         return words
 
 
-def _filled(path: Path, counts: Counts, empty: Empty) -> tuple[Counts, int]:
+def _filled(path: Path, counts: SparseRows, empty: Empty) -> tuple[SparseRows, int]:
     """The rows with counts, and how many others were dropped."""
-    bare = ~counts.any(axis=1)
+    bare = counts.starts.diff() == 0
     number = int(bare.sum())
     if not number:
         return counts, 0
     if empty == "refuse":
         raise DataError(
             f"{path}: expected a count in every row, got none in {number} of {len(counts)} rows, "
-            f"the first in row {int(bare.argmax())}; remove them, or drop them here "
+            f"the first in row {int(bare.nonzero()[0])}; remove them, or drop them here "
             "(data.empty=drop)"
         )
-    return counts[~bare], number
+    return counts.rows((~bare).nonzero()[:, 0]), number

@@ -11,12 +11,13 @@ import numpy as np
 from pyro_vae.core.errors import DataError
 from pyro_vae.data.memory import check_room
 from pyro_vae.data.numpy_files import check_claim
+from pyro_vae.data.sparse_rows import SparseRows
 
 __all__ = ["read_counts"]
 
 
-def read_counts(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A file's counts as a dense float32 array ``(N, columns)``.
+def read_counts(path: Path) -> SparseRows:
+    """A file's counts as float32, ``(N, columns)``.
 
     Raises:
         DataError: if the file is missing, damaged, pickled, too large to be dense, or holds
@@ -28,8 +29,7 @@ def read_counts(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     matrix = _read(path)
     check_room(matrix.shape, str(path), "bring fewer rows or columns")
     _check_counts(path, matrix)
-    dense: np.ndarray[Any, np.dtype[np.float32]] = matrix.astype(np.float32).toarray()
-    return dense
+    return SparseRows.of(matrix)
 
 
 def _read(path: Path) -> Any:
