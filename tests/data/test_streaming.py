@@ -14,10 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_vae import VAE, evaluate, fit, load_data
+from pyro_vae import VAE, as_dataset, evaluate, fit, load_data
 from pyro_vae.core.errors import DataError, IncompatibleComponents
 from pyro_vae.data import chunks, memory, streaming
 from pyro_vae.data.chunks import Moments
+from pyro_vae.training import amortization
+from pyro_vae.training.amortization import starting_data
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -277,6 +279,21 @@ def test_data_stream_in_float32(tmp_path):
         DataError, match=r"float32, in which data stream, got one in torch.float64"
     ):
         fit(VAE((1, 4, 4), 2).double(), data)
+
+
+def test_a_model_starts_from_some_data_evenly_spaced(monkeypatch):
+    train = as_dataset(ARRAYS["float32"], condition=np.arange(103.0)[:, None]).train
+    vae = VAE((5,), 2, condition={"kind": "vector", "size": 1})
+    given, x = starting_data(vae, train)
+    assert x is train.x
+    assert given.conditions.equal(train.condition)
+    monkeypatch.setattr(amortization, "STARTING", 24)  # values, of 5 a datum
+    given, x = starting_data(vae, train)
+    index = torch.tensor([0, len(train) // 4, len(train) // 2, 3 * len(train) // 4])
+    assert x.equal(train.x[index])
+    assert given.conditions.equal(train.condition[index])
+    free = as_dataset(ARRAYS["float32"]).train  # parameters for each datum, so all of them
+    assert starting_data(VAE((5,), 2, posterior="per_example"), free)[1] is free.x
 
 
 @pytest.fixture(scope="module")
