@@ -153,9 +153,10 @@ class GradientComparison(ShownAsTable):
 
         height = 1.6 + 0.28 * len(self.of(group))
         picture, axes = panels(3, 3, 12, height, sharey=True)
+        title = f"Gradient, {group} parameters, {self.particles} particles each"
         for ax, quantity in zip(axes, get_args(Quantity), strict=True):
-            plot_gradients(self, quantity, group=group, title="", ax=ax)
-        axes[0].set_title(f"Gradient, {group} parameters, {self.particles} particles each")
+            plot_gradients(self, quantity, group=group, title=title, ax=ax)
+            title = ""
         said = f"{self.confidence:.0%} intervals; {self.draws} gradients of each; reference: "
         picture.supxlabel(said + self._against, fontsize=7.5, color=GREY)
         return picture

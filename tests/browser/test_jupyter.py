@@ -148,7 +148,7 @@ def test_a_training_shows_its_curves_and_an_interrupt_leaves_them(browser, lab):
     browser.run("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     stopped = "return document.querySelector('.jp-Notebook').innerText"
     browser.wait(lambda d: "(stopped)" in browser.run(stopped), 30)
-    assert len(find(browser, UNITS)) == 2
+    assert len(find(browser, UNITS)) >= 2  # the last cell may have begun
     browser.run("window.jupyterapp.commands.execute('notebook:run-all-below')")
     browser.wait(lambda d: "'finished'" in browser.run(stopped), 60)
     assert "interrupted after" in browser.run(stopped)

@@ -138,6 +138,15 @@ def test_the_model_and_the_generators_are_left_as_they_were(vae, x):
     assert not [name for name in pyro.get_param_store() if not name.startswith(vae._pyro_name)]
 
 
+def test_the_picture_has_a_panel_for_bias_noise_and_cost(compared):
+    picture = compared.figure("encoder")
+    named = [ax.get_xlabel().partition(",")[0] for ax in picture.axes]
+    assert named == ["bias", "noise", "ms a gradient"]
+    titles = [ax.get_title("left") for ax in picture.axes]
+    assert titles == ["Gradient, encoder parameters, 3 particles each", "", ""]
+    assert "95% intervals; 40 gradients of each" in picture.get_supxlabel()
+
+
 def test_shown_in_terminal_jupyter_and_json(compared):
     text = str(compared)
     assert "sticking_the_landing" in text
