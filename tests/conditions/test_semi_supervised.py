@@ -184,26 +184,23 @@ class UniformPrior(VAE):
 
 def test_the_audit_passes_and_catches_a_wrong_prior_of_classes(x):
     vae, loss = m2(), TraceEnum_ELBO("exact", max_plate_nesting=1)
-    audit = audit_elbo(vae, x, loss=loss, particles=100, gradients=10)
+    audit = audit_elbo(vae, x[:3], loss=loss, particles=100, gradients=10)
     assert audit.passed, audit
     rows = {check.quantity for check in audit.checks}
     of = "ELBO, classes summed out"
     assert {"elbo, classes summed out", of, f"gradient of the {of}: classifier"} <= rows
     wrong = UniformPrior(**vae.declaration)
     wrong.load_state_dict(vae.state_dict())
-    failures = audit_elbo(wrong, x, particles=100, gradients=0).failures
+    failures = audit_elbo(wrong, x[:3], particles=100, gradients=0).failures
     assert "elbo, classes summed out" in {check.quantity for check in failures}
 
 
 # training ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("labelled", [15, None])
-def test_training_learns_the_classes_from_few_labels(clusters, labelled):
-    x, classes = clusters
-    data = as_dataset(x, classes, labelled=labelled)
-    known = data.train.condition if labelled else data.train.labels
-    assert (known >= 0).sum() == (labelled or len(data.train))
+def test_training_learns_the_classes_from_few_labels(clusters):
+    data = as_dataset(*clusters, labelled=15)
+    assert (data.train.condition >= 0).sum() == 15
     condition = CLASSES | {"weight": 10.0, "classifier": "linear", "prior": None}
     vae = m2(condition=condition, decoder="linear", encoder="linear")
     result = fit(vae, data, objective={"kind": "elbo", "kl": "exact"}, epochs=60, lr=0.02,
