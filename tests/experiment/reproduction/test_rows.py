@@ -102,8 +102,8 @@ def test_two_stochastic_layers_have_the_papers_sizes():
         return [layers[0].in_features, *(layer.out_features for layer in layers)]
 
     assert widths(vae.encoder) == [784, 200, 200, 2 * 100]
-    assert widths(vae.posterior.network) == [100, 100, 100, 2 * 50]
-    assert widths(vae.prior.network) == [50, 100, 100, 2 * 100]
+    assert widths(vae.posterior.networks[0]) == [100, 100, 100, 2 * 50]
+    assert widths(vae.prior.networks[0]) == [50, 100, 100, 2 * 100]
     assert widths(vae.decoder) == [100, 200, 200, 784]
 
 
