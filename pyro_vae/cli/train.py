@@ -22,7 +22,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="[FILE] [PATH=VALUE ...]",
-            help="A YAML file or a preset (digits, mnist, documents, neuroscience), and overrides.",
+            help="A YAML file or preset (digits, mnist, documents, neuroscience), and overrides.",
         ),
     ] = None,
     out: Annotated[
