@@ -48,7 +48,8 @@ def of_network(kind):
     event = {"temporal_conv": (3, 2)}.get(kind, (1, 8, 8))
     small = {"conv": {"channels": [2]}, "resnet": {"channels": [2], "blocks": 1}}
     net = {"kind": kind, **small.get(kind, {})}
-    return stirred(small_vae(event_shape=event, encoder=net, decoder=net))
+    size = event[-1] if kind == "temporal_conv" else 2
+    return stirred(small_vae(event_shape=event, latent_dim=size, encoder=net, decoder=net))
 
 
 def kinds(family, *without):
