@@ -61,3 +61,12 @@ autodoc_typehints = "none"  # the text of the arguments says it, with the shapes
 autodoc_member_order = "bysource"
 python_display_short_literal_types = True
 toc_object_entries_show_parents = "hide"
+
+
+def setup(app: object) -> None:
+    """Leave out what scikit-learn writes for metadata routing, whose words refer to its docs."""
+
+    def is_its(_app: object, _what: str, name: str, _of: object, skip: bool, _: object) -> bool:
+        return skip or (name.startswith("set_") and name.endswith("_request"))
+
+    app.connect("autodoc-skip-member", is_its)  # type: ignore[attr-defined]

@@ -132,7 +132,6 @@ def test_a_model_with_a_condition_is_given_the_splits():
         ({"features": lambda x: x[:, 0]}, r"expected shape \(12, F\), got \(12,\)"),
         ({"features": lambda x: x / 0}, "expected finite numbers"),
     ],
-    ids=str,
 )
 def test_bad_requests_are_refused(given, message):
     with pytest.raises(DataError, match=message):
