@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import StudentT, biject_to
-from torch.distributions.constraints import MixtureSameFamilyConstraint, boolean
+from torch.distributions.constraints import MixtureSameFamilyConstraint, boolean, unit_interval
 
 from pyro_vae.auditing.checks import Check, not_compared, numerical, paired
 from pyro_vae.auditing.densities import log_density_by_hand
@@ -25,11 +25,9 @@ from pyro_vae.auditing.program import PATHWISE, Draw, base_of, innermost, sites
 
 __all__ = ["density_checks", "draw_checks", "follows_density", "implicit_gradient"]
 
-LEAST = 100_000  # numbers drawn for a site, at least
-MOST = 4_000_000  # and at most
+LEAST, MOST = 100_000, 4_000_000  # numbers drawn for a site
 WIDEST = 512  # dimensions of an event that are mixed with each other
-CATEGORIES = 200
-PROJECTIONS = 4
+CATEGORIES, PROJECTIONS = 200, 4
 MOST_BITS = 8  # binary numbers of an event, whose values are summed over
 FEW = 3  # dimensions in which a density is integrated
 PERIODIC = ("VonMises", "SineBivariateVonMises", "SineSkewed")  # on a circle, not on the line
@@ -177,8 +175,11 @@ def _stein(quantity: str, fn: Any, draws: int, eps: float) -> Check | None:
     """Stein's identity for shifts, scalings, a bounded field and a linear one."""
     to_support = _to_support(fn)
     loc, scale = _pilot(fn, to_support)
+    drawn = fn(torch.Size([draws])).detach()
+    if _is_at_an_end(fn, drawn):
+        return not_compared(quantity, "draws come nearer to 0 or 1 than floats can tell")
     with torch.enable_grad():
-        y = to_support.inv(fn(torch.Size([draws]))).detach().requires_grad_()
+        y = to_support.inv(drawn).requires_grad_()
         (gradient,) = torch.autograd.grad(_log_prob(fn, to_support, y).sum(), y)
     shape = (draws, *fn.batch_shape, -1)
     u, score = ((y - loc) / scale).reshape(shape), (gradient * scale).reshape(shape)
@@ -192,6 +193,12 @@ def _stein(quantity: str, fn: Any, draws: int, eps: float) -> Check | None:
         mixing = torch.randn(u.shape[-1], u.shape[-1]).to(u)
         columns.append(mixing.trace() + ((u @ mixing.mT) * score).sum(-1))
     return _zero(quantity, "Stein", columns, eps)
+
+
+def _is_at_an_end(fn: Any, drawn: Tensor) -> bool:
+    support, near = getattr(fn.support, "base_constraint", fn.support), torch.finfo(drawn.dtype)
+    ends = (drawn >= 1 - 4 * near.eps) | (drawn <= 4 * near.tiny)
+    return support is unit_interval and bool(ends.any())
 
 
 def _to_support(fn: Any) -> Any:

@@ -65,13 +65,17 @@ class Ordinal(Likelihood):
         self.support = constraints.integer_interval(0, categories - 1)
         self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
         self.first = nn.Parameter(torch.zeros(self.event_shape))
-        self.raw_gaps = nn.Parameter(torch.zeros(*self.event_shape, categories - 2))
+        self.raw_gaps: nn.Parameter | None = None  # between the cutpoints, if there are two
+        if categories > 2:
+            self.raw_gaps = nn.Parameter(torch.zeros(*self.event_shape, categories - 2))
         self._set(torch.arange(1, categories).expand(*self.event_shape, -1) / categories)
 
     @property
     def cutpoints(self) -> Tensor:
         """Of each dimension, ``(*event_shape, K - 1)``, increasing."""
         first = bounded(SPEED * self.first, LIMIT).unsqueeze(-1)
+        if self.raw_gaps is None:
+            return first
         gaps = bounded_scale(SPEED * self.raw_gaps, *GAPS)
         return torch.cat([first, gaps], -1).cumsum(-1)
 
@@ -93,7 +97,8 @@ class Ordinal(Likelihood):
         """Have these probabilities of each category and those below it, at location 0."""
         edges = below.to(self.first).logit()
         self.first.copy_(edges[..., 0] / SPEED)
-        self.raw_gaps.copy_(edges.diff(dim=-1).log() / SPEED)
+        if self.raw_gaps is not None:
+            self.raw_gaps.copy_(edges.diff(dim=-1).log() / SPEED)
 
     def forward(self, parameters: Tensor, x: Tensor | None = None) -> TorchDistribution:
         """Independent ordered categories around these locations."""

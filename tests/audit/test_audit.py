@@ -15,14 +15,15 @@ from pyro_vae import VAE, PyroVAEError, audit_elbo
 from pyro_vae.core.errors import DataError
 from pyro_vae.core.likelihood import Likelihood
 from tests.small_models import stirred
-from tests.variants import COVERING, LIKELIHOODS, handed_over
+from tests.variants import COVERING, LIKELIHOODS, SEQUENCES, handed_over
 
 QUICK = {"particles": 300, "gradients": 12}
 
 
 @pytest.mark.parametrize("declared", COVERING)
 def test_every_component_passes(vae, declared):
-    model = stirred(vae.swap(**declared))
+    sequence = declared["prior"]["kind"] in SEQUENCES  # a value of z at each time
+    model = stirred(vae.swap(**declared, **({"latent_dim": 3} if sequence else {})))
     audit = audit_elbo(model, handed_over(model, model.generate(12, sample=True)), **QUICK)
     assert audit.passed, audit.verdict
 

@@ -158,6 +158,16 @@ IMPLICIT = [
 ]
 
 
+def test_draws_that_floats_round_to_an_end_are_not_compared():
+    pyro.set_rng_seed(0)
+    for sharp in (dist.Beta(torch.full((4,), 0.02), 1.0), dist.Beta(1.0, torch.full((4,), 0.1))):
+        row = follows_density("x", sharp.expand([4]), 600, 1e-4)[0]
+        assert row.note == "not compared"
+        assert "nearer to 0 or 1 than floats can tell" in row.method
+    row = follows_density("x", dist.Beta(torch.full((4,), 2.0), 3.0), 600, 1e-4)[0]
+    assert row.method == "Stein"
+
+
 @pytest.mark.parametrize("fn", IMPLICIT, ids=lambda fn: type(fn).__name__)
 def test_implicit_gradients_of_pyro(fn):
     assert abs(implicit_gradient("z", fn, 600, 1e-4).worst_z) < 4.9
