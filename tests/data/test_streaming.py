@@ -313,6 +313,7 @@ def started(path, folder, megabytes):
     return subprocess.Popen(command, cwd=root, env=os.environ | known, **pipes)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts what is not mapped from a file")
 def test_data_of_three_times_the_memory_are_trained_scored_and_audited(
     tmp_path, of_three_times_the_memory
