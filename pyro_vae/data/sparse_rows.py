@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 __all__ = ["SparseRows"]
@@ -100,7 +100,7 @@ class SparseRows(Tensor):
     def __deepcopy__(self, memo: Any) -> SparseRows:
         return self  # which nothing writes to
 
-    __torch_function__: Any = torch._C._disabled_torch_function_impl
+    __torch_function__: Any = nn.Parameter.__torch_function__  # none: the dispatch does it all
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
